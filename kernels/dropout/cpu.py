@@ -1,0 +1,45 @@
+"""Dropout on all cores.  The random numbers are a function of the counter alone, so the threads share out the elements
+as they like, and draw what the reference draws, bit for bit."""
+
+import numpy as np
+
+from ..jit import inline, jit, prange
+from ..layout import channels_last
+
+
+def apply(x, y, *, p, seed, stream, step, first_sample):
+    if x.ndim == 4:
+        xs, ys = channels_last(x), channels_last(y)
+        xs, ys = (a.reshape(a.shape[0], -1, a.shape[3]) for a in (xs, ys))  # (N, HW, C)
+    else:
+        xs, ys = (a.reshape(a.shape[0], -1, 1) for a in (x, y))  # one channel: memory order is logical order
+    _apply(xs, ys, np.uint64(round(p * 2 ** 32)), x.dtype.type(1 / (1 - p)), seed & 0xFFFFFFFF, seed >> 32,
+           stream, step, first_sample)
+
+
+@inline
+def _philox(c0, c1, c2, c3, k0, k1):
+    """Philox4x32-10: see reference.py."""
+    low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
+    for _ in range(10):
+        product0, product1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
+        c0, c1, c2, c3 = (product1 >> half) ^ c1 ^ k0, product1 & low, (product0 >> half) ^ c3 ^ k1, product0 & low
+        k0, k1 = (k0 + np.uint64(0x9E3779B9)) & low, (k1 + np.uint64(0xBB67AE85)) & low
+    return c0, c1, c2, c3
+
+
+@jit
+def _apply(x, y, threshold, scale, key0, key1, stream, step, first_sample):
+    N, pixels, C = x.shape
+    count = pixels * C
+    strip = 256  # blocks of four elements that a thread takes at a time
+    strips = ((count + 3) // 4 + strip - 1) // strip
+    for task in prange(N * strips):
+        n, first = task // strips, task % strips * strip
+        for block in range(first, min(first + strip, (count + 3) // 4)):
+            words = _philox(np.uint64(block), np.uint64(first_sample + n), np.uint64(step), np.uint64(stream),
+                            np.uint64(key0), np.uint64(key1))
+            for lane in range(min(4, count - 4 * block)):
+                element = 4 * block + lane  # = c * pixels + i
+                c, i = element // pixels, element % pixels
+                y[n, i, c] = x[n, i, c] * scale if words[lane] >= threshold else 0

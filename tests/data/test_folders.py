@@ -1,0 +1,94 @@
+"""Class folders: splits, classes, hold-out, and folders that are none."""
+
+import os
+
+import pytest
+
+from tinyconv.data.errors import PackError
+from tinyconv.data.sources import Photo, Skipped, fingerprint, open_source
+
+from .samples import flat, png
+
+
+def photos(folder):
+    return list(open_source(folder).photos())
+
+
+def test_a_tenth_of_each_class_is_held_out(class_folder):
+    source = open_source(class_folder)
+    assert source.classes == ["ant", "bee"] and source.wnids == []
+    assert "val is 10% of each class" in source.provenance
+    items = list(source.photos())
+    held_out = {item.file for item in items if item.split == "val"}
+    assert len(items) == 13 and held_out == {"ant/11.png", "bee/02.png"}  # fixed by SHA-256 of the names
+    assert [item.label for item in items] == [0] * 11 + [1] * 2
+    assert items[2].file == "ant/03.png" and items[2].data == png(flat(3))
+
+
+def test_split_folders(tmp_path):
+    for split in ("train", "validation", "test"):
+        for name in ("n00000002", "n00000001"):
+            (tmp_path / split / name).mkdir(parents=True)
+            (tmp_path / split / name / "x.png").write_bytes(png(flat(1)))
+    (tmp_path / "LICENSE").write_text("CC0")
+    source = open_source(tmp_path)
+    found = [(item.split, item.label, item.file) for item in source.photos()]
+    assert found == [("train", 0, "train/n00000001/x.png"), ("train", 1, "train/n00000002/x.png"),
+                     ("val", 0, "validation/n00000001/x.png"), ("val", 1, "validation/n00000002/x.png"),
+                     ("test", 0, "test/n00000001/x.png"), ("test", 1, "test/n00000002/x.png")]
+    assert source.wnids == source.classes == ["n00000001", "n00000002"]
+    assert source.licence == "CC0" and "SHA" not in source.provenance
+
+
+def test_unreadable_files_are_reported(class_folder):
+    (class_folder / "ant" / "12.png").symlink_to("nowhere")
+    os.mkfifo(class_folder / "ant" / "13.png")
+    items = photos(class_folder)
+    assert Skipped("ant/12.png", "a link to nothing") in items
+    assert Skipped("ant/13.png", "not a regular file") in items
+    assert sum(isinstance(item, Photo) for item in items) == 13
+
+
+def test_a_class_without_training_images_is_an_error(tmp_path):
+    (tmp_path / "train" / "ant").mkdir(parents=True)
+    (tmp_path / "val" / "bee").mkdir(parents=True)
+    with pytest.raises(PackError, match=r"val/bee is a class that .*train lacks"):
+        open_source(tmp_path)
+
+
+@pytest.mark.parametrize("folders, message", [
+    ([], "no class folders"),
+    (["ant", "bee"], "are empty; put images into"),
+    (["val/ant"], "has val but no train folder"),
+    (["train/ant", "val/ant", "validation/ant"], "are both the val split"),
+])
+def test_folders_that_will_not_do(tmp_path, folders, message):
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+    with pytest.raises(PackError, match=message):
+        open_source(tmp_path)
+
+
+def test_no_folder_at_all(tmp_path):
+    with pytest.raises(PackError, match="does not exist"):
+        open_source(tmp_path / "nowhere")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(PackError, match="is a file; pass a folder"):
+        open_source(tmp_path / "file")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_class_folder_is_an_error(class_folder):
+    (class_folder / "bee").chmod(0)
+    try:
+        with pytest.raises(PackError, match="cannot read .*bee: Permission denied"):
+            open_source(class_folder)
+    finally:
+        (class_folder / "bee").chmod(0o755)
+
+
+def test_fingerprint_notices_a_change(class_folder):
+    before = fingerprint(class_folder, open_source(class_folder))
+    assert before == fingerprint(class_folder, open_source(class_folder))
+    os.utime(class_folder / "bee" / "01.png", ns=(0, 1))
+    assert before != fingerprint(class_folder, open_source(class_folder))

@@ -1,0 +1,22 @@
+"""tinyconv: deep convolutional networks from scratch.
+
+    import tinyconv as tc
+    import tinyconv.functional as F
+
+Importing is quick: what needs Numba, h5py, Pillow or matplotlib brings them with its first use.
+"""
+
+from . import functional, models, nn, optim
+from .device import Device, device, devices
+from .function import Function
+from .grad_mode import is_grad_enabled, no_grad
+from .gradcheck import gradcheck
+from .random import manual_seed
+from .serialization import load, save
+from .tensor import Tensor, tensor
+
+__version__ = "0.1.0"
+__all__ = [
+    "Device", "Function", "Tensor", "device", "devices", "functional", "gradcheck", "is_grad_enabled", "load",
+    "manual_seed", "models", "nn", "no_grad", "optim", "save", "tensor",
+]

@@ -1,0 +1,119 @@
+"""A device: memory, and a queue that runs kernels in order.
+
+``cpu`` runs each launch at once, on all cores, with the Numba kernels.  ``reference`` runs the definitions: plain
+NumPy, slow and obviously right.  Both are the same class, for a device only knows three things: where its memory
+comes from, how it likes activations laid out, and in which file of a kernel's folder its kernels are.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from .memory import Pool
+
+Array = Any  # np.ndarray on the CPU devices; a device with memory of its own brings its own array type
+
+
+class Device:
+    """A place where arrays live and kernels run.  Get one with :func:`device`; compare with ``==`` or ``is``."""
+
+    def __init__(self, name: str, channels_last: bool) -> None:
+        self.name = name
+        self.kind = name.partition(":")[0]  # the file of a kernel's folder that serves this device
+        self.channels_last = channels_last  # activations (N, C, H, W) lie in memory as (N, H, W, C)
+        self.pool = Pool()
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def empty(self, shape: tuple[int, ...], dtype: Any = np.float32, plain: bool = False) -> Array:
+        """An uninitialised array of logical shape ``shape``.
+
+        A four-dimensional array is laid out as this device likes its activations, unless ``plain`` asks for row-major
+        memory, as parameters and their gradients have it.  Nobody but a kernel can tell the difference."""
+        if self.channels_last and len(shape) == 4 and not plain:
+            n, c, h, w = shape
+            return self.pool.empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
+        return self.pool.empty(tuple(shape), dtype)
+
+    def dense(self, array: Array, plain: bool = False) -> Array:
+        """``array`` itself if it lies as :meth:`empty` would have laid it, else a copy that does."""
+        memory_order = array.transpose(0, 2, 3, 1) if self.channels_last and array.ndim == 4 and not plain else array
+        if memory_order.flags.c_contiguous and array.flags.aligned:
+            return array
+        return self.copy(array, plain)
+
+    def copy(self, array: Array, plain: bool = False) -> Array:
+        """A copy of an array of this device."""
+        copy = self.empty(array.shape, array.dtype, plain)
+        self.launch("elementwise.copy", array, copy)
+        return copy
+
+    def shares_memory(self, a: Array, b: Array) -> bool:
+        """Whether two arrays of this device may overlap (by the bounds of their memory: quick, never wrongly False)."""
+        return np.may_share_memory(a, b)
+
+    def launch(self, kernel: str, *arrays: Array, **options: Any) -> None:
+        """Run ``kernel``, for example ``"lrn.forward"``: the function ``forward`` of ``kernels/lrn/<kind>.py``.
+
+        A kernel fills the arrays that it is given and allocates nothing.  If its module has a function
+        ``forward_workspace``, that is asked with the same arguments how many bytes of scratch memory the kernel needs,
+        and the kernel gets them as ``scratch``."""
+        run, workspace = _find(kernel, self.kind)
+        if workspace is not None:
+            options["scratch"] = self.pool.empty((workspace(*arrays, **options),), np.uint8)
+        try:
+            run(*arrays, **options)
+        except Exception as error:
+            _add_context(error, f"{kernel} on {self.name}")
+            raise
+
+    def synchronize(self) -> None:
+        """Wait until every launch has finished.  These devices run a launch at once, so there is nothing to wait for."""
+
+    def upload(self, array: np.ndarray, plain: bool = False) -> Array:
+        """A copy of a host array in this device's memory."""
+        copy = self.empty(array.shape, array.dtype, plain)
+        np.copyto(copy, array)
+        return copy
+
+    def download(self, array: Array) -> np.ndarray:
+        """A contiguous copy in host memory."""
+        self.synchronize()
+        return np.array(array, order="C")
+
+
+def _add_context(error: Exception, note: str) -> None:
+    """Name the kernel in the message (``add_note`` came with Python 3.11 only)."""
+    if error.args and isinstance(error.args[0], str):
+        error.args = (f"{note}: {error.args[0]}", *error.args[1:])
+
+
+@cache
+def _find(kernel: str, kind: str) -> tuple[Callable[..., None], Callable[..., int] | None]:
+    folder, function = kernel.split(".")
+    module = importlib.import_module(f"tinyconv.kernels.{folder}.{kind}")
+    return getattr(module, function), getattr(module, f"{function}_workspace", None)
+
+
+_DEVICES = {"cpu": Device("cpu", channels_last=True), "reference": Device("reference", channels_last=False)}
+
+
+def device(name: str | Device) -> Device:
+    """The device called ``name``: ``"cpu"`` or ``"reference"``.  Raises ValueError for any other name."""
+    if isinstance(name, Device):
+        return name
+    try:
+        return _DEVICES[name]
+    except (KeyError, TypeError):
+        raise ValueError(f"device: there is no device {name!r} here; available: {', '.join(_DEVICES)}") from None
+
+
+def devices() -> list[str]:
+    """The names of the devices of this machine."""
+    return list(_DEVICES)

@@ -1,0 +1,72 @@
+"""Checks of arguments that several functions share.  Their messages name the function, the argument and the remedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..tensor import Tensor
+
+Pair = int | tuple[int, int]
+
+
+def pair(name: str, argument: str, value: Any, least: int) -> tuple[int, int]:
+    """``value``, an int or a pair (vertical, horizontal) of ints of at least ``least``, as a pair."""
+    both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(both) != 2 or any(not is_int(v) for v in both):
+        raise TypeError(f"{name}: {argument} must be an int or a pair of ints, not {value!r}")
+    if min(both) < least:
+        raise ValueError(f"{name}: {argument} must be at least {least}, not {value}")
+    return int(both[0]), int(both[1])
+
+
+def is_int(value: Any) -> bool:
+    import numbers
+
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def images(name: str, x: Tensor) -> None:
+    """x must be a batch of images: floating, (N, C, H, W), none of them 0."""
+    tensors(name, x=x)
+    if x.ndim != 4:
+        hint = "; add a batch axis: x.reshape(1, ...)" if x.ndim == 3 else ""
+        raise ValueError(f"{name}: x must have shape (N, C, H, W), not {x.shape}{hint}")
+    if x.size == 0:
+        raise ValueError(f"{name}: x is empty: its shape is {x.shape}")
+
+
+def tensors(name: str, **arguments: Any) -> None:
+    """Each argument must be a floating tensor."""
+    for argument, value in arguments.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name}: {argument} must be a Tensor, not {type(value).__name__}; use tinyconv.tensor()")
+        if value.dtype.kind != "f":
+            raise TypeError(f"{name}: {argument} must be float32 or float64, not {value.dtype}; use .to('float32')")
+
+
+def axes_of(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
+    """``axis`` (None for all, an int, or several) as a tuple of distinct axes from 0 to ndim-1."""
+    given = range(ndim) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
+    for a in given:
+        if not is_int(a):
+            raise TypeError(f"{name}: axis must be an int or a tuple of ints, not {axis!r}")
+        if not -ndim <= a < ndim:
+            raise ValueError(f"{name}: axis {a} is out of range for a tensor with {ndim} axes")
+    result = tuple(a % ndim for a in given)
+    if len(set(result)) < len(result):
+        raise ValueError(f"{name}: axis {axis} names one axis twice")
+    return result
+
+
+def window_size(name: str, x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int],
+                ceil_mode: bool) -> tuple[int, int]:
+    """(P, Q), the outputs of a window of ``kernel`` pixels.  Raises ValueError if it does not fit into the image."""
+    from ..kernels.shapes import output_size
+
+    for size, k, p, axis in zip(x.shape[2:], kernel, padding, ("high", "wide"), strict=True):
+        if size + 2 * p < k:
+            raise ValueError(f"{name}: a window {k} pixels {axis} does not fit into an image of {size} pixels padded by "
+                             f"{p} on each side; use a larger image, more padding or a smaller kernel")
+    P, Q = (output_size(size, k, s, p, ceil_mode)
+            for size, k, s, p in zip(x.shape[2:], kernel, stride, padding, strict=True))
+    return P, Q

@@ -1,0 +1,5 @@
+"""Networks, ready to train."""
+
+from .alexnet import VARIANTS, alexnet
+
+__all__ = ["VARIANTS", "alexnet"]

@@ -1,0 +1,119 @@
+"""What a network is made of: a table with a line for each layer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..device import device as find_device
+from ..function import Function
+from ..tensor import Tensor
+from . import module as module_file
+from .module import Module, Parameter
+
+
+@dataclass
+class Line:
+    """One layer.  ``receptive_field``: the pixels (vertical, horizontal) of the input that one output can see."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    multiply_accumulates: int
+    memory: int  # bytes of the output
+    receptive_field: tuple[int, int]
+    device: str
+
+
+@dataclass
+class Summary:
+    """``str()`` gives the table; the lines and sums are there as numbers, too."""
+
+    input_shape: tuple[int, ...]
+    lines: list[Line] = field(default_factory=list)
+
+    @property
+    def parameters(self) -> int:
+        return sum(line.parameters for line in self.lines)
+
+    @property
+    def multiply_accumulates(self) -> int:
+        return sum(line.multiply_accumulates for line in self.lines)
+
+    @property
+    def memory(self) -> int:
+        return sum(line.memory for line in self.lines)
+
+    def __str__(self) -> str:
+        rows = [("layer", "kind", "output", "parameters", "MACs", "memory", "sees", "device")]
+        rows += [(line.name, line.kind, "x".join(map(str, line.output_shape)), f"{line.parameters:,}",
+                  f"{line.multiply_accumulates / 1e6:,.1f} M", f"{line.memory / 2 ** 20:,.2f} MiB",
+                  "x".join(map(str, line.receptive_field)), line.device) for line in self.lines]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        table = ["  ".join(cell.ljust(w) if i < 3 or i == 7 else cell.rjust(w)
+                           for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
+        return "\n".join([*table[:1], "-" * max(map(len, table)), *table[1:], "-" * max(map(len, table)),
+                          f"{self.parameters:,} parameters ({self.parameters * 4 / 2 ** 20:,.1f} MiB in float32), "
+                          f"{self.multiply_accumulates / 1e6:,.1f} M multiply-accumulates forward, "
+                          f"{self.memory / 2 ** 20:,.1f} MiB of layer outputs for an input of {self.input_shape}"])
+
+
+def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
+    """Run the model once on zeros of ``input_shape`` (N, C, H, W), in evaluation mode, and note what each layer makes.
+
+    Receptive fields follow the graph of Functions: a window of k pixels sees (k - 1) times the distance between its
+    inputs more than one of its inputs does."""
+    result = Summary(tuple(input_shape))
+    names = {id(m): name for name, m in model.named_modules()}
+    counted: set[int] = set()
+    fields = _Fields()
+
+    def note(layer: Module, inputs: Any, y: Tensor) -> None:
+        own = [p for p in vars(layer).values() if isinstance(p, Parameter) and id(p) not in counted]
+        counted.update(map(id, own))
+        macs = layer.multiply_accumulates(y.shape) if hasattr(layer, "multiply_accumulates") else 0
+        result.lines.append(Line(names[id(layer)], type(layer).__name__, y.shape, sum(p.size for p in own), macs,
+                                 math.prod(y.shape) * y.dtype.itemsize, fields.of(y, input_shape), str(y.device)))
+
+    devices = [p.device for p in model.parameters()]
+    device = devices[0] if devices else find_device("cpu")
+    x = Tensor(device.upload(np.zeros(input_shape, np.float32)), device, requires_grad=True)
+    modes = [(m, m.training) for _, m in model.named_modules()]
+    module_file._observers.append(note)
+    try:
+        model.eval()(x)
+    finally:
+        module_file._observers.remove(note)
+        for m, training in modes:
+            m.training = training
+    return result
+
+
+class _Fields:
+    """The receptive field of tensors, as far as it has been worked out: creator -> (height, width, jump, jump)."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, tuple[float, float, float, float]] = {}
+        self.kept: list[Function] = []  # so that no id is used again
+
+    def of(self, tensor: Tensor, input_shape: tuple[int, ...]) -> tuple[int, int]:
+        height, width, _, _ = self._extent(tensor.creator, input_shape)
+        return min(int(height), input_shape[2]), min(int(width), input_shape[3])
+
+    def _extent(self, function: Function | None, input_shape: tuple[int, ...]) -> tuple[float, float, float, float]:
+        if function is None:
+            return 1, 1, 1, 1
+        if id(function) not in self.known:
+            before = [self._extent(t.creator, input_shape) for t in function.inputs
+                      if t is not None and not isinstance(t, Parameter)]
+            h, w, jh, jw = (max(column) for column in zip(*before, strict=True))
+            if function.name in ("reshape", "linear"):  # every element sees what any element saw, and soon everything
+                h, w = input_shape[2:]
+            (kh, kw), (sh, sw) = getattr(function, "window", ((1, 1), (1, 1)))
+            self.known[id(function)] = h + (kh - 1) * jh, w + (kw - 1) * jw, jh * sh, jw * sw
+            self.kept.append(function)
+        return self.known[id(function)]

@@ -1,0 +1,197 @@
+"""Stochastic gradient descent as in the 2012 paper, and schedules of its learning rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from .device import Array
+from .tensor import Tensor
+
+
+class SGD:
+    """v <- momentum v - lr (g + weight_decay w);   w <- w + v      (Krizhevsky et al. 2012, section 5)
+
+    The learning rate is inside the velocity.  PyTorch keeps it outside (v <- momentum v + g;  w <- w - lr v): the
+    same steps while lr stays, but after a change of lr, here what is already moving keeps its speed.
+
+    Args:
+        params: tensors, or groups: dicts with ``params`` and optionally ``lr`` (a factor on lr, as Caffe's lr_mult)
+            and ``weight_decay`` (in place of the general one).
+        lr: learning rate, > 0.
+        momentum: 0 <= momentum < 1.
+        weight_decay: L2 penalty, >= 0.
+
+    Raises: ValueError for values out of range or no parameters, TypeError for what is not a tensor.
+    """
+
+    def __init__(self, params: Iterable[Any], lr: float, momentum: float = 0.9, weight_decay: float = 5e-4) -> None:
+        if not lr > 0 or not math.isfinite(lr):
+            raise ValueError(f"SGD: lr must be greater than 0, not {lr}")
+        if not 0 <= momentum < 1:
+            raise ValueError(f"SGD: momentum must be at least 0 and less than 1, not {momentum}")
+        if not weight_decay >= 0 or not math.isfinite(weight_decay):
+            raise ValueError(f"SGD: weight_decay must be at least 0, not {weight_decay}")
+        self.lr, self.momentum, self.weight_decay = float(lr), float(momentum), float(weight_decay)
+        self.groups = _groups(list(params), self.weight_decay)
+        self.velocity: list[list[Array]] = [[_zeros_like(p) for p in group["params"]] for group in self.groups]
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        return [p for group in self.groups for p in group["params"]]
+
+    def zero_grad(self) -> None:
+        for p in self.parameters:
+            p.grad = None
+
+    def step(self) -> None:
+        """Move every parameter that has a gradient."""
+        for group, velocities in zip(self.groups, self.velocity, strict=True):
+            for p, v in zip(group["params"], velocities, strict=True):
+                if p.grad is None:
+                    continue
+                p.device.launch("update.sgd", p.data, p.device.dense(p.grad.data, plain=True), v, lr=self.lr * group["lr"],
+                                momentum=self.momentum, weight_decay=group["weight_decay"])
+                p.version[0] += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """The velocities in order, and the current learning rate."""
+        velocity = [p.device.download(v) for g, vs in zip(self.groups, self.velocity, strict=True)
+                    for p, v in zip(g["params"], vs, strict=True)]
+        return {"lr": self.lr, "velocity": velocity}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Raises ValueError if the velocities are not those of these parameters."""
+        own, given = self.parameters, state["velocity"]
+        if [p.shape for p in own] != [np.shape(v) for v in given]:
+            raise ValueError("SGD: these velocities belong to other parameters")
+        arrays = iter(given)
+        self.velocity = [[p.device.upload(np.asarray(next(arrays), p.dtype), plain=True) for p in group["params"]]
+                         for group in self.groups]
+        self.lr = float(state["lr"])
+
+
+def _groups(params: list[Any], weight_decay: float) -> list[dict[str, Any]]:
+    groups = params if params and all(isinstance(p, dict) for p in params) else [{"params": params}]
+    result = [{"lr": 1.0, "weight_decay": weight_decay, **g, "params": list(g["params"])} for g in groups]
+    if not any(g["params"] for g in result):
+        raise ValueError("SGD: there are no parameters to train")
+    for p in (p for g in result for p in g["params"]):
+        if not isinstance(p, Tensor) or not p.requires_grad:
+            raise TypeError(f"SGD: params must be tensors that require a gradient, not {type(p).__name__}")
+    return result
+
+
+def _zeros_like(p: Tensor) -> Array:
+    return p.device.upload(np.zeros(p.shape, p.dtype), plain=True)
+
+
+def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> float:
+    """Scale all gradients by max_norm / norm if their joint Euclidean norm is larger.  Returns the norm before.
+
+    Raises ValueError unless max_norm > 0."""
+    if not max_norm > 0:
+        raise ValueError(f"clip_grad_norm_: max_norm must be greater than 0, not {max_norm}")
+    gradients = [p.grad for p in params if p.grad is not None]
+    norm = math.sqrt(sum(_sum_of_squares(g) for g in gradients))
+    if norm > max_norm:
+        for g in gradients:
+            g.device.launch("elementwise.scale", g.data, g.data, factor=max_norm / norm)
+            g.version[0] += 1
+    return norm
+
+
+def _sum_of_squares(g: Tensor) -> float:
+    total = np.zeros((), np.float64)
+    g.device.launch("update.sum_of_squares", g.device.dense(g.data, plain=True), total)
+    return float(total)
+
+
+class Schedule:
+    """A learning rate that follows the training.  Call ``batch(epoch, part)`` before each step, with ``part`` the done
+    share of the epoch, and ``epoch_end(metric)`` after each epoch, with a number that should rise (validation top-1).
+
+    Wraps a function of (epochs done, as a real number) that gives the factor on the base lr.
+
+    Args:
+        optimizer: whose ``lr`` is set; its value now is the base.
+        factor: epochs done -> factor.
+        warmup: epochs over which the factor first rises linearly from 0 to what it would be.
+    """
+
+    def __init__(self, optimizer: SGD, factor: Callable[[float], float] = lambda done: 1.0, warmup: float = 0) -> None:
+        if not warmup >= 0:
+            raise ValueError(f"Schedule: warmup must be at least 0 epochs, not {warmup}")
+        self.optimizer, self.base, self.warmup = optimizer, optimizer.lr, warmup
+        self._factor = factor
+
+    def factor(self, done: float) -> float:
+        return self._factor(done)
+
+    def batch(self, epoch: int, part: float = 0.0) -> float:
+        """Set and return the learning rate for the batch that comes ``part`` of the way through ``epoch``."""
+        done = epoch + part
+        ramp = min(1.0, (done + 1e-3) / self.warmup) if self.warmup else 1.0
+        self.optimizer.lr = self.base * ramp * self.factor(done)
+        return self.optimizer.lr
+
+    def epoch_end(self, metric: float) -> None:
+        """Hear how the validation went.  Only :class:`Plateau` listens."""
+
+    def state_dict(self) -> dict[str, float]:
+        return {"base": self.base}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.base = state["base"]
+
+
+def step_schedule(optimizer: SGD, every: float, gamma: float = 0.1, warmup: float = 0) -> Schedule:
+    """lr gamma ** floor(epochs / every): Caffe's ``step``."""
+    if not every > 0:
+        raise ValueError(f"step_schedule: every must be greater than 0 epochs, not {every}")
+    return Schedule(optimizer, lambda done: gamma ** math.floor(done / every), warmup)
+
+
+def cosine_schedule(optimizer: SGD, epochs: float, warmup: float = 0) -> Schedule:
+    """lr (1 + cos(pi t)) / 2, t going from 0 to 1 over the epochs (Loshchilov and Hutter 2017)."""
+    if not epochs > 0:
+        raise ValueError(f"cosine_schedule: epochs must be greater than 0, not {epochs}")
+    return Schedule(optimizer, lambda done: (1 + math.cos(math.pi * min(done / epochs, 1))) / 2, warmup)
+
+
+class Plateau(Schedule):
+    """lr divided by 10 when the validation accuracy stops improving, as in 2012 (three times in 90 epochs).
+
+    Args:
+        patience: epochs without a new best before the rate falls.
+        gamma: what it is multiplied with.
+        threshold: what counts as better: more than best + threshold.
+        times: the most often that it falls.
+    """
+
+    def __init__(self, optimizer: SGD, patience: int = 5, gamma: float = 0.1, threshold: float = 1e-4, times: int = 3,
+                 warmup: float = 0) -> None:
+        super().__init__(optimizer, warmup=warmup)
+        self.patience, self.gamma, self.threshold, self.times = patience, gamma, threshold, times
+        self.best, self.waited, self.falls = -math.inf, 0, 0
+
+    def factor(self, done: float) -> float:
+        return self.gamma ** self.falls
+
+    def epoch_end(self, metric: float) -> None:
+        if metric > self.best + self.threshold:
+            self.best, self.waited = metric, 0
+            return
+        self.waited += 1
+        if self.waited >= self.patience and self.falls < self.times:
+            self.falls, self.waited = self.falls + 1, 0
+
+    def state_dict(self) -> dict[str, float]:
+        return {**super().state_dict(), "best": self.best, "waited": self.waited, "falls": self.falls}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        super().load_state_dict(state)
+        self.best, self.waited, self.falls = state["best"], int(state["waited"]), int(state["falls"])
