@@ -5,6 +5,9 @@ One decorator for all of them, so that each is compiled at its first call only (
 
 Numba's OpenMP threads spin after each parallel loop in case another follows.  NumPy's matrix products bring
 threads of their own, which then find the cores taken; waiting passively hands the cores over.
+
+``error_model="numpy"``: x / 0 is inf, as in NumPy.  Python's way, an exception, would put a branch into every division
+and keep the compiler from using vector instructions.
 """
 
 import os
@@ -13,6 +16,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numba
 
-jit = numba.njit(cache=True, nogil=True, parallel=True)
-inline = numba.njit(cache=True, nogil=True)  # for the helpers that those loops call
+jit = numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+inline = numba.njit(cache=True, nogil=True, error_model="numpy")  # for the helpers that those loops call
 prange = numba.prange

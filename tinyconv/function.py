@@ -65,14 +65,15 @@ class Function:
         record = is_grad_enabled() and any(t.requires_grad for t in tensors)
         self.needs = tuple(record and t is not None and t.requires_grad for t in inputs)
         self._saved = ()
-        result = Tensor(self.forward(*(None if t is None else t.data for t in inputs)), self.device)
+        data = self.forward(*(None if t is None else t.data for t in inputs))
+        result = Tensor(data, self.device)  # a copy to another device has set self.device to where its result lies
         if any(t.device is result.device and t.device.shares_memory(result.data, t.data) for t in tensors):
             result.version = tensors[0].version  # a view: changing one in place changes both
         if record:
             result.requires_grad, result.creator, self.inputs = True, self, inputs
-            # Inputs and outputs that are saved as they are could be changed in place before backward reads them.
-            kept = {id(a) for a in self.saved}
-            self._versions = [(t.version, t.version[0]) for t in (*tensors, result) if id(t.data) in kept]
+            # An input or output whose memory is saved could be changed in place before backward reads it.
+            self._versions = [(t.version, t.version[0]) for t in (*tensors, result)
+                              if any(t.device.shares_memory(t.data, a) for a in self.saved if a is not None)]
         else:
             self._saved = None
         return result
@@ -128,11 +129,13 @@ def backward(root: Tensor, gradient: Array) -> None:
         gy = pending.pop(id(function), None)
         if gy is None:
             continue  # everyone who uses its result is indifferent to it
-        for tensor, needed, g in zip(function.inputs, function.needs, function.run_backward(gy), strict=True):
+        gradients = function.run_backward(gy)
+        for tensor, needed, g in zip(function.inputs, function.needs, gradients, strict=True):
             if tensor is None or not needed or g is None:
                 continue
             if tensor.creator is None:
-                tensor.accumulate_grad(g, shared=tensor.device.shares_memory(g, gy))
+                holders = sum(a is not None and tensor.device.shares_memory(g, a) for a in (gy, *gradients))
+                tensor.accumulate_grad(g, shared=holders > 1)  # one of them is g itself
             elif (before := pending.get(key := id(tensor.creator))) is None:
                 pending[key] = g
             else:  # out of place: either may also be on its way to somebody else

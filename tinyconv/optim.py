@@ -142,10 +142,11 @@ class Schedule:
         """Hear how the validation went.  Only :class:`Plateau` listens."""
 
     def state_dict(self) -> dict[str, float]:
-        return {"base": self.base}
+        """What it has learnt from the training so far: nothing.  Base rate and epochs are given anew with each run."""
+        return {}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        self.base = state["base"]
+        """Take back what :meth:`state_dict` gave."""
 
 
 def step_schedule(optimizer: SGD, every: float, gamma: float = 0.1, warmup: float = 0) -> Schedule:
@@ -190,8 +191,7 @@ class Plateau(Schedule):
             self.falls, self.waited = self.falls + 1, 0
 
     def state_dict(self) -> dict[str, float]:
-        return {**super().state_dict(), "best": self.best, "waited": self.waited, "falls": self.falls}
+        return {"best": self.best, "waited": self.waited, "falls": self.falls}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        super().load_state_dict(state)
         self.best, self.waited, self.falls = state["best"], int(state["waited"]), int(state["falls"])

@@ -1,7 +1,7 @@
 """States on disk: HDF5 files that open in any viewer, written so that a crash never leaves half of one.
 
-A state is a dict of arrays, numbers, strings and more such dicts.  Arrays become datasets, dicts groups, the rest
-attributes.
+A state is a dict of arrays, numbers, strings and more such dicts.  Arrays and strings become datasets, dicts groups,
+numbers attributes.
 """
 
 from __future__ import annotations
@@ -13,38 +13,32 @@ from typing import Any
 
 import numpy as np
 
+from .safefile import PatientFile, temporary_beside
+from .tensor import Tensor
+
 FORMAT = "tinyconv-state"
 VERSION = 1
 
 
 def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write ``state`` to ``path``: first under a temporary name beside it, flushed to the disk, then renamed.
+    """Write ``state`` to ``path``.
 
     Whatever happens, ``path`` holds either what it held before or all of the new state.  Raises OSError that names the
     file if the disk is full or the folder cannot be written to; TypeError for values that have no place in a file."""
     import h5py
 
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with h5py.File(temporary, "w") as file:
+    with temporary_beside(Path(path)) as temporary, PatientFile(temporary) as written:
+        with h5py.File(written, "w", track_order=True) as file:
             file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
             _write(file, state)
-        with open(temporary, "rb+") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, target)
-        _sync_folder(target.parent)
-    except (OSError, RuntimeError) as error:  # h5py reports a full disk as either
-        raise OSError(f"save: cannot write {target}: {error}; what was there before is untouched") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        written.check()
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The state that :func:`save` wrote.  Raises FileNotFoundError, or ValueError if the file is not a whole state."""
     import h5py
 
-    if not Path(path).exists():
+    if not Path(path).is_file():
         raise FileNotFoundError(f"load: there is no file {path}")
     try:
         with h5py.File(path, "r") as file:
@@ -61,10 +55,12 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _write(group: Any, state: Mapping[str, Any]) -> None:
     for name, value in state.items():
         if isinstance(value, Mapping):
-            _write(group.create_group(name), value)
-        elif isinstance(value, np.ndarray):
+            _write(group.create_group(name, track_order=True), value)
+        elif isinstance(value, Tensor):
+            group.create_dataset(name, data=value.numpy())
+        elif isinstance(value, (np.ndarray, str)):
             group.create_dataset(name, data=value)
-        elif isinstance(value, (bool, int, float, str, np.generic)):
+        elif isinstance(value, (bool, int, float, np.generic)):
             group.attrs[name] = value
         else:
             raise TypeError(f"save: {name} is a {type(value).__name__}; a state holds arrays, numbers, strings and dicts")
@@ -78,14 +74,8 @@ def _read(group: Any) -> dict[str, Any]:
         if not (group.name == "/" and name in ("format", "version")):
             state[name] = value.item() if isinstance(value, np.generic) else value
     for name, item in group.items():
-        state[name] = _read(item) if isinstance(item, h5py.Group) else item[()]
+        if isinstance(item, h5py.Group):
+            state[name] = _read(item)
+        else:
+            state[name] = item.asstr()[()] if h5py.check_string_dtype(item.dtype) and item.shape == () else item[()]
     return state
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename is only on the disk once its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -45,9 +45,7 @@ class Tensor:
         return self.data.dtype
 
     def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("len() of a tensor with no axes")
-        return self.shape[0]
+        return len(self.data)
 
     def __repr__(self) -> str:
         made = f", made by {self.creator.name}" if self.creator else ", requires_grad" if self.requires_grad else ""

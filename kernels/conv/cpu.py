@@ -13,7 +13,7 @@ stays in the cache.  A 1x1 convolution of stride 1 needs none: there x itself is
 
 import numpy as np
 
-from ..jit import jit, prange
+from ..jit import inline, jit, prange
 from ..layout import channels_last
 from ..scratch import deal, nbytes
 
@@ -147,25 +147,21 @@ def _im2col(x, columns, c0, C, R, S, stride_h, stride_w, pad_h, pad_w, P, Q):
     for row in prange(N * P):
         n, p = row // P, row % P
         for q in range(Q):
-            column = columns[row * Q + q]
-            w0 = q * stride_w - pad_w
-            first, last = max(0, -w0), max(0, min(S, W - w0))  # the taps s that fall inside x
+            left = q * stride_w - pad_w
+            first, last = max(0, -left), max(0, min(S, W - left))  # the taps s that fall inside x
             for r in range(R):
                 h = p * stride_h - pad_h + r
-                run = column[r * S * C:(r + 1) * S * C]
+                run = columns[row * Q + q, r * S * C:(r + 1) * S * C]
                 if h < 0 or h >= H or first >= last:
-                    run[:] = 0
+                    _clear(run)
                     continue
-                run[:first * C] = 0
-                run[last * C:] = 0
+                _clear(run[:first * C])
+                _clear(run[last * C:])
                 if C == x.shape[3]:  # neighbouring pixels are one run of memory
-                    pixels = x[n, h].reshape(-1)
-                    for i in range(first * C, last * C):
-                        run[i] = pixels[w0 * C + i]
+                    _copy(run[first * C:last * C], x[n, h, left + first:left + last].reshape(-1))
                 else:
                     for s in range(first, last):
-                        for c in range(C):
-                            run[s * C + c] = x[n, h, w0 + s, c0 + c]
+                        _copy(run[s * C:(s + 1) * C], x[n, h, left + s, c0:c0 + C])
 
 
 @jit
@@ -174,25 +170,44 @@ def _col2im(columns, x, c0, C, R, S, stride_h, stride_w, pad_h, pad_w, P, Q):
     N, H, W, _ = x.shape
     for row in prange(N * H):
         n, h = row // H, row % H
-        x[n, h, :, c0:c0 + C] = 0
+        for w in range(W):
+            _clear(x[n, h, w, c0:c0 + C])
         for r in range(R):
             p = (h + pad_h - r) // stride_h
             if p < 0 or p >= P or p * stride_h != h + pad_h - r:
                 continue
             for q in range(Q):
                 column = columns[(n * P + p) * Q + q]
-                w0 = q * stride_w - pad_w
-                for s in range(max(0, -w0), min(S, W - w0)):
-                    start = (r * S + s) * C
-                    for c in range(C):
-                        x[n, h, w0 + s, c0 + c] += column[start + c]
+                left = q * stride_w - pad_w
+                for s in range(max(0, -left), min(S, W - left)):
+                    _add(x[n, h, left + s, c0:c0 + C], column[(r * S + s) * C:(r * S + s + 1) * C])
+
+
+# Loops over whole slices: their index starts at 0, so the compiler need not allow for negative ones, and vectorises.
+
+
+@inline
+def _clear(target):
+    for i in range(target.size):
+        target[i] = 0
+
+
+@inline
+def _copy(target, source):
+    for i in range(target.size):
+        target[i] = source[i]
+
+
+@inline
+def _add(target, source):
+    for i in range(target.size):
+        target[i] += source[i]
 
 
 @jit
 def _add_bias(rows, bias):
     for i in prange(rows.shape[0]):
-        for k in range(rows.shape[1]):
-            rows[i, k] += bias[k]
+        _add(rows[i], bias)
 
 
 @jit

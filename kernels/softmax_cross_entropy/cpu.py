@@ -47,7 +47,9 @@ def _mean_loss(log_probability, target, label_smoothing):
     total = 0.0
     for i in range(target.size):
         row = log_probability[i]
-        total -= (1 - label_smoothing) * row[target[i]] + label_smoothing * row.mean()
+        total -= (1 - label_smoothing) * row[target[i]]
+        if label_smoothing:  # 0 * mean would be NaN where a class is ruled out
+            total -= label_smoothing * row.mean()
     return total / target.size
 
 

@@ -34,7 +34,8 @@ def forward(x, target, loss, log_probability, *, label_smoothing):
     q = (1 - label_smoothing) * (1 at the target, else 0) + label_smoothing / C."""
     log_softmax(x, log_probability)
     picked = log_probability[np.arange(len(target)), target]
-    loss[...] = -((1 - label_smoothing) * picked + label_smoothing * log_probability.mean(axis=1)).mean()
+    smooth = log_probability.mean(axis=1) if label_smoothing else 0  # 0 * mean would be NaN where a class is ruled out
+    loss[...] = -((1 - label_smoothing) * picked + label_smoothing * smooth).mean()
 
 
 def backward(log_probability, target, gloss, gx, *, label_smoothing):

@@ -1,6 +1,6 @@
 """Small sources made on the spot, and the miniature of ImageNet where there is one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -37,16 +37,21 @@ def class_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make_ilsvrc(tmp_path: Path) -> Callable[..., Path]:
-    """Builds the three official files: 4 training images a class, flat(10 (label + 1) + i), and some for validation."""
-    def make(truth: list[object] | None = None, val: int | None = None, extra: dict[str, bytes] | None = None) -> Path:
+    """Builds the three official files: four training images a class, and some for validation.
+
+    Training image i of class k is flat(10 (k + 1) + i), validation image i is flat(100 + i).
+    """
+    def train(label: int, extra: dict[str, bytes]) -> bytes:
+        photos = {f"{WNIDS[label]}_{i}.JPEG": jpeg(flat(10 * (label + 1) + i)) for i in range(4)}
+        return tar_of(photos | (extra if label == 0 else {}))
+
+    def make(truth: Sequence[object] = (IDS[2], IDS[0], IDS[1], IDS[0]), val: int | None = None,
+             extra: dict[str, bytes] | None = None) -> Path:
         folder = tmp_path / "imagenet"
         folder.mkdir()
-        truth = [IDS[2], IDS[0], IDS[1], IDS[0]] if truth is None else truth
-        classes = {f"{wnid}.tar": tar_of({f"{wnid}_{i}.JPEG": jpeg(flat(10 * (label + 1) + i)) for i in range(4)}
-                                         | ((extra or {}) if label == 0 else {}))
-                   for label, wnid in enumerate(WNIDS)}
-        # The real validation tar is in no particular order either.
-        photos = {f"ILSVRC2012_val_{i:08d}.JPEG": jpeg(flat(100 + i)) for i in range(val or len(truth), 0, -1)}
+        classes = {f"{wnid}.tar": train(label, extra or {}) for label, wnid in enumerate(WNIDS)}
+        numbers = range(val or len(truth), 0, -1)
+        photos = {f"ILSVRC2012_val_{i:08d}.JPEG": jpeg(flat(100 + i)) for i in numbers}
         (folder / "ILSVRC2012_img_train.tar").write_bytes(tar_of(classes))
         (folder / "ILSVRC2012_img_val.tar").write_bytes(tar_of(photos))
         (folder / "ILSVRC2012_devkit_t12.tar.gz").write_bytes(devkit(truth))

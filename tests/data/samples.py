@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -44,17 +45,18 @@ def tar_of(files: dict[str, bytes], mode: str = "w") -> bytes:
     return buffer.getvalue()
 
 
-def devkit(truth: list[object]) -> bytes:
+def devkit(truth: Sequence[object]) -> bytes:
     """A development kit of WNIDS and of an inner synset, n00001740, with children."""
     from scipy.io import savemat
 
-    fields = [("ILSVRC2012_ID", object), ("WNID", object), ("words", object), ("gloss", object),
-              ("num_children", object), ("children", object), ("wordnet_height", object), ("num_train_images", object)]
+    names = ["ILSVRC2012_ID", "WNID", "words", "gloss",
+             "num_children", "children", "wordnet_height", "num_train_images"]
     leaves = sorted(zip(IDS, WNIDS, WORDS, strict=True))
     rows = [(i, wnid, words, words, 0, np.zeros(0), 0, 4) for i, wnid, words in leaves]
     rows.append((4, "n00001740", "entity", "that which is", 3, np.array([1, 2, 3]), 5, 0))
     meta = io.BytesIO()
-    savemat(meta, {"synsets": np.array(rows, dtype=fields).reshape(-1, 1)})
+    savemat(meta, {"synsets": np.array(rows, dtype=[(name, object) for name in names]).reshape(-1, 1)})
     lines = "".join(f"{value}\n" for value in truth).encode()
     root = "ILSVRC2012_devkit_t12/data"
-    return tar_of({f"{root}/meta.mat": meta.getvalue(), f"{root}/ILSVRC2012_validation_ground_truth.txt": lines}, "w:gz")
+    return tar_of({f"{root}/meta.mat": meta.getvalue(),
+                   f"{root}/ILSVRC2012_validation_ground_truth.txt": lines}, "w:gz")

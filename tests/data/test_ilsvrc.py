@@ -9,6 +9,8 @@ from tinyconv.data.sources import Photo, Skipped, open_source
 
 from .samples import WNIDS, WORDS, add, flat, jpeg
 
+FILES = ["ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"]
+
 
 def test_labels_follow_the_wnids_not_the_ids(make_ilsvrc):
     source = open_source(make_ilsvrc())
@@ -39,7 +41,7 @@ def test_strange_members_are_skipped(make_ilsvrc):
     assert sum(isinstance(item, Photo) for item in items) == 16
 
 
-@pytest.mark.parametrize("name", ["ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"])
+@pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(make_ilsvrc, name):
     folder = make_ilsvrc()
     (folder / name).unlink()
@@ -47,8 +49,8 @@ def test_a_missing_file_is_named(make_ilsvrc, name):
         open_source(folder)
 
 
-@pytest.mark.parametrize("name", ["ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"])
-@pytest.mark.parametrize("part", [0.02, 0.3, 0.5, 0.71])
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("part", [0.02, 0.3, 0.5])
 def test_a_truncated_file_is_an_error(make_ilsvrc, name, part):
     path = make_ilsvrc() / name
     whole = path.read_bytes()

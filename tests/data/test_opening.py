@@ -39,7 +39,7 @@ def test_a_changed_folder_is_packed_again(class_folder, tmp_path, capsys):
     (class_folder / "bee" / "03.png").write_bytes(png(flat(77)))
     with open_data(class_folder, tmp_path) as pack:
         assert "again: it or the options changed" in capsys.readouterr().out
-        np.testing.assert_array_equal(pack.split("train").image(11), flat(77))
+        np.testing.assert_array_equal(pack.split("val").image(1), flat(77))
     with open_data(class_folder, tmp_path, resize=6, progress=False) as pack:
         assert pack.split("train").image(0).shape == (6, 8, 3)
 

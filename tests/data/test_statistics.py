@@ -56,8 +56,13 @@ def test_central_square_is_central():
     wide = np.zeros((4, 10, 3), np.uint8)
     wide[:, 3:7] = 200
     np.testing.assert_array_equal(central_square(wide, 4), np.full((4, 4, 3), 200))
-    np.testing.assert_array_equal(central_square(wide.transpose(1, 0, 2), 2), np.full((2, 2, 3), 200))
+    np.testing.assert_array_equal(central_square(wide.transpose(1, 0, 2), 4), np.full((4, 4, 3), 200))
     assert central_square(wide, 9).shape == (9, 9, 3)
+
+
+def test_central_square_is_that_of_the_resized_image():
+    image = np.random.default_rng(0).integers(0, 256, (16, 32, 3), np.uint8)
+    np.testing.assert_array_equal(central_square(image, 8), shrink_short_side(image, 8)[:, 4:12])
 
 
 def test_short_side_shrinks_and_never_grows():

@@ -136,8 +136,14 @@ class Pack:
             if name not in self._splits:
                 if name not in self.splits:
                     raise PackError(f"{self.path} has no {name!r} split; it has {', '.join(self.splits)}")
-                self._splits[name] = Split(self._file[name], f"{self.path.name}/{name}")
+                self._splits[name] = self._read_split(name)
             return self._splits[name]
+
+    def _read_split(self, name: str) -> Split:
+        try:
+            return Split(self._file[name], f"{self.path.name}/{name}")
+        except layout.DAMAGE as error:
+            raise PackError(f"{self.path} is a damaged pack: {error}; pack the source again") from error
 
 
 class Split:

@@ -56,6 +56,14 @@ def read_strings(group: h5py.Group, name: str) -> list[str]:
     return list(group[name].asstr()[...])
 
 
+class _BrokenRuleError(Exception):
+    """A rule of the layout that the file breaks."""
+
+
+# What h5py raises for parts that are missing, of another kind or corrupt
+DAMAGE = (KeyError, AttributeError, TypeError, ValueError, OSError, RuntimeError, _BrokenRuleError)
+
+
 def check(file: h5py.File) -> None:
     """Raise PackError unless `file` keeps to the layout: kinds, shapes, all labels and offsets in range."""
     if _text(file.attrs.get("format")) != FORMAT:
@@ -69,17 +77,13 @@ def check(file: h5py.File) -> None:
         _check_root(file)
         for name in splits(file):
             _check_split(file[name], len(file["classes"]))
-    except (KeyError, AttributeError, TypeError, _BrokenRuleError) as error:
+    except DAMAGE as error:
         raise PackError(f"{file.filename} is a damaged pack: {error}; pack the source again") from error
 
 
 def splits(file: h5py.File) -> list[str]:
     """The splits in the file, in the order train, val, test."""
     return [name for name in SPLITS if name in file]
-
-
-class _BrokenRuleError(Exception):
-    """A rule of the layout that the file breaks."""
 
 
 def _text(value: object) -> str:
@@ -92,6 +96,8 @@ def _require(holds: bool, rule: str) -> None:
 
 
 def _check_root(file: h5py.File) -> None:
+    for name in ("provenance", "licence", "fingerprint"):
+        _require(name in file.attrs, f"it has no attribute {name}")
     classes = len(file["classes"])
     _require(classes > 0, "/classes is empty")
     wnids = len(file["wnids"])

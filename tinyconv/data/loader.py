@@ -93,9 +93,9 @@ class Loader:
     def _prepare(self, indices: np.ndarray, images: np.ndarray, draws: Draws | None) -> Batch:
         rows = self.transform.rows
         for place, index in enumerate(indices.tolist()):
+            out = images[place * rows : (place + 1) * rows]
             try:
-                square = self._squares[index]
+                self.transform.apply(self._squares[index], out, draws, index)
             except Exception as error:
                 raise SampleError(f"image {index}, {self.split.name(index)}: {error}") from error
-            self.transform.apply(square, images[place * rows : (place + 1) * rows], draws, index)
         return images.transpose(0, 3, 1, 2), self.split.labels[indices]

@@ -167,7 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         report = pack(options.source, options.out, resize=options.resize, quality=options.quality,
                       storage=options.storage, progress=not options.quiet)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"pack: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

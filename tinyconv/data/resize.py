@@ -21,7 +21,7 @@ def shrink_short_side(pixels: np.ndarray, size: int) -> np.ndarray:
 def central_square(pixels: np.ndarray, size: int) -> np.ndarray:
     """(size, size, 3) uint8: the short side brought to `size`, then the central square, as in the 2012 paper.
 
-    One resampling does both: it reads the central square of the source only.
+    One resampling does both: it computes the central square only.
     """
     height, width = pixels.shape[:2]
     if height == width == size:

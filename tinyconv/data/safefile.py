@@ -7,12 +7,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from .errors import PackError
 
 
 class PatientFile(io.RawIOBase):
-    """A binary file that remembers a failed write instead of raising it: see `check`.
+    """A binary file that remembers a failed or interrupted write instead of raising it: see `check`.
 
     The HDF5 library cannot stand a failed write: close() fails as well, and the process crashes when it exits
     (seen with HDF5 1.14 on a full disk). So the library is told that all went well, and the writer asks
@@ -22,15 +23,15 @@ class PatientFile(io.RawIOBase):
     def __init__(self, path: Path):
         super().__init__()
         self._file = open(path, "x+b", buffering=0)
-        self.error: OSError | None = None
+        self.error: BaseException | None = None
 
-    def write(self, data) -> int:  # type: ignore[override]  # any buffer
+    def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
         size = len(view)
         try:
             while view and self.error is None:
                 view = view[self._file.write(view) :]
-        except OSError as error:
+        except BaseException as error:  # Ctrl-C, too
             self.error = error
         return size
 
@@ -41,7 +42,7 @@ class PatientFile(io.RawIOBase):
             self.error = self.error or error
             return size or 0
 
-    def readinto(self, buffer) -> int:  # type: ignore[override]  # any buffer
+    def readinto(self, buffer: Any) -> int:
         return self._file.readinto(buffer) or 0
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -51,7 +52,7 @@ class PatientFile(io.RawIOBase):
         return self._file.tell()
 
     def check(self) -> None:
-        """Raise the OSError of the first write that failed, if any."""
+        """Raise what the first failed write raised, an OSError mostly, if there was one."""
         if self.error is not None:
             raise self.error
 

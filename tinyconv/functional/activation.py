@@ -72,8 +72,10 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, *, stream: int | N
         raise ValueError(f"dropout: p must be at least 0 and less than 1, not {p}")
     if not training or p == 0:
         return x
-    if x.ndim == 0:
-        raise ValueError("dropout: x must have a batch axis; it has no axes at all")
+    if x.ndim == 0 or x.size == 0:
+        raise ValueError(f"dropout: x must have shape (N, ...), none of them 0; not {x.shape}")
+    if not checks.is_int(first_sample) or not 0 <= first_sample <= 2 ** 32 - len(x):
+        raise ValueError(f"dropout: first_sample must be an int from 0 to 2**32 - {len(x)}, not {first_sample!r}")
     if step is None:
         step = random.next_functional_step()
     counter = {"stream": random.FUNCTIONAL_STREAM if stream is None else stream, "step": step}

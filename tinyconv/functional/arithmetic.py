@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 import numpy as np
@@ -237,7 +238,7 @@ def neg(x: Tensor) -> Tensor:
 def pow(x: Tensor, exponent: float) -> Tensor:
     """x ** exponent for a number ``exponent``.  Raises TypeError if it is not a number."""
     tensors("pow", x=x)
-    if not isinstance(exponent, (int, float)):
+    if not isinstance(exponent, numbers.Real):
         raise TypeError(f"pow: exponent must be a number, not {type(exponent).__name__}")
     return Pow(exponent=exponent)(x)
 

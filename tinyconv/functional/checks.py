@@ -35,11 +35,17 @@ def images(name: str, x: Tensor) -> None:
         raise ValueError(f"{name}: x is empty: its shape is {x.shape}")
 
 
-def tensors(name: str, **arguments: Any) -> None:
-    """Each argument must be a floating tensor."""
+def any_tensors(name: str, **arguments: Any) -> None:
+    """Each argument must be a tensor, of whatever kind."""
     for argument, value in arguments.items():
         if not isinstance(value, Tensor):
             raise TypeError(f"{name}: {argument} must be a Tensor, not {type(value).__name__}; use tinyconv.tensor()")
+
+
+def tensors(name: str, **arguments: Any) -> None:
+    """Each argument must be a floating tensor."""
+    any_tensors(name, **arguments)
+    for argument, value in arguments.items():
         if value.dtype.kind != "f":
             raise TypeError(f"{name}: {argument} must be float32 or float64, not {value.dtype}; use .to('float32')")
 

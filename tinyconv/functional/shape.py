@@ -12,7 +12,7 @@ from ..device import Array, Device
 from ..device import device as find_device
 from ..function import Function
 from ..tensor import Tensor
-from .checks import axes_of, is_int
+from .checks import any_tensors, axes_of, is_int
 
 
 class Reshape(Function):
@@ -102,10 +102,11 @@ class ToDevice(Function):
     target: Device
 
     def forward(self, x: Array) -> Array:
-        return self.target.upload(self.device.download(x))
+        self.source, self.device = self.device, self.target  # where the result lies
+        return self.target.upload(self.source.download(x))
 
     def backward(self, gy: Array) -> tuple[Array | None, ...]:
-        return (self.device.upload(self.target.download(gy)),)
+        return (self.source.upload(self.target.download(gy)),)
 
 
 class ToDtype(Function):
@@ -129,6 +130,7 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
     """The elements of x, in row-major logical order, in another shape; one -1 stands for what is left over.
 
     Raises ValueError if the shape does not have x.size elements."""
+    any_tensors("reshape", x=x)
     wanted = list(shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
     if any(not is_int(n) for n in wanted) or wanted.count(-1) > 1 or min(wanted, default=0) < -1:
         raise ValueError(f"reshape: shape must be ints, at most one of them -1, not {tuple(wanted)}")
@@ -142,12 +144,14 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
 
 def flatten(x: Tensor, start_axis: int = 1) -> Tensor:
     """(N, C, H, W) to (N, C*H*W), in logical order: all axes from ``start_axis`` on become one."""
+    any_tensors("flatten", x=x)
     (start,) = axes_of("flatten", start_axis, x.ndim)
     return reshape(x, *x.shape[:start], math.prod(x.shape[start:]))
 
 
 def permute(x: Tensor, *axes: Any) -> Tensor:
     """The axes in another order (a view), as ``x.permute(0, 2, 3, 1)``."""
+    any_tensors("permute", x=x)
     order = axes_of("permute", axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes, x.ndim)
     if len(order) != x.ndim:
         raise ValueError(f"permute: {axes} must name each of the {x.ndim} axes once")
@@ -156,6 +160,7 @@ def permute(x: Tensor, *axes: Any) -> Tensor:
 
 def transpose(x: Tensor, axis0: int = -1, axis1: int = -2) -> Tensor:
     """Two axes swapped (a view); by default the last two."""
+    any_tensors("transpose", x=x)
     a, b = axes_of("transpose", (axis0, axis1), x.ndim)
     order = list(range(x.ndim))
     order[a], order[b] = b, a
@@ -164,16 +169,20 @@ def transpose(x: Tensor, axis0: int = -1, axis1: int = -2) -> Tensor:
 
 def getitem(x: Tensor, index: Any) -> Tensor:
     """A part of x by ints, slices, ``...`` and None (a view).  Raises TypeError for arrays and lists of indices."""
-    for part in index if isinstance(index, tuple) else (index,):
+    any_tensors("getitem", x=x)
+    parts = index if isinstance(index, tuple) else (index,)
+    for part in parts:
         if not (is_int(part) or isinstance(part, slice) or part is None or part is Ellipsis):
             raise TypeError(f"getitem: index with ints, slices, ... and None, not {type(part).__name__}")
-    return GetItem(index=index)(x)
+    # With an ellipsis NumPy gives a view even of a single element, which otherwise would be a number.
+    return GetItem(index=parts if Ellipsis in parts else (*parts, Ellipsis))(x)
 
 
 def cat(tensors: Sequence[Tensor], axis: int = 1) -> Tensor:
     """The tensors joined along ``axis`` (by default the channels).  Raises ValueError if other sizes differ."""
     if not tensors:
         raise ValueError("cat: needs at least one tensor")
+    any_tensors("cat", **{f"tensors[{i}]": t for i, t in enumerate(tensors)})
     (axis,) = axes_of("cat", axis, tensors[0].ndim)
     for t in tensors[1:]:
         if t.ndim != tensors[0].ndim or any(
@@ -186,6 +195,7 @@ def pad(x: Tensor, padding: Sequence[int], value: float = 0.0) -> Tensor:
     """``value`` around x: ``padding`` is (left, right) or (left, right, top, bottom) ..., the last axis first.
 
     Raises ValueError for an odd number of entries, more than two per axis, or negative ones."""
+    any_tensors("pad", x=x)
     if len(padding) % 2 or len(padding) > 2 * x.ndim or any(not is_int(p) or p < 0 for p in padding):
         raise ValueError(f"pad: padding must be pairs of ints >= 0, last axis first, at most {x.ndim}; not {padding}")
     pairs = [(padding[i], padding[i + 1]) for i in range(0, len(padding), 2)]

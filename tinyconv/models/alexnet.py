@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..device import Device
 from ..device import device as find_device
 from ..kernels.shapes import output_size
@@ -65,6 +67,12 @@ def alexnet(variant: str = "paper", num_classes: int = 1000, devices: Sequence[s
     if init != "variant":
         _initialise(model, init)
     return model
+
+
+def first_filters(model: Module) -> list[np.ndarray]:
+    """The weights of conv1 (K, 3, 11, 11), of each tower."""
+    return [module.weight.numpy() for _, module in model.named_modules()
+            if isinstance(module, Conv2d) and module.weight.shape[1] == 3]
 
 
 def _paper(num_classes: int, devices: Sequence[Device], size: int) -> Module:
@@ -163,6 +171,8 @@ def _pixels_after(layers: Any, size: int) -> int:
 
 def _initialise(model: Module, name: str) -> None:
     fill: Callable[[Any], None] = getattr(init, name)
-    for _, module in model.named_modules():
-        if isinstance(module, (Conv2d, Linear)):
-            fill(module)
+    layers = [module for _, module in model.named_modules() if isinstance(module, (Conv2d, Linear))]
+    for layer in layers:
+        fill(layer)
+    if name != "default":
+        init.normal(layers[-1], 0.01)  # no ReLU follows: small logits, so that the loss begins at ln(num_classes)

@@ -1,0 +1,138 @@
+"""Train AlexNet, the two-tower network of 2012, on ImageNet or on any folder of photos.
+
+    python examples/alexnet_imagenet.py                                    # the embedded Fashion-MNIST, about 6 minutes
+    python examples/alexnet_imagenet.py --data ILSVRC2012_FOLDER --out runs/imagenet --epochs 90 --init variant
+    python examples/alexnet_imagenet.py --data photos/ --crop 67 --out runs/photos      # a folder for each class
+    python examples/alexnet_imagenet.py --resume ...                       # goes on where it was stopped
+
+Ctrl-C saves first; kill -9 loses at most --save-minutes.  The folder --out gets the checkpoint, the log (a JSON line per
+epoch), curves.png and filters.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinyconv as tc
+from tinyconv.data import EvalTransform, Loader, PackError, SyntheticData, TrainTransform, open_data
+from tinyconv.models.alexnet import VARIANTS, first_filters
+from tinyconv.training import CheckpointError, Interrupted, Trainer, TrainingError, evaluate, options, pictures
+from tinyconv.training.checkpoint import load_model
+
+EMBEDDED = {"resize": 72, "crop": 67, "epochs": 6, "batch": 64}  # what suits the embedded images, unless you say otherwise
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_network_options(parser)
+    options.add_data_options(parser)
+    options.add_training_options(parser)
+    options.add_run_options(parser)
+    small = parser.parse_known_args(arguments)[0]
+    if small.data is None and not small.synthetic:
+        parser.set_defaults(**EMBEDDED)
+    args = parser.parse_args(arguments)
+    if args.crop is None:
+        args.crop = VARIANTS[args.variant]
+        args.resize = args.resize or 256
+    args.resize = args.resize or args.crop * 8 // 7
+    if args.resize < args.crop:
+        parser.error(f"--resize {args.resize} is smaller than --crop {args.crop}; a crop must fit into the image")
+    return args
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = parse(arguments)
+    try:
+        run(args)
+    except Interrupted as stop:
+        print(f"{stop}\nGo on with: {' '.join([sys.executable, *sys.argv])}{'' if args.resume else ' --resume'}")
+        return 130
+    except (CheckpointError, PackError, TrainingError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(args: argparse.Namespace) -> None:
+    out = Path(args.out)
+    resume_from = find_checkpoint(args, out)
+    data = SyntheticData(size=args.resize, seed=args.seed) if args.synthetic else open_data(args.data, out)
+    print(f"{len(data.classes)} classes; {data.provenance}")
+
+    tc.manual_seed(args.seed)  # before the model: its initial weights follow from the seed
+    model = tc.models.alexnet(args.variant, len(data.classes), args.device.split(","), args.crop, args.init)
+    train, validation = loaders(args, data)
+    if args.test_only:
+        load_model(resume_from, model)
+        test(args, model, data, resume_from)
+        return
+
+    print(tc.nn.summary(model, (1, 3, args.crop, args.crop)))
+    optimizer = tc.optim.SGD(model.parameters(), args.lr, args.momentum, args.weight_decay)
+    schedule = options.make_schedule(args, optimizer)
+    settings = {name: getattr(args, name) for name in ("variant", "crop", "resize", "seed", "schedule")}
+    trainer = Trainer(model, optimizer, schedule, train, validation, len(data.classes), out,
+                      clip_norm=args.clip_norm or None, label_smoothing=args.label_smoothing,
+                      limit_batches=args.limit_batches, save_minutes=args.save_minutes, print_freq=args.print_freq,
+                      settings=settings)
+    if resume_from:
+        trainer.resume(resume_from)
+        print(f"going on from {resume_from}: {trainer.epoch} epochs and {trainer.batch} batches are done")
+    trainer.fit(args.epochs)
+    pictures.filters(first_filters(model), out / "filters.png")
+    seconds = sum(line["seconds"] for line in trainer.history)
+    print(f"training took {seconds:.0f} s for {len(trainer.history)} epochs; pictures: {out}/curves.png, {out}/filters.png")
+    test(args, model, data, trainer.checkpoint_path)
+
+
+def find_checkpoint(args: argparse.Namespace, out: Path) -> Path | None:
+    """The checkpoint to start from, if any.  A run that exists is never overwritten unasked."""
+    own = out / "checkpoint.h5"
+    if args.resume not in (None, "auto"):
+        return Path(args.resume)
+    if args.test_only or (args.resume and own.exists()):
+        return own
+    if own.exists():
+        raise CheckpointError(f"{out} already holds a run; go on with --resume, or name another folder with --out")
+    return None
+
+
+def loaders(args: argparse.Namespace, data: Any) -> tuple[Loader, Loader]:
+    noise = args.color_noise if args.color_noise is not None else 0.0 if data.grey else 0.1
+    mean, std = normalisation(args, data)
+    augment = TrainTransform(args.resize, args.crop, mean, std, color_noise=noise,
+                             eigenvalues=data.eigenvalues, eigenvectors=data.eigenvectors)
+    centre = EvalTransform(args.resize, args.crop, mean, std)
+    memory = tc.device(args.device.split(",")[0]).pool.empty
+    train = Loader(data.split("train"), args.batch, augment, shuffle=True, seed=args.seed, workers=args.workers, empty=memory)
+    validation = Loader(data.split("val"), args.batch, centre, shuffle=False, seed=0, workers=args.workers, empty=memory)
+    return train, validation
+
+
+def normalisation(args: argparse.Namespace, data: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of the pixels; the originals of 2012 only took off the mean, and their initial weights
+    of 0.01 are meant for pixels up to 255."""
+    raw = args.init == "variant" and args.variant in ("paper", "caffe")
+    return data.mean, np.ones(3) if raw else data.std
+
+
+def test(args: argparse.Namespace, model: Any, data: Any, name: Any) -> None:
+    mean, std = normalisation(args, data)
+    transform = EvalTransform(args.resize, args.crop, mean, std, ten_crop=args.ten_crop)
+    device = tc.device(args.device.split(",")[0])
+    loader = Loader(data.split("val"), max(1, args.batch // transform.rows), transform, shuffle=False, seed=0,
+                    workers=args.workers, empty=device.pool.empty)
+    batches = (batch for i, batch in enumerate(loader.epoch(0)) if args.limit_batches is None or i < args.limit_batches)
+    result = evaluate(model, batches, device, transform.rows)
+    print(f"{name}: {'ten crops' if args.ten_crop else 'centre crop'} of {result.images} test images: "
+          f"top-1 {100 * result.top1:.2f} %, top-5 {100 * result.top5:.2f} %, loss {result.loss:.4f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""What all tests share: how hard Hypothesis tries, the devices, and PyTorch where it is installed.
+
+``HYPOTHESIS_PROFILE=ci`` (or CI=true) draws more examples, always the same ones; the default ``dev`` draws few, new ones each time.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import tinyconv as tc
+
+# No deadline: the first example of a kernel compiles it, which takes seconds.
+_common: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("dev", max_examples=15, **_common)
+settings.register_profile("ci", max_examples=60, derandomize=True, print_blob=True, **_common)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") == "true" else "dev"))
+
+DEVICES = ("reference", "cpu")
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    """The test runs once on each device."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def torch() -> Any:
+    """PyTorch, the independent witness; the mathematics is also shown without it, so its absence only skips."""
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> Iterator[None]:
+    """Each test starts from the same seed, whatever ran before it."""
+    tc.manual_seed(0)
+    yield

@@ -1,0 +1,98 @@
+"""Files that appear complete or not at all: written under a temporary name beside their place, flushed, then renamed.
+
+The temporary name is the same each time, so that what a killed process left behind is overwritten and does not pile up.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """A path to write to; when the block ends without an error, the file there takes the place of ``path``.
+
+    Whatever happens, ``path`` holds either what it held before or all of the new content.  Raises OSError that names
+    ``path``, if its folder does not exist or cannot be written to, or the disk is full."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write {path}: {error.strerror or error}; what was there before is untouched; "
+                                   "free some space or choose another place") from error
+    finally:
+        with suppress(OSError):  # renamed already, or never made
+            temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """``text`` (UTF-8) as the whole content of ``path``.  Raises OSError, see :func:`temporary_beside`."""
+    with temporary_beside(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+class PatientFile(io.RawIOBase):
+    """A new binary file that remembers a failed write instead of raising it: for the HDF5 library, which cannot stand one.
+
+    After a failed write (a full disk) closing the HDF5 file fails as well, and the process crashes when it exits (seen with
+    HDF5 1.14).  So the library is told that all went well, and the writer asks :meth:`check` at the end."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._file = open(path, "w+b", buffering=0)
+        self._error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        size = len(view)
+        try:
+            while view and self._error is None:
+                view = view[self._file.write(view):]
+        except OSError as error:
+            self._error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return self._file.truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+            return size or 0
+
+    def readinto(self, buffer: Any) -> int:
+        return self._file.readinto(buffer) or 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def check(self) -> None:
+        """Raise the OSError of the first write that failed, if one did."""
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _sync_folder(folder: Path) -> None:
+    """A rename is only on the disk once its folder is (where the system can sync one)."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
