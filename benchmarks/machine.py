@@ -20,14 +20,14 @@ def cores() -> int:
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, instruction sets, memory in bytes, system, and the load (runnable processes) at the moment."""
+    """Processor, cores, instruction sets, memory in bytes, system, and the load (processes that want to run) at the moment."""
     info = _cpuinfo()
     flags = set(info.get("flags", info.get("Features", "")).split())
     return {
         "cpu": info.get("model name") or platform.processor() or platform.machine(),
         "family_model": [info.get("cpu family"), info.get("model")],  # "AMD EPYC" alone may be any of five designs
         "architecture": platform.machine(), "cores": cores(), "isa": [name for name in ISA if name in flags],
-        "memory_bytes": _memory(), "system": platform.system(), "kernel": platform.release(),
+        "memory_bytes": _memory(), "system": platform.system(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None}
 
 

@@ -5,8 +5,8 @@
     python examples/alexnet_imagenet.py --data photos/ --crop 67 --out runs/photos      # a folder for each class
     python examples/alexnet_imagenet.py --resume ...                       # goes on where it was stopped
 
-Ctrl-C saves first; kill -9 loses at most --save-minutes.  The folder --out gets the checkpoint, the log (a JSON line per
-epoch), curves.png and filters.png.
+Ctrl-C saves first; kill -9 loses at most --save-minutes.  The folder --out gets the checkpoint, the log (a JSON line
+per epoch), curves.png and filters.png.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tinyconv.models.alexnet import VARIANTS, first_filters
 from tinyconv.training import CheckpointError, Interrupted, Trainer, TrainingError, evaluate, options, pictures
 from tinyconv.training.checkpoint import load_model
 
-EMBEDDED = {"resize": 72, "crop": 67, "epochs": 6, "batch": 64}  # what suits the embedded images, unless you say otherwise
+EMBEDDED = {"resize": 72, "crop": 67, "epochs": 6, "batch": 64}  # what suits the embedded images
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
     trainer.fit(args.epochs)
     pictures.filters(first_filters(model), out / "filters.png")
     seconds = sum(line["seconds"] for line in trainer.history)
-    print(f"training took {seconds:.0f} s for {len(trainer.history)} epochs; pictures: {out}/curves.png, {out}/filters.png")
+    print(f"training took {seconds:.0f} s for {len(trainer.history)} epochs; see {out}/curves.png and {out}/filters.png")
     test(args, model, data, trainer.checkpoint_path)
 
 
@@ -110,14 +110,14 @@ def loaders(args: argparse.Namespace, data: Any) -> tuple[Loader, Loader]:
                              eigenvalues=data.eigenvalues, eigenvectors=data.eigenvectors)
     centre = EvalTransform(args.resize, args.crop, mean, std)
     memory = tc.device(args.device.split(",")[0]).pool.empty
-    train = Loader(data.split("train"), args.batch, augment, shuffle=True, seed=args.seed, workers=args.workers, empty=memory)
-    validation = Loader(data.split("val"), args.batch, centre, shuffle=False, seed=0, workers=args.workers, empty=memory)
-    return train, validation
+    how = {"workers": args.workers, "empty": memory}
+    return (Loader(data.split("train"), args.batch, augment, shuffle=True, seed=args.seed, **how),
+            Loader(data.split("val"), args.batch, centre, shuffle=False, seed=0, **how))
 
 
 def normalisation(args: argparse.Namespace, data: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the pixels; the originals of 2012 only took off the mean, and their initial weights
-    of 0.01 are meant for pixels up to 255."""
+    """Mean and standard deviation of the pixels; the originals of 2012 only took off the mean, and their initial
+    weights of 0.01 are meant for pixels up to 255."""
     raw = args.init == "variant" and args.variant in ("paper", "caffe")
     return data.mean, np.ones(3) if raw else data.std
 

@@ -1,7 +1,8 @@
 """How this package compiles its CPU kernels.
 
 One decorator for all of them, so that each is compiled at its first call only (importing costs nothing), kept on disk
-(the second process loads it in milliseconds), releases Python's global lock, and runs its ``prange`` loops on all cores.
+(the second process loads it in milliseconds), releases Python's global lock, and runs its ``prange`` loops on all
+cores.
 
 Numba's OpenMP threads spin after each parallel loop in case another follows.  NumPy's matrix products bring
 threads of their own, which then find the cores taken; waiting passively hands the cores over.

@@ -74,7 +74,8 @@ class Device:
             raise
 
     def synchronize(self) -> None:
-        """Wait until every launch has finished.  These devices run a launch at once, so there is nothing to wait for."""
+        """Wait until every launch has finished.  These devices run a launch at once, so there is nothing to wait
+        for."""
 
     def upload(self, array: np.ndarray, plain: bool = False) -> Array:
         """A copy of a host array in this device's memory."""

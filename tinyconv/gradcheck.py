@@ -64,5 +64,5 @@ def _compare(name: str, f: Callable[..., Tensor], inputs: tuple[Tensor, ...], ar
         numeric = (loss(eps) - loss(-eps)) / (2 * eps)
         analytic = float(gradient[index])
         if not abs(analytic - numeric) <= atol + rtol * abs(numeric):
-            raise GradientError(f"gradcheck: {name}: argument {argument}, index {index}: backward gives {analytic:.8g}, "
-                                f"finite differences {numeric:.8g}")
+            raise GradientError(f"gradcheck: {name}: argument {argument}, index {index}: backward gives "
+                                f"{analytic:.8g}, finite differences {numeric:.8g}")

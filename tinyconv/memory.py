@@ -1,8 +1,8 @@
 """A memory pool: blocks that go back on a shelf instead of back to the operating system.
 
-Every fresh page that the system hands out costs a page fault (about 0.25 us per 4 KiB, plus the zeroing), and a training
-step at batch 128 touches gigabytes.  The sizes repeat from step to step, so a block that an array no longer uses
-serves the next array of about its size, and a warm step asks the system for nothing.
+Every fresh page that the system hands out costs a page fault (about 0.25 us per 4 KiB, plus the zeroing), and a
+training step at batch 128 touches gigabytes.  The sizes repeat from step to step, so a block that an array no longer
+uses serves the next array of about its size, and a warm step asks the system for nothing.
 
 An array keeps its block on loan through its ``base``: NumPy views (slices, transposes, reshapes) share that base, so
 a block returns to the shelf only when the last view of it is gone.

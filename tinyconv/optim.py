@@ -53,8 +53,9 @@ class SGD:
             for p, v in zip(group["params"], velocities, strict=True):
                 if p.grad is None:
                     continue
-                p.device.launch("update.sgd", p.data, p.device.dense(p.grad.data, plain=True), v, lr=self.lr * group["lr"],
-                                momentum=self.momentum, weight_decay=group["weight_decay"])
+                gradient = p.device.dense(p.grad.data, plain=True)
+                p.device.launch("update.sgd", p.data, gradient, v, lr=self.lr * group["lr"], momentum=self.momentum,
+                                weight_decay=group["weight_decay"])
                 p.version[0] += 1
 
     def state_dict(self) -> dict[str, Any]:

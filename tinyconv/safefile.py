@@ -27,8 +27,8 @@ def temporary_beside(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise OSError(error.errno, f"cannot write {path}: {error.strerror or error}; what was there before is untouched; "
-                                   "free some space or choose another place") from error
+        raise OSError(error.errno, f"cannot write {path}: {error.strerror or error}; what was there before is "
+                                   "untouched; free some space or choose another place") from error
     finally:
         with suppress(OSError):  # renamed already, or never made
             temporary.unlink()
@@ -41,10 +41,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 class PatientFile(io.RawIOBase):
-    """A new binary file that remembers a failed write instead of raising it: for the HDF5 library, which cannot stand one.
+    """A new binary file that remembers a failed write instead of raising it: for the HDF5 library, which cannot stand
+    one.
 
-    After a failed write (a full disk) closing the HDF5 file fails as well, and the process crashes when it exits (seen with
-    HDF5 1.14).  So the library is told that all went well, and the writer asks :meth:`check` at the end."""
+    After a failed write (a full disk) closing the HDF5 file fails as well, and the process crashes when it exits
+    (seen with HDF5 1.14).  So the library is told that all went well, and the writer asks :meth:`check` at the
+    end."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

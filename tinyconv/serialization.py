@@ -63,7 +63,8 @@ def _write(group: Any, state: Mapping[str, Any]) -> None:
         elif isinstance(value, (bool, int, float, np.generic)):
             group.attrs[name] = value
         else:
-            raise TypeError(f"save: {name} is a {type(value).__name__}; a state holds arrays, numbers, strings and dicts")
+            raise TypeError(f"save: {name} is a {type(value).__name__}; "
+                            "a state holds arrays, numbers, strings and dicts")
 
 
 def _read(group: Any) -> dict[str, Any]:

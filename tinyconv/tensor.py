@@ -109,7 +109,7 @@ class Tensor:
         return self
 
     def to(self, target: str | Device | Any) -> Tensor:
-        """On another device (a name or Device) or in another floating dtype.  Differentiable; itself if nothing changes."""
+        """On another device (by name) or in another floating dtype; itself if nothing changes.  Differentiable."""
         from . import functional
 
         return functional.to(self, target)

@@ -1,7 +1,7 @@
 """Convolution as matrix products (im2col), on all cores.
 
-Every window of x becomes a row of a matrix ``columns`` (windows, R*S*C/G); with the weights of a group as a matrix ``taps``
-(K/G, R*S*C/G) and a group's share of y as ``rows`` (windows, K/G), the three passes are
+Every window of x becomes a row of a matrix ``columns`` (windows, R*S*C/G); with the weights of a group as a matrix
+``taps`` (K/G, R*S*C/G) and a group's share of y as ``rows`` (windows, K/G), the three passes are
 
     forward           rows    = columns @ taps.T
     input gradient    columns = grows @ taps, and each column is added to the pixel that it was copied from

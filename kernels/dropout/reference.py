@@ -12,8 +12,9 @@ def apply(x, y, *, p, seed, stream, step, first_sample):
 
     The gradient is the same function of gy, so this serves backward too: no mask is kept.
 
-    Element e of sample n (e counts the elements of one sample in logical order, whatever the layout in memory) gets word
-    e % 4 of Philox4x32-10 with counter (e // 4, first_sample + n, step, stream) and key ``seed`` (low word, high word)."""
+    Element e of sample n (e counts the elements of one sample in logical order, whatever the layout in memory) gets
+    word e % 4 of Philox4x32-10 with counter (e // 4, first_sample + n, step, stream) and key ``seed`` (low word, high
+    word)."""
     count = x[0].size
     blocks = np.arange(-(-count // 4), dtype=np.uint64)
     for n in range(x.shape[0]):
@@ -27,9 +28,9 @@ def apply(x, y, *, p, seed, stream, step, first_sample):
 def philox4x32_10(counter, key):
     """Four random 32-bit words for each counter of four words, under a key of two.
 
-    Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).  Ten rounds; each multiplies two
-    words into 64-bit products and crosses the halves over; the key moves on by the Weyl constants.  Words are held in uint64
-    arrays so that a product of two fits."""
+    Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).  Ten rounds; each multiplies
+    two words into 64-bit products and crosses the halves over; the key moves on by the Weyl constants.  Words are
+    held in uint64 arrays so that a product of two fits."""
     c0, c1, c2, c3 = (np.asarray(word, np.uint64) & _LOW for word in counter)
     k0, k1 = (np.uint64(word) for word in key)
     for _ in range(10):

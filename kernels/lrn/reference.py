@@ -1,7 +1,7 @@
 """Local response normalisation, by its definition.  See README.md for the formulas.
 
-x, y, scale (N,C,H,W).  The window of channel c is c - size//2 .. c + (size-1)//2, cut off at the first and last channel:
-``size`` channels, centred for odd sizes, one further to the left for even ones (as PyTorch does it).
+x, y, scale (N,C,H,W).  The window of channel c is c - size//2 .. c + (size-1)//2, cut off at the first and last
+channel: ``size`` channels, centred for odd sizes, one further to the left for even ones (as PyTorch does it).
 """
 
 

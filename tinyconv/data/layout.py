@@ -107,6 +107,8 @@ def _check_root(file: h5py.File) -> None:
         values = file[name][...]
         finite = values.dtype.kind == "f" and bool(np.isfinite(values).all())
         _require(finite, f"/{name} holds {values.tolist()}")
+    for name in ("classes", "wnids", "skipped/file", "skipped/reason"):
+        read_strings(file, name)  # raises if they cannot be read
     _require(len(file["skipped/file"]) == len(file["skipped/reason"]), "/skipped lists differ in length")
     _require("train" in file, "it has no /train")
 

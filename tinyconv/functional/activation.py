@@ -55,8 +55,8 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, *, stream: int | N
     """In training, each element becomes 0 with probability p, else x / (1 - p), so that its expectation stays x.
 
     The random number of an element is Philox4x32-10 of the key ``tinyconv.manual_seed`` and the counter (stream, step,
-    first_sample + its place in the batch, its index in logical order): the same on every device, in every layout, and with
-    any number of threads.
+    first_sample + its place in the batch, its index in logical order): the same on every device, in every layout, and
+    with any number of threads.
 
     Args:
         x: (N, ...).

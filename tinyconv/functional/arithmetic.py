@@ -15,27 +15,25 @@ from .checks import axes_of, tensors
 
 
 class _Elementwise(Function):
-    """Arithmetic on two operands: launches ``elementwise.<name>`` on them, broadcast to one shape."""
+    """Functions over the kernels of ``elementwise``."""
 
-    def forward(self, a: Array, b: Array) -> Array:
-        try:
-            shape = np.broadcast_shapes(a.shape, b.shape)
-        except ValueError:
-            raise ValueError(f"{self.name}: shapes {tuple(a.shape)} and {tuple(b.shape)} do not broadcast; "
-                             "axes must be equal or 1, counted from the last") from None
-        self.shapes = a.shape, b.shape
-        y = self.device.empty(shape, a.dtype)
-        self.device.launch(f"elementwise.{self.name}", a, b, y)
-        return y
-
-    def elementwise(self, kernel: str, *arrays: Array, shape: tuple[int, ...] | None = None, **options: Any) -> Array:
+    def elementwise(self, kernel: str, *arrays: Array, **options: Any) -> Array:
         """The result of an elementwise kernel, in a new array."""
-        y = self.device.empty(shape or np.broadcast_shapes(*(a.shape for a in arrays)), arrays[0].dtype)
+        y = self.device.empty(np.broadcast_shapes(*(a.shape for a in arrays)), arrays[0].dtype)
         self.device.launch(f"elementwise.{kernel}", *arrays, y, **options)
         return y
 
+
+class _Binary(_Elementwise):
+    """Arithmetic on two operands: launches ``elementwise.<name>`` on them, broadcast to one shape."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        self.shapes = a.shape, b.shape
+        return self.elementwise(self.name, a, b)
+
     def unbroadcast(self, gradient: Array, index: int) -> Array:
-        """The gradient of operand ``index``: a value that was used in several places gets the sum of their gradients."""
+        """The gradient of operand ``index``: a value that was used in several places gets the sum of their
+        gradients."""
         shape = self.shapes[index]
         padded = (1,) * (gradient.ndim - len(shape)) + tuple(shape)
         axes = tuple(i for i, size in enumerate(padded) if size == 1 and gradient.shape[i] != 1)
@@ -46,21 +44,21 @@ class _Elementwise(Function):
         return gradient.reshape(shape)
 
 
-class Add(_Elementwise):
+class Add(_Binary):
     name = "add"
 
     def backward(self, gy: Array) -> tuple[Array | None, ...]:
         return self.unbroadcast(gy, 0), self.unbroadcast(gy, 1)
 
 
-class Sub(_Elementwise):
+class Sub(_Binary):
     name = "sub"
 
     def backward(self, gy: Array) -> tuple[Array | None, ...]:
         return self.unbroadcast(gy, 0), self.unbroadcast(self.elementwise("scale", gy, factor=-1), 1)
 
 
-class Mul(_Elementwise):
+class Mul(_Binary):
     name = "mul"
 
     def forward(self, a: Array, b: Array) -> Array:
@@ -73,7 +71,7 @@ class Mul(_Elementwise):
                 self.unbroadcast(self.elementwise("mul", gy, a), 1) if self.needs[1] else None)
 
 
-class Div(_Elementwise):
+class Div(_Binary):
     """y = a / b;  ga = gy / b;  gb = -gy y / b."""
 
     name = "div"
@@ -102,7 +100,8 @@ class Pow(_Elementwise):
 
     def backward(self, gy: Array) -> tuple[Array | None, ...]:
         (x,) = self.saved
-        slope = self.elementwise("scale", self.elementwise("power", x, exponent=self.exponent - 1), factor=self.exponent)
+        power = self.elementwise("power", x, exponent=self.exponent - 1)
+        slope = self.elementwise("scale", power, factor=self.exponent)
         return (self.elementwise("mul", gy, slope),)
 
 
@@ -206,6 +205,11 @@ def _operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
     both = [t if isinstance(t, Tensor) else Tensor(like.device.upload(np.asarray(t, like.dtype)), like.device)
             for t in (a, b)]
     tensors(name, a=both[0], b=both[1])
+    try:
+        np.broadcast_shapes(both[0].shape, both[1].shape)
+    except ValueError:
+        raise ValueError(f"{name}: shapes {both[0].shape} and {both[1].shape} do not broadcast; "
+                         "axes must be equal or 1, counted from the last") from None
     return both[0], both[1]
 
 

@@ -71,8 +71,8 @@ def window_size(name: str, x: Tensor, kernel: tuple[int, int], stride: tuple[int
 
     for size, k, p, axis in zip(x.shape[2:], kernel, padding, ("high", "wide"), strict=True):
         if size + 2 * p < k:
-            raise ValueError(f"{name}: a window {k} pixels {axis} does not fit into an image of {size} pixels padded by "
-                             f"{p} on each side; use a larger image, more padding or a smaller kernel")
+            raise ValueError(f"{name}: a window {k} pixels {axis} does not fit into an image of {size} pixels padded "
+                             f"by {p} on each side; use a larger image, more padding or a smaller kernel")
     P, Q = (output_size(size, k, s, p, ceil_mode)
             for size, k, s, p in zip(x.shape[2:], kernel, stride, padding, strict=True))
     return P, Q

@@ -45,8 +45,8 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Pair =
            groups: int = 1, ceil_mode: bool = False) -> Tensor:
     """Cross-correlation of images with filters, which the field calls convolution.
 
-    y[n,k,p,q] = bias[k] + sum over c,r,s of weight[k,c,r,s] x[n, g C/G + c, p stride - padding + r, q stride - padding + s],
-    with g the group of filter k, and x = 0 outside the image.
+    y[n,k,p,q] = bias[k] + sum over c,r,s of weight[k,c,r,s] x[n, g C/G + c, p stride - padding + r, q stride -
+    padding + s], with g the group of filter k, and x = 0 outside the image.
 
     Args:
         x: (N, C, H, W).

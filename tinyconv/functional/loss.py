@@ -86,8 +86,8 @@ def _axis(name: str, x: Tensor, axis: int) -> int:
 
 
 def cross_entropy(logits: Tensor, target: Any, label_smoothing: float = 0.0) -> Tensor:
-    """The mean over the batch of -sum over classes of q log softmax(logits), where q is 1 at the target and 0 elsewhere, or
-    with label smoothing e, (1 - e) of that plus e / C everywhere.
+    """The mean over the batch of -sum over classes of q log softmax(logits), where q is 1 at the target and 0
+    elsewhere, or with label smoothing e, (1 - e) of that plus e / C everywhere.
 
     Args:
         logits: (N, C).

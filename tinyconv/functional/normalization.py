@@ -33,8 +33,9 @@ class LocalResponseNorm(Function):
 def local_response_norm(x: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """y[c] = x[c] / (k + alpha/size * sum of x[j]**2 over j from c - size//2 to c + (size-1)//2) ** beta.
 
-    PyTorch's, ONNX's and Caffe's convention: alpha is divided by size.  The formula printed in Krizhevsky et al. 2012 does not
-    divide; to follow it to the letter pass alpha * size.  An even ``size`` takes one channel more on the left.
+    PyTorch's, ONNX's and Caffe's convention: alpha is divided by size.  The formula printed in Krizhevsky et al. 2012
+    does not divide; to follow it to the letter pass alpha * size.  An even ``size`` takes one channel more on the
+    left.
 
     Args:
         x: (N, C, H, W).

@@ -73,7 +73,7 @@ class Cat(Function):
     def _parts(self, whole: Array) -> list[Array]:
         before = (slice(None),) * self.axis
         ends = np.cumsum(self.sizes)
-        return [whole[(*before, slice(end - size, end))] for size, end in zip(self.sizes, ends, strict=True)]
+        return [whole[before + (slice(end - size, end),)] for size, end in zip(self.sizes, ends, strict=True)]
 
     def backward(self, gy: Array) -> tuple[Array | None, ...]:
         return tuple(self._parts(gy))

@@ -60,7 +60,8 @@ def alexnet(variant: str = "paper", num_classes: int = 1000, devices: Sequence[s
     places = [find_device(d) for d in ([devices] if isinstance(devices, (str, Device)) else devices)]
     towers = 2 if variant == "paper" else 1
     if not 1 <= len(places) <= towers:
-        raise ValueError(f"alexnet: {variant!r} has {towers} tower{'s' * (towers > 1)}, but devices names {len(places)}")
+        raise ValueError(f"alexnet: {variant!r} has {towers} tower{'s' * (towers > 1)}, "
+                         f"but devices names {len(places)}")
     size = VARIANTS[variant] if input_size is None else input_size
     build = {"paper": _paper, "caffe": _caffe, "torchvision": _torchvision}[variant]
     model = build(num_classes, (places * 2)[:2], size)

@@ -125,7 +125,8 @@ class LocalResponseNorm(Module):
 class MaxPool2d(Module):
     """See ``functional.max_pool2d``."""
 
-    def __init__(self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0, ceil_mode: bool = False) -> None:
+    def __init__(self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0,
+                 ceil_mode: bool = False) -> None:
         self.kernel_size = checks.pair("MaxPool2d", "kernel_size", kernel_size, 1)
         self.stride = self.kernel_size if stride is None else checks.pair("MaxPool2d", "stride", stride, 1)
         self.padding, self.ceil_mode = checks.pair("MaxPool2d", "padding", padding, 0), ceil_mode

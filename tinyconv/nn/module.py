@@ -13,7 +13,7 @@ from ..tensor import Tensor
 
 
 class Parameter(Tensor):
-    """A tensor that training changes.  It lies in plain row-major memory, whatever layout the device's activations have."""
+    """A tensor that training changes.  It lies in plain row-major memory on every device."""
 
     def __init__(self, array: Any, device: str | Device = "cpu") -> None:
         where = find_device(device)
@@ -121,8 +121,8 @@ def _some(names: list[str]) -> str:
 class Sequential(Module):
     """Modules one after the other.  Takes modules, or one dict of name -> module.
 
-    This is the one place that sees which layers are neighbours: a device whose kernels do several layers in one pass is told so
-    here, and nowhere else."""
+    This is the one place that sees which layers are neighbours: a device whose kernels do several layers in one pass
+    is told so here, and nowhere else."""
 
     def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
         if len(modules) == 1 and isinstance(modules[0], Mapping):

@@ -75,8 +75,8 @@ def restore(path: str | os.PathLike[str], model: Module, optimizer: SGD, schedul
             settings: Mapping[str, Any]) -> dict[str, Any]:
     """Put everything back where it was; return the state, for its position and history.
 
-    Raises CheckpointError if the checkpoint is of another network, other data or a run with settings that lead elsewhere;
-    nothing is changed then."""
+    Raises CheckpointError if the checkpoint is of another network, other data or a run with settings that lead
+    elsewhere; nothing is changed then."""
     state = read(path)
     for name, value in settings.items():
         before = state["settings"].get(name)

@@ -48,8 +48,8 @@ class Result:
 def top_k(scores: np.ndarray, labels: np.ndarray, k: int) -> int:
     """How many rows of scores (N, classes) have their label among the k highest.
 
-    A label counts as beaten by every other class that scores at least as much: a network that gives all classes the same score
-    guesses nothing right.  A score of NaN never hits."""
+    A label counts as beaten by every other class that scores at least as much: a network that gives all classes the
+    same score guesses nothing right.  A score of NaN never hits."""
     own = scores[np.arange(len(labels)), labels][:, None]
     beaten_by = (scores >= own).sum(axis=1) - 1
     return int(((beaten_by < k) & np.isfinite(own[:, 0])).sum())
@@ -60,8 +60,8 @@ def evaluate(model: Module, batches: Iterable[tuple[np.ndarray, np.ndarray]], de
              after_batch: Callable[[Result], None] | None = None) -> Result:
     """Evaluate ``model`` on batches of (images, labels), with dropout off.
 
-    With ``crops`` > 1 the images come in runs of that many crops of one photo, and the class probabilities of a run are averaged
-    (section 4.1 of the 2012 paper).  ``after_batch`` is called with the sums so far."""
+    With ``crops`` > 1 the images come in runs of that many crops of one photo, and the class probabilities of a run
+    are averaged (section 4.1 of the 2012 paper).  ``after_batch`` is called with the sums so far."""
     training = model.training
     model.eval()
     result = Result()

@@ -38,7 +38,8 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("network")
     group.add_argument("--variant", choices=VARIANTS, default="paper", help="which AlexNet (default: %(default)s)")
     group.add_argument("--device", default="cpu", metavar="NAME[,NAME]",
-                       help=f"where it runs: {', '.join(devices())}; two names: one for each tower (default: %(default)s)")
+                       help=f"where it runs: {', '.join(devices())}; two names: one for each tower "
+                            "(default: %(default)s)")
     group.add_argument("--init", choices=INITS, default="he",
                        help="initial weights; 'variant': as the original had them (default: %(default)s)")
 
@@ -46,11 +47,11 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data")
     group.add_argument("--data", metavar="SOURCE",
-                       help="a pack (.h5), a folder with a folder for each class, or a folder with the ILSVRC2012 files; "
-                            "by default the embedded Fashion-MNIST")
+                       help="a pack (.h5), a folder with a folder for each class, or a folder with the ILSVRC2012 "
+                            "files; by default the embedded Fashion-MNIST")
     group.add_argument("--synthetic", action="store_true", help="train on generated stripes instead; needs no data")
     group.add_argument("--resize", type=positive_int, metavar="PIXELS",
-                       help="the short side of each image after scaling (default: 256, or 8/7 of --crop if that is given)")
+                       help="the short side of each image after scaling (default: 256, or 8/7 of --crop if given)")
     group.add_argument("--crop", type=positive_int, metavar="PIXELS",
                        help="the size of the network's input (default: 224 or 227, as the variant has it)")
     group.add_argument("--color-noise", type=_at_least_zero, metavar="SD",
@@ -64,8 +65,8 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--batch", type=positive_int, default=128, help="images in a step (default: %(default)s)")
     group.add_argument("--lr", type=float, default=0.01, help="learning rate (default: %(default)s)")
     group.add_argument("--schedule", choices=SCHEDULES, default="cosine",
-                       help="cosine: down to 0; step: a tenth every --step-every epochs; plateau: a tenth when validation stops "
-                            "improving, as in 2012; constant (default: %(default)s)")
+                       help="cosine: down to 0; step: a tenth every --step-every epochs; plateau: a tenth when "
+                            "validation stops improving, as in 2012; constant (default: %(default)s)")
     group.add_argument("--step-every", type=float, default=30, metavar="EPOCHS", help="(default: %(default)s)")
     group.add_argument("--patience", type=positive_int, default=5, metavar="EPOCHS",
                        help="how long plateau waits for an improvement (default: %(default)s)")
@@ -76,7 +77,8 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--clip-norm", type=_at_least_zero, default=5.0, metavar="NORM",
                        help="the largest norm of all gradients together; 0: no limit (default: %(default)s)")
     group.add_argument("--label-smoothing", type=float, default=0.0, help="(default: %(default)s)")
-    group.add_argument("--seed", type=_whole, default=0, help="all random numbers follow from it (default: %(default)s)")
+    group.add_argument("--seed", type=_whole, default=0,
+                       help="all random numbers follow from it (default: %(default)s)")
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +88,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--resume", nargs="?", const="auto", metavar="CHECKPOINT",
                        help="go on from this checkpoint; without a name from that in --out, if there is one")
     group.add_argument("--test-only", action="store_true", help="no training: test the checkpoint")
-    group.add_argument("--ten-crop", action="store_true", help="at the end test with ten crops of each image, as in 2012")
+    group.add_argument("--ten-crop", action="store_true",
+                       help="at the end test with ten crops of each image, as in 2012")
     group.add_argument("--limit-batches", type=positive_int, metavar="N",
                        help="do only N batches of each epoch and test: a quick try")
     group.add_argument("--print-freq", type=positive_int, default=20, metavar="N",

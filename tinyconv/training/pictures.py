@@ -45,7 +45,8 @@ def filters(towers: Sequence[np.ndarray], path: str | os.PathLike[str]) -> None:
     figure = Figure(figsize=(6 * len(towers), 6.4), layout="constrained")
     for i, (axes, weights) in enumerate(zip(np.atleast_1d(figure.subplots(1, len(towers))), towers, strict=True)):
         axes.imshow(_mosaic(weights), interpolation="nearest")
-        axes.set_title(f"conv1, tower {i} ({len(weights)} filters)" if len(towers) > 1 else f"conv1 ({len(weights)} filters)")
+        place = f"conv1, tower {i}" if len(towers) > 1 else "conv1"
+        axes.set_title(f"{place} ({len(weights)} filters)")
         axes.set_axis_off()
     _write(figure, path)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
 
 from tqdm import tqdm
 
@@ -12,7 +11,8 @@ from .evaluation import Result
 
 
 class Progress:
-    """Images done, images/s, time left, and loss and accuracy so far.  On standard error; use as ``with Progress(...)``.
+    """Images done, images/s, time left, and loss and accuracy so far.  On standard error; use as ``with
+    Progress(...)``.
 
     Args:
         title: what is going on.
@@ -29,7 +29,7 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.bar.close()
 
     def update(self, result: Result, lr: float | None = None) -> None:

@@ -36,7 +36,8 @@ class TrainingError(RuntimeError):
 
 
 class Trainer:
-    """Trains a model, epoch by epoch: a step for each batch, then validation, a line in the log, curves and a checkpoint.
+    """Trains a model, epoch by epoch: a step for each batch, then validation, a line in the log, curves and a
+    checkpoint.
 
     Writes ``log.jsonl``, ``curves.png`` and ``checkpoint.h5`` to the folder ``out``.
 
@@ -63,8 +64,8 @@ class Trainer:
         self.limit = limit_batches
         self.batches = len(train) if limit_batches is None else min(limit_batches, len(train))
         self.device = optimizer.parameters[0].device
-        self.settings = {**(settings or {}), "batch": train.batch, "training images": len(train.split), "classes": classes,
-                         "batches in an epoch": self.batches}
+        self.settings = {**(settings or {}), "batch": train.batch, "training images": len(train.split),
+                         "classes": classes, "batches in an epoch": self.batches}
         self.watch = LossWatch(classes)
         self.history: list[dict[str, Any]] = []
         self.epoch = self.batch = 0  # the next batch to do
@@ -79,7 +80,8 @@ class Trainer:
         """Go on where the checkpoint ``path`` (by default this folder's) was written.
 
         Raises CheckpointError if that is no checkpoint of this network, data and settings."""
-        state = checkpoint.restore(path or self.checkpoint_path, self.model, self.optimizer, self.schedule, self.settings)
+        state = checkpoint.restore(path or self.checkpoint_path, self.model, self.optimizer, self.schedule,
+                                   self.settings)
         position = state["position"]
         self.epoch, self.batch, self.seconds = position["epoch"], position["batch"], position["seconds"]
         self.result = Result(position["images"], position["loss_sum"], position["top1_hits"], position["top5_hits"])
@@ -135,8 +137,8 @@ class Trainer:
         value = float(loss.item())
         if not math.isfinite(value):
             raise TrainingError(
-                f"the loss is {value} at batch {self.batch + 1} of epoch {self.epoch + 1}; the last checkpoint is intact.  "
-                "Try a lower learning rate (--lr), gradient clipping (--clip-norm) or a warm-up (--warmup)")
+                f"the loss is {value} at batch {self.batch + 1} of epoch {self.epoch + 1}; "
+                "the last checkpoint is intact.  Try a lower learning rate (--lr), gradient clipping (--clip-norm) or a warm-up (--warmup)")
         loss.backward()
         if self.clip_norm is not None:
             clip_grad_norm_(self.optimizer.parameters, self.clip_norm)
@@ -172,7 +174,8 @@ class Trainer:
         line: dict[str, Any] = {"epoch": self.epoch + 1, "lr": self.optimizer.lr}
         for name, result in (("train", self.result), ("val", validated)):
             line |= {f"{name}_loss": result.loss, f"{name}_top1": result.top1, f"{name}_top5": result.top5}
-        return line | {"train_images": self.result.images, "val_images": validated.images, "seconds": round(self.seconds, 3),
+        return line | {"train_images": self.result.images, "val_images": validated.images,
+                       "seconds": round(self.seconds, 3),
                        "images_per_second": round(self.result.images / max(self.seconds, 1e-9), 1),
                        "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1 << 10)}
 
@@ -182,14 +185,14 @@ class Trainer:
 
 @contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """While inside, the first Ctrl-C or SIGTERM only fills the list, so that the batch can be finished: weights that are
-    half updated would be worth nothing.  The second one does what it always did."""
+    """While inside, the first Ctrl-C or SIGTERM only fills the list, so that the batch can be finished: weights that
+    are half updated would be worth nothing.  The second one does what it always did."""
     asked: list[int] = []
-    before: dict[int, Any] = {}
+    before: dict[signal.Signals, Any] = {}
 
     def note(number: int, frame: Any) -> None:
         asked.append(number)
-        print("\nstopping after this batch (once more to stop at once, without saving) ...", file=sys.stderr, flush=True)
+        print("\nstopping after this batch (once more: at once, without saving) ...", file=sys.stderr, flush=True)
         for other, handler in before.items():
             signal.signal(other, handler)
 

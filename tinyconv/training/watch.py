@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 
-CAUSES = """Usual causes: the learning rate is too high or too low (try a tenth, or ten times as much); initial weights too
-small for this depth and image size (try --init he); the pixels are not centred on 0; labels do not belong to their images."""
+CAUSES = ("Usual causes: the learning rate is too high or too low (try a tenth, or ten times as much); initial weights too "
+          "small for this depth and image size (try --init he); the pixels are not centred on 0; labels do not belong "
+          "to their images.")
 
 
 class LossWatch:
     """Tells whether the loss starts where it should, and whether it moves.
 
-    A network that knows nothing gives each of C classes the probability 1/C, so its cross-entropy is ln(C).  The watch keeps a
-    running mean over about 50 batches and complains once, if after ``patience`` batches that has not fallen below 98 % of
-    ln(C)."""
+    A network that knows nothing gives each of C classes the probability 1/C, so its cross-entropy is ln(C).  The
+    watch keeps a running mean over about 50 batches and complains once, if after ``patience`` batches that has not
+    fallen below 98 % of ln(C)."""
 
     def __init__(self, classes: int, patience: int = 300) -> None:
         self.expected = math.log(classes)

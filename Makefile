@@ -1,0 +1,51 @@
+# `make help` lists what there is.  Every target makes the virtual environment that it needs, once.
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+PYTEST_ARGS ?=
+TRAIN_ARGS  ?=
+TORCH  ?= torch==2.13.0
+
+.DEFAULT_GOAL := help
+.PHONY: help train test test-slow lint bench torch clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+train: $(VENV)/.run  ## train the two-tower AlexNet on the embedded images: 6 minutes on two cores; goes on where it was stopped
+	$(PY) examples/alexnet_imagenet.py --resume $(TRAIN_ARGS)
+
+test: $(VENV)/.dev  ## run the test suite (all but the slow tests); PYTEST_ARGS="-k lrn" for some of it
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.dev  ## run the tests that take minutes: interrupted training, fifty steps beside PyTorch ...
+	$(PY) -m pytest -m slow $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev  ## ruff and mypy
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+bench: $(VENV)/.dev  ## time every kernel over AlexNet's layers, beside PyTorch if it is there (`make torch`)
+	$(PY) -m benchmarks $(BENCH_ARGS)
+
+torch: $(VENV)/.dev  ## install PyTorch's CPU build: the witness in the tests, the rival in the benchmark
+	$(PY) -c "import torch" 2>/dev/null || $(PY) -m pip install --quiet "$(TORCH)"
+
+clean:  ## remove the virtual environment, caches and build folders, but never a run
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "tinyconv needs Python 3.10 or newer; $(PYTHON) is `$(PYTHON) --version`. Try: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "could not make a virtual environment; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+$(VENV)/.run: setup.py pyproject.toml | $(VENV)/bin/python
+	$(PY) -m pip install --quiet -e .
+	@touch $@
+
+$(VENV)/.dev: setup.py pyproject.toml | $(VENV)/bin/python
+	$(PY) -m pip install --quiet -e ".[dev]"
+	@touch $@ $(VENV)/.run

@@ -1,0 +1,159 @@
+"""Convolution: PyTorch agrees, finite differences agree, and so does a case worked out by hand."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import tinyconv as tc
+import tinyconv.functional as F
+
+from ..closeness import assert_close
+from ..layouts import LAYOUTS, place
+from ..witness import agree, normal
+
+
+class Case(NamedTuple):
+    images: int
+    size: tuple[int, int]
+    channels: int  # per group, in and out
+    filters: int
+    groups: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    bias: bool
+    layout: str
+
+    def arrays(self) -> list[np.ndarray]:
+        x = normal(1, self.images, self.channels * self.groups, *self.size)
+        w = normal(2, self.filters * self.groups, self.channels, *self.kernel)
+        return [x, w, normal(3, len(w))] if self.bias else [x, w]
+
+    def options(self) -> dict[str, Any]:
+        return {"stride": self.stride, "padding": self.padding, "groups": self.groups}
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Small convolutions of every kind: one-pixel images, strides beyond the kernel, padding beyond the image ..."""
+    def pair(least: int, most: int) -> st.SearchStrategy[tuple[int, int]]:
+        return st.tuples(st.integers(least, most), st.integers(least, most))
+
+    size, padding = draw(pair(1, 8)), draw(pair(0, 3))
+    kernel = tuple(draw(st.integers(1, min(5, n + 2 * p))) for n, p in zip(size, padding, strict=True))
+    return Case(draw(st.integers(1, 3)), size, draw(st.integers(1, 4)), draw(st.integers(1, 4)),
+                draw(st.integers(1, 3)), kernel, draw(pair(1, 4)), padding, draw(st.booleans()),
+                draw(st.sampled_from(LAYOUTS)))
+
+
+CHANNELS_ALONE = Case(2, (4, 5), 3, 5, 2, (1, 1), (1, 1), (0, 0), True, "usual")  # 1x1: a path of its own on the CPU
+ONE_PIXEL = Case(1, (1, 1), 1, 1, 1, (1, 1), (3, 2), (0, 0), False, "usual")
+UNEVEN = Case(2, (7, 4), 2, 3, 2, (2, 3), (4, 1), (0, 2), True, "transposed")
+
+
+@example(CHANNELS_ALONE)
+@example(CHANNELS_ALONE._replace(layout="sliced"))
+@example(ONE_PIXEL)
+@example(UNEVEN)
+@given(case=cases())
+def test_agrees_with_pytorch(device: str, torch: Any, case: Case) -> None:
+    agree(torch, device, lambda *a: F.conv2d(*a, **case.options()),
+          lambda *a: torch.nn.functional.conv2d(*a, **case.options()), case.arrays(), case.layout)
+
+
+@example(Case(1, (6, 6), 1, 1, 1, (3, 3), (2, 2), (0, 0), True, "usual"))  # half a window left over
+@example(Case(1, (3, 1), 1, 1, 1, (1, 1), (4, 4), (2, 1), True, "usual"))  # a last window would start in the right padding
+@given(case=cases())
+def test_ceil_mode_agrees_with_pytorch_after_padding_by_hand(device: str, torch: Any, case: Case) -> None:
+    """PyTorch has no ceil mode for convolutions: give it the zeros that the last windows reach, on the right and below."""
+    extra = []
+    for n, k, s, p in zip(case.size, case.kernel, case.stride, case.padding, strict=True):
+        windows = -(-(n + 2 * p - k) // s) + 1
+        windows -= (windows - 1) * s >= n + p  # as in pooling: no window starts in the right padding
+        extra.append((windows - 1) * s + k - (n + 2 * p))
+
+    def theirs(x: Any, *rest: Any) -> Any:
+        x = torch.nn.functional.pad(x, (0, max(extra[1], 0), 0, max(extra[0], 0)))
+        return torch.nn.functional.conv2d(x, *rest, **case.options())
+
+    agree(torch, device, lambda *a: F.conv2d(*a, **case.options(), ceil_mode=True), theirs, case.arrays(), case.layout)
+
+
+@pytest.mark.parametrize("case", [
+    CHANNELS_ALONE, UNEVEN,
+    Case(2, (5, 4), 2, 2, 1, (3, 3), (2, 2), (1, 1), True, "usual"),
+    Case(1, (3, 3), 1, 2, 3, (2, 2), (1, 1), (0, 0), False, "flipped"),
+    Case(1, (1, 1), 2, 2, 1, (3, 3), (1, 1), (1, 1), True, "usual"),
+])
+@pytest.mark.parametrize("ceil_mode", [False, True])
+def test_gradients_agree_with_finite_differences(device: str, case: Case, ceil_mode: bool) -> None:
+    inputs = [place(a, device, case.layout, np.float64) for a in case.arrays()]
+    assert tc.gradcheck(lambda *a: F.conv2d(*a, **case.options(), ceil_mode=ceil_mode), *inputs)
+
+
+def test_by_hand(device: str) -> None:
+    """A 3x3 image, two filters, stride 2, padding 1: every window holds a corner 2x2 of the image, at another corner."""
+    x = tc.tensor(np.arange(1, 10).reshape(1, 1, 3, 3).astype("float32"), device, requires_grad=True)
+    corner, total = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]]), np.ones((3, 3))
+    w = tc.tensor(np.stack([corner, total])[:, None].astype("float32"), device, requires_grad=True)
+    b = tc.tensor([0.5, -1.0], device, requires_grad=True)
+    y = F.conv2d(x, w, b, stride=2, padding=1)
+    # filter 0 picks x[0,0], x[0,2], x[2,0], x[2,2]; filter 1 sums 1+2+4+5, 2+3+5+6, 4+5+7+8, 5+6+8+9
+    expected = [[[[1.5, 3.5], [7.5, 9.5]], [[11.0, 15.0], [23.0, 27.0]]]]
+    np.testing.assert_array_equal(y.numpy(), expected)
+    y.backward(np.array([[[[1, 2], [3, 4]], [[1, 1], [1, 1]]]]))
+    # filter 0 sends its 1, 2, 3, 4 to the corners; filter 1 sends 1 per window that holds the pixel
+    np.testing.assert_array_equal(x.grad.numpy()[0, 0], [[2, 2, 3], [2, 4, 2], [4, 2, 5]])
+    np.testing.assert_array_equal(b.grad.numpy(), [10, 4])
+    # the centre tap of filter 0 saw the corners 1, 3, 7, 9 with weights 1, 2, 3, 4
+    assert w.grad.numpy()[0, 0, 1, 1] == 1 + 2 * 3 + 3 * 7 + 4 * 9
+    assert w.grad.numpy()[1, 0, 0, 0] == 5  # only the last window has an image pixel under its first tap
+
+
+def test_ceil_mode_by_hand(device: str) -> None:
+    """Four pixels, a window of 3, stride 2: floor gives one window, ceil a second one with two pixels and a zero."""
+    x = tc.tensor([[[[1.0, 2.0, 4.0, 8.0]]]], device, requires_grad=True)
+    w = tc.tensor([[[[1.0, 1.0, 1.0]]]], device)
+    np.testing.assert_array_equal(F.conv2d(x, w, stride=(1, 2)).numpy(), [[[[7.0]]]])
+    y = F.conv2d(x, w, stride=(1, 2), ceil_mode=True)
+    np.testing.assert_array_equal(y.numpy(), [[[[7.0, 12.0]]]])
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [[[[1.0, 1.0, 2.0, 1.0]]]])
+
+
+@pytest.mark.parametrize("size, outputs", [(224, 55), (225, 55), (227, 55), (228, 56)])
+def test_ceil_mode_is_why_224_pixels_give_55(device: str, size: int, outputs: int) -> None:
+    """11x11 windows 4 apart: (224 - 11) / 4 = 53.25, and cuda-convnet counted the window that is only partly filled.
+    Of a column of ones, a window of ones sums the pixels that it really has: 11, but 8 where it reaches 3 past 224."""
+    x, w = tc.tensor(np.ones((1, 1, size, 1)), device), tc.tensor(np.ones((1, 1, 11, 1)), device)
+    y = F.conv2d(x, w, stride=4, ceil_mode=True).numpy().reshape(-1)
+    inside = [min(size, 4 * p + 11) - 4 * p for p in range(outputs)]
+    np.testing.assert_array_equal(y, inside)
+
+
+def test_groups_are_separate_convolutions(device: str) -> None:
+    x, w, b = normal(1, 2, 6, 5, 5), normal(2, 4, 3, 3, 3), normal(3, 4)
+    whole = F.conv2d(*(tc.tensor(a, device, dtype="float64") for a in (x, w, b)), groups=2, padding=1)
+    parts = [F.conv2d(*(tc.tensor(a, device, dtype="float64")
+                        for a in (x[:, 3 * g:3 * g + 3], w[2 * g:2 * g + 2], b[2 * g:2 * g + 2])), padding=1)
+             for g in range(2)]
+    assert_close(whole.numpy(), F.cat(parts, axis=1).numpy())
+
+
+def test_only_the_gradients_that_are_wanted(device: str) -> None:
+    x, w, b = (tc.tensor(a, device) for a in (normal(1, 1, 2, 3, 3), normal(2, 2, 2, 3, 3), normal(3, 2)))
+    b.requires_grad = True
+    F.conv2d(x, w, b, padding=1).sum().backward()
+    assert x.grad is None and w.grad is None
+    np.testing.assert_array_equal(b.grad.numpy(), [9, 9])  # nine output pixels each
+
+
+def test_a_batch_that_is_split_into_chunks_is_the_same(torch: Any) -> None:
+    """The CPU kernel builds its windows for a few images at a time: 8 MiB of them.  70 images of 32x32 with 5x5x8 windows
+    are 57 MiB in float32, so that there are full chunks and one that is not."""
+    arrays = [normal(1, 70, 8, 32, 32), normal(2, 4, 8, 5, 5), normal(3, 4)]
+    agree(torch, "cpu", lambda *a: F.conv2d(*a, padding=2),
+          lambda *a: torch.nn.functional.conv2d(*a, padding=2), arrays)
