@@ -19,13 +19,13 @@ from . import shapes
 from .shapes import FORWARD, INPUT
 
 DEVICE = device("cpu")
-SGD = {"lr": 1e-3, "momentum": 0.9, "weight_decay": 5e-4}
+SGD: dict[str, Any] = {"lr": 1e-3, "momentum": 0.9, "weight_decay": 5e-4}
 Numbers = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Side:
-    """One way to do a thing.  ``run`` does it, ``result`` says what came out of the latest run: name -> array (NCHW)."""
+    """One way to do a thing.  ``run`` does it; ``result`` says what the latest run made: name -> array (NCHW)."""
 
     run: Callable[[], object]
     result: Callable[[], dict[str, np.ndarray]]

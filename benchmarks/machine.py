@@ -9,8 +9,8 @@ import subprocess
 import sys
 from typing import Any
 
-ISA = ("sse2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16", "amx_tile", "neon",
-       "asimd", "sve")
+ISA = ("sse2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16", "amx_tile",
+       "neon", "asimd", "sve")
 PACKAGES = ("tinyconv", "numpy", "numba", "llvmlite", "scipy", "torch")
 
 
@@ -20,7 +20,7 @@ def cores() -> int:
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, instruction sets, memory in bytes, system, and the load (processes that want to run) at the moment."""
+    """Processor, cores, instruction sets, memory in bytes, system, and the load: how many processes want to run now."""
     info = _cpuinfo()
     flags = set(info.get("flags", info.get("Features", "")).split())
     return {

@@ -1,9 +1,9 @@
 """What this machine can do at best, measured: the yardstick for GFLOP/s and GB/s.
 
-Arithmetic: a loop of fused multiply-adds that never leaves the registers.  A core starts one or two vector FMAs a cycle, and each
-takes four or five cycles, so at least ten must be under way at once: the loop has twelve accumulators.  (AVX2 has sixteen
-registers; twelve accumulators and two constants fit.)  It is written with LLVM vectors, so nothing depends on the mood of
-an auto-vectoriser.
+Arithmetic: a loop of fused multiply-adds that never leaves the registers.  A core starts one or two vector FMAs a
+cycle, and each takes four or five cycles, so at least ten must be under way at once: the loop has twelve accumulators.
+(AVX2 has sixteen registers; twelve accumulators and two constants fit.)  It is written with LLVM vectors, so nothing
+depends on the mood of an auto-vectoriser.
 
 Memory: STREAM's copy (McCalpin 1995): y = x over arrays far larger than the caches, every byte read and every byte
 written counted once.
@@ -46,16 +46,17 @@ VECTOR = _vector_floats()
 
 @intrinsic
 def _fma_loop(typingctx, rounds):
-    """Runs ``rounds`` times  v = v * 0.5 + 1  on each accumulator; returns their sum so that none can be optimised away.
+    """Runs ``rounds`` times  v = v * 0.5 + 1  on each accumulator; returns their sum, so that none is optimised away.
 
     Each v stays near 2: no overflow, no denormal numbers, which some CPUs process more slowly."""
 
     def generate(context, builder, signature, args):
         vector = ir.VectorType(FLOAT, VECTOR)
         half, one = ir.Constant(vector, [0.5] * VECTOR), ir.Constant(vector, [1.0] * VECTOR)
-        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{VECTOR}f32")
+        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3),
+                                             f"llvm.fma.v{VECTOR}f32")
         accumulators = []
-        for i in range(ACCUMULATORS):  # LLVM keeps these variables in registers; different values, or it would merge them
+        for i in range(ACCUMULATORS):  # variables that LLVM keeps in registers; equal ones it would merge
             start = ir.Constant(vector, [float(i * VECTOR + lane) for lane in range(VECTOR)])
             accumulators.append(cgutils.alloca_once_value(builder, start))
         with cgutils.for_range(builder, args[0]):
@@ -99,8 +100,9 @@ def _best(run: Callable[[], object], seconds: float) -> float:
             return best
 
 
-def fma_gflops(threads: int, seconds: float = 1.0, rounds: int = 2_000_000) -> float:
-    """GFLOP/s of ``threads`` threads, each doing ``rounds`` rounds of 2 * ACCUMULATORS * VECTOR operations (some 10 ms)."""
+def fma_gflops(threads: int, seconds: float = 1.0, rounds: int = 1_000_000) -> float:
+    """GFLOP/s of ``threads`` threads.  Each does ``rounds`` rounds of 2 * ACCUMULATORS * VECTOR operations: some 3 ms,
+    long enough to forget the start of the threads, short enough to find a moment when nobody interferes."""
     sums = np.zeros(threads, np.float32)
     flops = 2.0 * ACCUMULATORS * VECTOR * rounds * threads
     return flops / _best(lambda: _burn(rounds, sums), seconds) / 1e9
@@ -111,6 +113,11 @@ def copy_gbytes(seconds: float = 1.0, mebibytes: int = 256) -> float:
     x = np.ones(mebibytes << 18, np.float32)
     y = np.zeros_like(x)
     return 2 * x.nbytes / _best(lambda: _copy(x, y), seconds) / 1e9
+
+
+def better(a: Peak, b: Peak) -> Peak:
+    """The higher value of each: whatever disturbs makes a peak lower, never higher."""
+    return Peak(max(a.gflops_one_core, b.gflops_one_core), max(a.gflops, b.gflops), max(a.gbytes, b.gbytes))
 
 
 def measure(seconds: float = 1.0) -> Peak:

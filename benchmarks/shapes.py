@@ -3,9 +3,9 @@
 The network is the ``caffe`` variant (bvlc_alexnet: 227-pixel images, groups in conv2, conv4 and conv5).  Layers whose
 shape repeats are left out: relu4 is relu3, relu7 is relu6, drop7 is drop6.  All numbers are float32.
 
-A pass costs floating-point operations (``flops``: a multiply-add is two; counted for convolutions and linear layers, whose
-time is arithmetic) and memory traffic (``bytes``: each array that the pass must read or write, once; for the others,
-whose time is memory).  Both are what the mathematics asks for, not what a kernel happens to do.
+A pass costs floating-point operations (``flops``: a multiply-add is two; counted for convolutions and linear layers,
+whose time is arithmetic) and memory traffic (``bytes``: each array that the pass must read or write, once; for the
+others, whose time is memory).  Both are what the mathematics asks for, not what a kernel happens to do.
 
 Shape letters as everywhere: N images, C channels in, K filters, H x W in, P x Q out, R x S window, G groups.
 """

@@ -17,7 +17,7 @@ import tinyconv.functional as F
 
 VARIANTS = {"paper": 224, "caffe": 227, "torchvision": 224}  # and their input size in pixels
 # So small that the weights hardly move: labels are random, and a loss that diverges would be another workload.
-SGD = {"lr": 1e-5, "momentum": 0.9, "weight_decay": 5e-4}
+SGD: dict[str, Any] = {"lr": 1e-5, "momentum": 0.9, "weight_decay": 5e-4}
 
 
 @dataclass(frozen=True)

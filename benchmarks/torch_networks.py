@@ -1,7 +1,9 @@
-"""PyTorch's twins of the three AlexNets, with the weights of a tinyconv network.  Imported only where PyTorch is installed.
+"""PyTorch's twins of the three AlexNets, with the weights of a tinyconv network.
 
-The ``paper`` variant's two towers are written as one column with groups, which is the faster form in PyTorch: the numbers are
+The ``paper`` variant's two towers are written as one column with groups, as a user of PyTorch would: the numbers are
 the same, because groups see what towers see, and its LRN gets the towers as separate images (a view).
+
+Imported only where PyTorch is installed.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ class TowerLRN(nn.LocalResponseNorm):
 
 
 def build(variant: str, state: State, size: int) -> nn.Module:
-    """The network ``variant`` for images of ``size`` pixels with the weights ``state`` of tinyconv's, in training mode."""
+    """The network ``variant`` for images of ``size`` pixels with the weights ``state`` of tinyconv's."""
     if variant == "paper":
         state = merge_towers(state)
     classes, _ = state[max(name for name in state if name.startswith("classifier") and name.endswith("weight"))].shape
@@ -48,7 +50,7 @@ def merge_towers(state: State) -> dict[str, np.ndarray]:
 
 
 def _krizhevsky(variant: str, classes: int, size: int) -> nn.Module:
-    """bvlc_alexnet, or the paper's network: image padded at the right and bottom, LRN within towers, alpha not divided."""
+    """bvlc_alexnet, or the paper's: image padded at the right and bottom, LRN within towers, alpha not divided."""
     paper = variant == "paper"
 
     def norm() -> nn.Module:

@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
     trainer.fit(args.epochs)
     pictures.filters(first_filters(model), out / "filters.png")
     seconds = sum(line["seconds"] for line in trainer.history)
-    print(f"training took {seconds:.0f} s for {len(trainer.history)} epochs; see {out}/curves.png and {out}/filters.png")
+    print(f"training took {seconds:.0f} s for {len(trainer.history)} epochs; see curves.png and filters.png in {out}")
     test(args, model, data, trainer.checkpoint_path)
 
 

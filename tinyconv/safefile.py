@@ -5,6 +5,7 @@ The temporary name is the same each time, so that what a killed process left beh
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -19,6 +20,10 @@ def temporary_beside(path: Path) -> Iterator[Path]:
 
     Whatever happens, ``path`` holds either what it held before or all of the new content.  Raises OSError that names
     ``path``, if its folder does not exist or cannot be written to, or the disk is full."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, f"cannot write {path}: it is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"cannot write {path}: there is no folder {path.parent}; make it first")
     temporary = path.with_name(f".{path.name}.part")
     try:
         yield temporary
@@ -32,6 +37,14 @@ def temporary_beside(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # renamed already, or never made
             temporary.unlink()
+
+
+@contextmanager
+def hdf5_stream(path: Path) -> Iterator[PatientFile]:
+    """What :func:`temporary_beside` is for other files, as a stream for ``h5py.File``.  Close that within the block."""
+    with temporary_beside(path) as temporary, PatientFile(temporary) as stream:
+        yield stream
+        stream.check()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -51,23 +64,23 @@ class PatientFile(io.RawIOBase):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._file = open(path, "w+b", buffering=0)
-        self._error: OSError | None = None
+        self.error: OSError | None = None
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
         size = len(view)
         try:
-            while view and self._error is None:
+            while view and self.error is None:
                 view = view[self._file.write(view):]
         except OSError as error:
-            self._error = error
+            self.error = error
         return size
 
     def truncate(self, size: int | None = None) -> int:
         try:
             return self._file.truncate(size)
         except OSError as error:
-            self._error = self._error or error
+            self.error = self.error or error
             return size or 0
 
     def readinto(self, buffer: Any) -> int:
@@ -81,8 +94,8 @@ class PatientFile(io.RawIOBase):
 
     def check(self) -> None:
         """Raise the OSError of the first write that failed, if one did."""
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
 
     def close(self) -> None:
         self._file.close()

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .safefile import PatientFile, temporary_beside
+from .safefile import hdf5_stream
 from .tensor import Tensor
 
 FORMAT = "tinyconv-state"
@@ -27,11 +27,9 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     file if the disk is full or the folder cannot be written to; TypeError for values that have no place in a file."""
     import h5py
 
-    with temporary_beside(Path(path)) as temporary, PatientFile(temporary) as written:
-        with h5py.File(written, "w", track_order=True) as file:
-            file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
-            _write(file, state)
-        written.check()
+    with hdf5_stream(Path(path)) as stream, h5py.File(stream, "w", track_order=True) as file:
+        file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
+        _write(file, state)
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:

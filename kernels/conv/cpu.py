@@ -217,7 +217,9 @@ def _sum_rows(rows, total):
     width = 16
     for strip in prange((rows.shape[1] + width - 1) // width):
         begin, end = strip * width, min((strip + 1) * width, rows.shape[1])
-        total[begin:end] = 0
+        sums = np.zeros(width)  # in double precision: a batch has hundreds of thousands of rows
         for i in range(rows.shape[0]):
             for k in range(begin, end):
-                total[k] += rows[i, k]
+                sums[k - begin] += rows[i, k]
+        for k in range(begin, end):
+            total[k] = sums[k - begin]

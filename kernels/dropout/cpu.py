@@ -14,7 +14,7 @@ def apply(x, y, *, p, seed, stream, step, first_sample):
     else:
         xs, ys = (a.reshape(a.shape[0], -1, 1) for a in (x, y))  # one channel: memory order is logical order
     _apply(xs, ys, np.uint64(round(p * 2 ** 32)), x.dtype.type(1 / (1 - p)), seed & 0xFFFFFFFF, seed >> 32,
-           stream, step, first_sample)
+           stream & 0xFFFFFFFF, step & 0xFFFFFFFF, first_sample)
 
 
 @inline
@@ -37,8 +37,9 @@ def _apply(x, y, threshold, scale, key0, key1, stream, step, first_sample):
     for task in prange(N * strips):
         n, first = task // strips, task % strips * strip
         for block in range(first, min(first + strip, (count + 3) // 4)):
-            words = _philox(np.uint64(block), np.uint64(first_sample + n), np.uint64(step), np.uint64(stream),
-                            np.uint64(key0), np.uint64(key1))
+            sample = np.uint64(first_sample + n) & np.uint64(0xFFFFFFFF)
+            words = _philox(np.uint64(block), sample, np.uint64(step), np.uint64(stream), np.uint64(key0),
+                            np.uint64(key1))
             for lane in range(min(4, count - 4 * block)):
                 element = 4 * block + lane  # = c * pixels + i
                 c, i = element // pixels, element % pixels

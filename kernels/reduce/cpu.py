@@ -1,6 +1,8 @@
-"""Sums and maxima along axes, by NumPy's own vectorised loops (pairwise summation, one thread: a fixed order)."""
+"""Sums and maxima along axes, by NumPy's own vectorised loops (one thread: a fixed order)."""
 
 import numpy as np
+
+from ..scratch import deal, nbytes
 
 
 def sum(x, y, *, axes):
@@ -11,7 +13,19 @@ def max(x, y, *, axes):
     np.max(x, axis=axes, keepdims=True, out=y)
 
 
-def max_backward(x, y, gy, gx, *, axes):
-    chosen = np.equal(x, y) | np.isnan(x)
+def max_backward(x, y, gy, gx, *, axes, scratch):
+    chosen, is_nan, count = deal(scratch, *_masks(x, y))
+    np.equal(x, y, out=chosen)
+    np.not_equal(x, x, out=is_nan)
+    np.logical_or(chosen, is_nan, out=chosen)
+    np.sum(chosen, axis=axes, keepdims=True, out=count)
     np.multiply(gy, chosen, out=gx)
-    np.divide(gx, chosen.sum(axis=axes, keepdims=True), out=gx)
+    np.divide(gx, count, out=gx)
+
+
+def max_backward_workspace(x, y, gy, gx, *, axes):
+    return nbytes(*_masks(x, y))
+
+
+def _masks(x, y):
+    return (x.shape, np.bool_), (x.shape, np.bool_), (y.shape, x.dtype)

@@ -14,7 +14,7 @@ from tinyconv.data.dataset import Pack
 from tinyconv.data.decode import decode
 from tinyconv.data.errors import PackError
 from tinyconv.data.pack import main, pack
-from tinyconv.data.safefile import PatientFile
+from tinyconv.safefile import PatientFile
 
 from .samples import WNIDS, WORDS, flat, jpeg, png
 
@@ -119,7 +119,7 @@ def test_the_source_is_never_written_to(class_folder):
         pack(class_folder, class_folder / "out.h5", progress=False)
 
 
-@pytest.mark.parametrize("out, message", [("nowhere/out.h5", "nowhere does not exist; create it"),
+@pytest.mark.parametrize("out, message", [("nowhere/out.h5", "there is no folder .*nowhere; make it first"),
                                           ("insects/..", "it is a folder|inside")])
 def test_places_that_will_not_do(class_folder, tmp_path, out, message):
     with pytest.raises(PackError, match=message):

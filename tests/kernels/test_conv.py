@@ -65,18 +65,19 @@ def test_agrees_with_pytorch(device: str, torch: Any, case: Case) -> None:
 
 
 @example(Case(1, (6, 6), 1, 1, 1, (3, 3), (2, 2), (0, 0), True, "usual"))  # half a window left over
-@example(Case(1, (3, 1), 1, 1, 1, (1, 1), (4, 4), (2, 1), True, "usual"))  # a last window would start in the right padding
+@example(Case(1, (3, 1), 1, 1, 1, (1, 1), (4, 4), (2, 1), True, "usual"))  # would begin in the right padding
+@example(Case(1, (1, 1), 1, 1, 1, (1, 1), (1, 1), (0, 1), False, "usual"))  # never fewer windows than without
 @given(case=cases())
 def test_ceil_mode_agrees_with_pytorch_after_padding_by_hand(device: str, torch: Any, case: Case) -> None:
     """PyTorch has no ceil mode for convolutions: give it the zeros that the last windows reach, on the right and below."""
     extra = []
     for n, k, s, p in zip(case.size, case.kernel, case.stride, case.padding, strict=True):
-        windows = -(-(n + 2 * p - k) // s) + 1
-        windows -= (windows - 1) * s >= n + p  # as in pooling: no window starts in the right padding
-        extra.append((windows - 1) * s + k - (n + 2 * p))
+        left_over = (n + 2 * p - k) % s  # pixels after the last whole window
+        begin = n + 2 * p - left_over - k + s  # of the window after that
+        extra.append(s - left_over if left_over and begin < n + p else 0)  # as in pooling: none begins in the right padding
 
     def theirs(x: Any, *rest: Any) -> Any:
-        x = torch.nn.functional.pad(x, (0, max(extra[1], 0), 0, max(extra[0], 0)))
+        x = torch.nn.functional.pad(x, (0, extra[1], 0, extra[0]))
         return torch.nn.functional.conv2d(x, *rest, **case.options())
 
     agree(torch, device, lambda *a: F.conv2d(*a, **case.options(), ceil_mode=True), theirs, case.arrays(), case.layout)

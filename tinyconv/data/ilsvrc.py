@@ -172,7 +172,8 @@ def _val_number(member: tarfile.TarInfo) -> int | None:
 def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     stream = tar.extractfile(member)
     assert stream is not None, "only regular files are read"
-    return stream.read()
+    with stream:  # left to the garbage collector, its close() would swallow a Ctrl-C that comes meanwhile
+        return stream.read()
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from ..safefile import PatientFile, hdf5_stream
 from . import layout
 from .errors import PackError
-from .safefile import PatientFile, replacing
 from .sources import Skipped
 from .statistics import PixelStatistics
 
@@ -28,14 +28,16 @@ def write_pack(path: Path, *, classes: Sequence[str], provenance: str, licence: 
     """
     attributes = {"format": layout.FORMAT, "version": layout.VERSION, "created_by": "tinyconv.data",
                   "provenance": provenance, "licence": licence, "fingerprint": fingerprint}
-    with replacing(path) as stream:
-        with h5py.File(stream, "w") as file:
+    try:
+        with hdf5_stream(path) as stream, h5py.File(stream, "w") as file:
             file.attrs.update(attributes)
             layout.write_strings(file, "classes", classes)
             layout.write_strings(file, "wnids", wnids)
             writer = PackWriter(file, stream, len(classes))
             yield writer
             writer.finish()
+    except OSError as error:
+        raise PackError(error.strerror or str(error)) from error
 
 
 class PackWriter:

@@ -55,8 +55,8 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Pair =
         stride: pixels from window to window, an int or (vertical, horizontal); at least 1.
         padding: zeros on each side, an int or (vertical, horizontal); at least 0.
         groups: G; the filters of group g see the channels of group g only.  G must divide C and K.
-        ceil_mode: count a last window that reaches past the bottom or right edge, as cuda-convnet did: P is then
-            ceil((H + 2 padding - R) / stride) + 1.  By default floor.
+        ceil_mode: count a last window that reaches past the bottom or right edge, as cuda-convnet did, if it starts in
+            the image or its left padding: P is then ceil((H + 2 padding - R) / stride) + 1.  By default floor.
 
     Returns: (N, K, P, Q).
 

@@ -70,6 +70,7 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         self.epoch = self.batch = 0  # the next batch to do
         self.result, self.seconds = Result(), 0.0  # of this epoch so far
+        self._stop: list[int] = []  # signals that asked for an end
         self.out.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -86,10 +87,12 @@ class Trainer:
         self.epoch, self.batch, self.seconds = position["epoch"], position["batch"], position["seconds"]
         self.result = Result(position["images"], position["loss_sum"], position["top1_hits"], position["top5_hits"])
         self.watch.batches, self.watch.mean = position["watched_batches"], position["watched_mean"]
+        self.optimizer.lr = position["lr"]
         self.history = state["history"]
 
     def save(self) -> None:
-        position = {"epoch": self.epoch, "batch": self.batch, "seconds": self.seconds, **vars(self.result),
+        position = {"epoch": self.epoch, "batch": self.batch, "seconds": self.seconds,
+                    "lr": self.optimizer.lr, **vars(self.result),
                     "watched_batches": self.watch.batches, "watched_mean": self.watch.mean}
         checkpoint.write(self.checkpoint_path, self.model, self.optimizer, self.schedule, position, self.settings,
                          self.history)
@@ -137,8 +140,8 @@ class Trainer:
         value = float(loss.item())
         if not math.isfinite(value):
             raise TrainingError(
-                f"the loss is {value} at batch {self.batch + 1} of epoch {self.epoch + 1}; "
-                "the last checkpoint is intact.  Try a lower learning rate (--lr), gradient clipping (--clip-norm) or a warm-up (--warmup)")
+                f"the loss is {value} at batch {self.batch + 1} of epoch {self.epoch + 1}; the last checkpoint is "
+                "intact.  Try a lower learning rate (--lr), gradient clipping (--clip-norm) or a warm-up (--warmup)")
         loss.backward()
         if self.clip_norm is not None:
             clip_grad_norm_(self.optimizer.parameters, self.clip_norm)

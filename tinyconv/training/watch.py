@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-CAUSES = ("Usual causes: the learning rate is too high or too low (try a tenth, or ten times as much); initial weights too "
-          "small for this depth and image size (try --init he); the pixels are not centred on 0; labels do not belong "
-          "to their images.")
+CAUSES = ("Usual causes: the learning rate is too high or too low (try a tenth, or ten times as much); initial weights "
+          "too small for this depth and image size (try --init he); the pixels are not centred on 0; labels do not "
+          "belong to their images.")
 
 
 class LossWatch:

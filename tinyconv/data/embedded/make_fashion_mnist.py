@@ -22,8 +22,8 @@ CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
            "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 PARTS = {"train": ("train", 1400), "val": ("t10k", 200)}  # split: file name's beginning, images a class
 PROVENANCE = ("Fashion-MNIST (https://github.com/zalandoresearch/fashion-mnist), Debian package "
-              f"dataset-fashion-mnist; the first {PARTS['train'][1]} training images of each class, "
-              f"and the first {PARTS['val'][1]} test images of each class as val")
+              f"dataset-fashion-mnist; the first {PARTS['train'][1]} training and {PARTS['val'][1]} test images "
+              "of each class, the latter as val")
 
 
 def read_idx(path: Path) -> np.ndarray:

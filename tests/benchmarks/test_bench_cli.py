@@ -1,0 +1,88 @@
+"""The command line, on a selection so small that it takes seconds; and the measured peaks."""
+
+import builtins
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as cli
+from benchmarks import memory, peak
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ["--quick", "--batch", "1", "--layers", "pool", "relu", "--filter", "5 forward"]
+
+
+def labels(out):
+    data = json.loads((out / "bench.json").read_text(encoding="utf-8"))
+    return data, [(r["layer"], r["pass"], r["batch"]) for r in data["results"]]
+
+
+def test_python_dash_m_benchmarks(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "benchmarks", *TINY, "--no-torch", "--out", str(tmp_path)], cwd=ROOT,
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    data, found = labels(tmp_path)
+    assert found == [("relu5", "forward", 1), ("pool5", "forward", 1)]
+    assert set(data["results"][0]["sides"]) == {"tinyconv"} and data["versions"]["torch"] is None
+    assert data["settings"]["filter"] == "5 forward" and data["threads"]["tinyconv"] >= 1
+    assert data["threads"]["wait_policy"] == os.environ.get("OMP_WAIT_POLICY", "passive")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bench.json", "bench.png"]
+    assert "pool5" in done.stdout and "PyTorch's" in done.stdout and "job" in done.stderr
+
+
+def test_with_torch_both_sides_are_timed(tmp_path):
+    pytest.importorskip("torch")
+    assert cli.main([*TINY, "--out", str(tmp_path)]) == 0
+    data, found = labels(tmp_path)
+    assert len(found) == 2 and all(set(r["sides"]) == {"tinyconv", "torch"} and r["ratio"] > 0 for r in data["results"])
+
+
+def test_without_torch_the_column_is_missing(tmp_path, monkeypatch, capsys):
+    """An import that fails, as on a machine without PyTorch."""
+    real = builtins.__import__
+
+    def no_torch(name, *args, **kwargs):
+        if name == "torch" or name.startswith("torch."):
+            raise ImportError("No module named 'torch'")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", no_torch)
+    assert cli.main([*TINY, "--out", str(tmp_path)]) == 0
+    output = capsys.readouterr()
+    assert "install torch" in output.err and "relu5" in output.out
+    assert labels(tmp_path)[0]["results"][0]["ratio"] is None
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--filter", "no such layer"], "nothing to measure"), (["--filter", "("], "no regular expression"),
+    (["--batch", "0"], "at least 1"), (["--layers", "convolution"], "invalid choice")])
+def test_a_wrong_command_says_what_is_wrong(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_everything_is_on_the_list():
+    jobs = list(cli._jobs([1, 32], 32))
+    assert {job.kind for job in jobs} == set(cli.KINDS)
+    assert sum(job.kind == "conv" for job in jobs) == 2 * 5 * 3
+    assert [job.label for job in jobs if job.kind == "step"][0] == "paper training step batch 32"
+    assert sum(job.kind == "update" for job in jobs) == 1
+
+
+def test_peaks_are_plausible():
+    """No machine of today does less than 0.1 GFLOP/s, or as much as 10 TFLOP/s a core: a loop that the compiler removed
+    would seem to."""
+    found = peak.measure(0.02)
+    assert 0.1 < found.gflops_one_core < 1e4 and 0.1 < found.gflops < 1e6 and 0.01 < found.gbytes < 1e5
+    assert peak.better(peak.Peak(1, 5, 3), peak.Peak(2, 4, 3)) == peak.Peak(2, 5, 3)
+
+
+def test_page_faults_are_counted_in_another_process():
+    found = memory.measure("tinyconv", "torchvision", 1, warm=1, steps=1)
+    assert found["peak_bytes"] > 3 * 4 * 61_100_840  # weights, gradients and velocities alone
+    assert found["faults_per_step"] >= 0 and found["seconds_per_step"] > 0

@@ -1,0 +1,81 @@
+"""The table, the JSON and the picture, from results that are made up."""
+
+import json
+
+import pytest
+
+from benchmarks import report
+from benchmarks.peak import Peak
+from benchmarks.timing import Timing
+
+PEAK = Peak(100.0, 200.0, 20.0)
+ABOUT = {"date": "2024-01-01T00:00:00+00:00", "threads": {"tinyconv": 2}, "settings": {},
+         "machine": {"cpu": "A CPU", "cores": 2, "isa": ["avx2"], "load": 0.1},
+         "versions": {"python": "3.11", "numpy": "2", "torch": "2.13", "tinyconv": "0.1", "commit": None}}
+
+
+def made_up(with_torch=True):
+    def timings(ours, theirs):
+        return {"tinyconv": Timing((ours,) * 3), **({"torch": Timing((theirs,) * 3)} if with_torch else {})}
+
+    results = [report.Result("conv1", "conv", "forward", 1, int(1e9), int(1e6), timings(0.010, 0.020)),
+               report.Result("relu1", "relu", "forward", 1, 0, int(1e7), timings(0.001, 0.0005)),
+               report.Result("update", "update", "update", None, 0, int(1e9), timings(0.1, 0.2)),
+               report.Result("paper", "step", "training step", 32, int(1e11), 0, timings(1.0, 0.9))]
+    memory = [{"side": "tinyconv", "variant": "paper", "batch": 32, "faults_per_step": 12, "seconds_per_step": 1.5,
+               "peak_bytes": 1 << 30}]
+    return report.Report(ABOUT, PEAK, results, memory)
+
+
+def test_rates_shares_and_ratios():
+    conv, relu, *_ = made_up().results
+    assert (conv.rate(), conv.unit, conv.share(PEAK), conv.ratio) == (pytest.approx(100), "GFLOP/s", pytest.approx(0.5), 2)
+    assert (relu.rate(), relu.unit, relu.share(PEAK), relu.ratio) == (pytest.approx(10), "GB/s", pytest.approx(0.5), 0.5)
+
+
+def test_json_layout(tmp_path):
+    path = tmp_path / "new" / "bench.json"
+    report.write_json(made_up(), path)
+    data = json.loads(path.read_text(encoding="utf-8"))
+    assert list(data) == ["format", "date", "threads", "settings", "machine", "versions", "peak", "results", "memory"]
+    assert data["format"] == 1 and data["peak"] == {"gflops_one_core": 100, "gflops": 200, "gbytes": 20}
+    first = data["results"][0]
+    assert list(first) == ["layer", "kind", "pass", "batch", "flops", "bytes", "unit", "sides", "ratio"]
+    assert first["sides"]["torch"]["median_s"] == 0.02 and first["sides"]["tinyconv"]["runs"] == 3
+    assert [p.name for p in path.parent.iterdir()] == ["bench.json"]  # no temporary file is left
+
+
+def test_table_with_and_without_torch():
+    lines = made_up().table().splitlines()
+    conv = next(line for line in lines if line.startswith("conv1"))
+    assert conv.split() == "conv1 forward 10.000 ms 3 100.0 GFLOP/s 50% 20.000 ms 50.0 2.00x".split()
+    assert any(line.split()[:4] == ["paper", "32", "tinyconv", "12"] for line in lines)
+    without = made_up(with_torch=False).table().splitlines()
+    conv = next(line for line in without if line.startswith("conv1"))
+    assert conv.split() == "conv1 forward 10.000 ms 3 100.0 GFLOP/s 50%".split()
+    assert not any("ratio" in line for line in without if line.startswith("layer"))
+
+
+@pytest.mark.parametrize("with_torch", [True, False])
+def test_picture(tmp_path, with_torch):
+    from PIL import Image
+
+    from benchmarks import picture
+
+    picture.draw(made_up(with_torch), tmp_path / "bench.png")
+    with Image.open(tmp_path / "bench.png") as image:
+        assert image.format == "PNG" and image.width > 500 and len(image.convert("L").getcolors()) > 10
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "bench.json"
+    path.write_text("old", encoding="utf-8")
+
+    def fail(part):
+        part.write_text("half", encoding="utf-8")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        report.write(path, fail)
+    assert path.read_text(encoding="utf-8") == "old"

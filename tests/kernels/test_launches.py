@@ -1,0 +1,71 @@
+"""Every CPU kernel: the same bits with any number of threads, no memory of its own, and the same numbers as the definition."""
+
+import tracemalloc
+from collections.abc import Iterator
+
+import numba
+import numpy as np
+import pytest
+
+import tinyconv as tc
+
+from ..closeness import assert_close
+from .launches import CPU, LAUNCHES
+
+REFERENCE = tc.device("reference")
+# Their matrix products are the BLAS's, whose rounding may depend on how it shares the work out; its threads are not Numba's.
+LOOPS = [name for name in LAUNCHES if not name.startswith("linear")]
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = numba.get_num_threads()
+    yield
+    numba.set_num_threads(before)
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one core: there is nothing to compare")
+@pytest.mark.parametrize("name", LOOPS)
+def test_any_number_of_threads_gives_the_same_bits(name: str, threads: None) -> None:
+    results = []
+    for count in range(1, min(numba.config.NUMBA_NUM_THREADS, 4) + 1):
+        numba.set_num_threads(count)
+        arrays, options = LAUNCHES[name]()
+        CPU.launch(name.split()[0], *arrays, **options)
+        results.append([a.tobytes() for a in arrays if a is not None])
+    assert all(result == results[0] for result in results[1:])
+
+
+@pytest.mark.parametrize("name", LAUNCHES)
+def test_a_warm_launch_allocates_nothing_large(name: str) -> None:
+    """NumPy reports its arrays to tracemalloc.  The scratch memory comes from the pool, warm after the first launch.  64 KiB leave
+    room for Python's own objects; the smallest array here that a temporary could be has more than 200 KB."""
+    arrays, options = LAUNCHES[name]()
+    CPU.launch(name.split()[0], *arrays, **options)
+    tracemalloc.start()
+    try:
+        CPU.launch(name.split()[0], *arrays, **options)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 << 10
+
+
+@pytest.mark.parametrize("name", LAUNCHES)
+def test_agrees_with_the_definition(name: str) -> None:
+    """Whatever the functions above pass in, cpu.py fills the same arrays with the same numbers as reference.py."""
+    fast, options = LAUNCHES[name]()
+    slow = [None if a is None else a.copy() for a in fast]
+    before = [None if a is None else a.copy() for a in fast]
+    CPU.launch(name.split()[0], *fast, **options)
+    REFERENCE.launch(name.split()[0], *slow, **options)
+    changed = 0
+    for a, b, old in zip(fast, slow, before, strict=True):
+        if a is None:
+            continue
+        changed += not np.array_equal(b, old)
+        if a.dtype.kind == "f":
+            assert_close(a, b, tol=1e-4)  # float32; see closeness.py
+        else:
+            np.testing.assert_array_equal(a, b)
+    assert changed, "the launch has no result"
