@@ -14,8 +14,8 @@ import numpy as np
 
 import tinyconv as tc
 import tinyconv.functional as F
+from tinyconv.models.alexnet import VARIANTS  # and their input size in pixels
 
-VARIANTS = {"paper": 224, "caffe": 227, "torchvision": 224}  # and their input size in pixels
 # So small that the weights hardly move: labels are random, and a loss that diverges would be another workload.
 SGD: dict[str, Any] = {"lr": 1e-5, "momentum": 0.9, "weight_decay": 5e-4}
 

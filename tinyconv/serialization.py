@@ -18,18 +18,20 @@ from .tensor import Tensor
 
 FORMAT = "tinyconv-state"
 VERSION = 1
+ROOT = "state"  # the group that holds it, apart from the format's own attributes
 
 
 def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     """Write ``state`` to ``path``.
 
     Whatever happens, ``path`` holds either what it held before or all of the new state.  Raises OSError that names the
-    file if the disk is full or the folder cannot be written to; TypeError for values that have no place in a file."""
+    file if the disk is full or the folder cannot be written to; TypeError for values that have no place in a file, and
+    ValueError for names with a slash."""
     import h5py
 
     with hdf5_stream(Path(path)) as stream, h5py.File(stream, "w", track_order=True) as file:
         file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
-        _write(file, state)
+        _write(file.create_group(ROOT, track_order=True), state)
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -45,13 +47,15 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
             if file.attrs["version"] > VERSION:
                 raise ValueError(f"load: {path} has version {file.attrs['version']}, this tinyconv reads {VERSION}; "
                                  "install a newer one")
-            return _read(file)
+            return _read(file[ROOT])
     except (OSError, KeyError, RuntimeError) as error:
         raise ValueError(f"load: {path} is damaged or not an HDF5 file: {error}") from error
 
 
 def _write(group: Any, state: Mapping[str, Any]) -> None:
     for name, value in state.items():
+        if "/" in name:
+            raise ValueError(f"save: the name {name!r} has a slash, which HDF5 takes for a group")
         if isinstance(value, Mapping):
             _write(group.create_group(name, track_order=True), value)
         elif isinstance(value, Tensor):
@@ -70,11 +74,12 @@ def _read(group: Any) -> dict[str, Any]:
 
     state: dict[str, Any] = {}
     for name, value in group.attrs.items():
-        if not (group.name == "/" and name in ("format", "version")):
-            state[name] = value.item() if isinstance(value, np.generic) else value
+        state[name] = value.item() if isinstance(value, np.generic) else value
     for name, item in group.items():
         if isinstance(item, h5py.Group):
             state[name] = _read(item)
+        elif h5py.check_string_dtype(item.dtype) and item.shape == ():
+            state[name] = item.asstr()[()]
         else:
-            state[name] = item.asstr()[()] if h5py.check_string_dtype(item.dtype) and item.shape == () else item[()]
+            state[name] = np.asarray(item[()])
     return state

@@ -11,7 +11,7 @@ from ..layout import flat, same_order
 
 
 def copy(x, y):
-    np.copyto(y, x)
+    np.copyto(y, x, casting="unsafe")  # as assignment does: a conversion to integers cuts off the fraction
 
 
 def add(a, b, y):

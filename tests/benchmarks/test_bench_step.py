@@ -29,9 +29,3 @@ def test_both_sides_lose_alike(variant):
 def test_operations_of_a_step_by_hand(variant, multiply_accumulates):
     model = tc.models.alexnet(variant)
     assert step.flops(model, 2, step.VARIANTS[variant]) == 2 * 2 * multiply_accumulates
-
-
-def test_sizes_are_the_models_own():
-    from tinyconv.models import alexnet
-
-    assert step.VARIANTS == alexnet.VARIANTS if hasattr(alexnet, "VARIANTS") else step.VARIANTS["caffe"] == 227

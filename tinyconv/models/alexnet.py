@@ -46,7 +46,7 @@ def alexnet(variant: str = "paper", num_classes: int = 1000, devices: Sequence[s
         variant: "paper", "caffe" or "torchvision"; see the top of this file.
         num_classes: at least 1.
         devices: the device of each tower.  ``paper`` has two: one device executes both, one after the other.
-        input_size: pixels; by default 224, 227 for ``caffe``.  At least 63 (``torchvision``: at least 63).
+        input_size: pixels; by default 224, 227 for ``caffe``.  It must leave a pixel for the last pooling.
         init: "variant" (what the original used), "he", "xavier" or "default" (PyTorch's uniform).
 
     Raises: ValueError for arguments out of range.
@@ -165,7 +165,7 @@ def _pixels_after(layers: Any, size: int) -> int:
     for layer in layers:
         if isinstance(layer, (Conv2d, MaxPool2d)):
             if pixels + 2 * layer.padding[0] < layer.kernel_size[0]:
-                raise ValueError(f"alexnet: an input of {size} pixels is too small; use at least 63")
+                raise ValueError(f"alexnet: an input of {size} pixels is too small for this variant; use 63 or more")
             pixels = output_size(pixels, layer.kernel_size[0], layer.stride[0], layer.padding[0], layer.ceil_mode)
     return pixels
 
@@ -176,4 +176,5 @@ def _initialise(model: Module, name: str) -> None:
     for layer in layers:
         fill(layer)
     if name != "default":
-        init.normal(layers[-1], 0.01)  # no ReLU follows: small logits, so that the loss begins at ln(num_classes)
+        # No ReLU follows the last layer; small logits make the loss begin at ln(num_classes).
+        init.normal(layers[-1], 0.1 / layers[-1].weight.shape[1] ** 0.5)

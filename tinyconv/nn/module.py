@@ -90,13 +90,13 @@ class Module:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Overwrite all parameters with these arrays.  Changes nothing unless every name and shape fits.
 
-        Raises KeyError for names that are missing or unknown, ValueError for shapes that differ."""
+        Raises KeyError for names that are missing or unknown, ValueError for shapes that differ or what is no number."""
         own = dict(self.named_parameters())
         missing, unknown = [n for n in own if n not in state], [n for n in state if n not in own]
         if missing or unknown:
             raise KeyError(f"load_state_dict: this is the state of another network; missing: {_some(missing)}; "
                            f"unknown: {_some(unknown)}")
-        arrays = {name: np.asarray(state[name]) for name in own}
+        arrays = {name: np.asarray(state[name], parameter.dtype) for name, parameter in own.items()}
         for name, parameter in own.items():
             if arrays[name].shape != parameter.shape:
                 raise ValueError(f"load_state_dict: {name} has shape {arrays[name].shape} in the state, but "

@@ -67,6 +67,8 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
 
     Receptive fields follow the graph of Functions: a window of k pixels sees (k - 1) times the distance between its
     inputs more than one of its inputs does."""
+    if len(input_shape) != 4:
+        raise ValueError(f"summary: input_shape must be (N, C, H, W), not {tuple(input_shape)}")
     result = Summary(tuple(input_shape))
     names = {id(m): name for name, m in model.named_modules()}
     counted: set[int] = set()

@@ -1,0 +1,202 @@
+"""examples/alexnet_imagenet.py as its users run it: as a program, on real images, interrupted, and with bad input."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinyconv.training.checkpoint import read
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "alexnet_imagenet.py"
+# Three batches of eight real images in each of two epochs: seconds, most of them for 20 million parameters on disk.
+QUICK = ["--epochs", "2", "--limit-batches", "3", "--batch", "8", "--crop", "63", "--resize", "66", "--seed", "5"]
+
+
+def command(out, *arguments):
+    return [sys.executable, str(EXAMPLE), "--out", str(out), *map(str, arguments)]
+
+
+def run(out, *arguments):
+    return subprocess.run(command(out, *arguments), capture_output=True, text=True, timeout=300)
+
+
+def parameters(out):
+    state = read(Path(out) / "checkpoint.h5")
+    return {f"{part}/{name}": array.tobytes() for part in ("model", "velocity") for name, array in state[part].items()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """An undisturbed run."""
+    out = tmp_path_factory.mktemp("example") / "run"
+    done = run(out, *QUICK)
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+def test_it_says_what_one_wants_to_know(finished):
+    out, done = finished
+    assert "towers.0.lower.conv1" in done.stdout and "multiply-accumulates" in done.stdout
+    assert "ln(10 classes) = 2.303: as it should be" in done.stderr
+    assert "top-1" in done.stdout.splitlines()[-1] and "top-5" in done.stdout.splitlines()[-1]
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [line["train_images"] for line in lines] == [24, 24]
+    assert lines[0]["train_loss"] == pytest.approx(np.log(10), abs=0.7)
+
+
+def test_its_pictures_show_something(finished):
+    out, _ = finished
+    for name in ("curves.png", "filters.png"):
+        with Image.open(out / name) as picture:
+            assert np.asarray(picture.convert("L")).std() > 5, name
+
+
+def test_the_result_is_that_of_the_checkpoint(finished):
+    out, done = finished
+    again = run(out, *QUICK, "--test-only")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.splitlines()[-1] == done.stdout.splitlines()[-1]
+
+
+def test_ten_crops(finished):
+    out, _ = finished
+    done = run(out, *QUICK, "--test-only", "--ten-crop", "--limit-batches", "2", "--batch", "20")
+    assert done.returncode == 0, done.stderr
+    assert "ten crops of 4 test images" in done.stdout
+
+
+def test_a_finished_run_is_only_tested_again(finished):
+    out, done = finished
+    before = (out / "checkpoint.h5").read_bytes()
+    again = run(out, *QUICK, "--resume")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.splitlines()[-1] == done.stdout.splitlines()[-1]
+    assert (out / "checkpoint.h5").read_bytes() == before
+
+
+def test_a_run_is_not_overwritten_unasked(finished):
+    out, _ = finished
+    before = (out / "checkpoint.h5").read_bytes()
+    refused = run(out, *QUICK)
+    assert refused.returncode == 1
+    assert refused.stderr.strip().splitlines() == [
+        f"error: {out} already holds a run; go on with --resume, or name another folder with --out"]
+    assert (out / "checkpoint.h5").read_bytes() == before
+
+
+def test_kill_9_at_random_moments_changes_nothing(finished, tmp_path):
+    """Three times; with a checkpoint after each batch, so that most kills hit one being written."""
+    out, lucky = tmp_path / "killed", random.Random()
+    seed = lucky.randrange(1 << 32)
+    moments = random.Random(seed)
+    arguments = [*QUICK, "--save-minutes", "0", "--resume"]
+    for _ in range(3):
+        process = subprocess.Popen(command(out, *arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        for line in process.stderr:  # kill it while it trains, not while it imports
+            if "loss" in line:
+                break
+        time.sleep(moments.uniform(0, 3))
+        process.kill()
+        process.wait()
+        process.stderr.close()
+    done = run(out, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert parameters(out) == parameters(finished[0]), f"seed of the moments: {seed}"
+    assert [p for p in out.iterdir() if p.name.startswith(".")] == []  # what the kills left was overwritten
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(finished, tmp_path):
+    out = tmp_path / "stopped"
+    process = subprocess.Popen(command(out, *QUICK), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "First loss" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "everything is saved" in output and output.splitlines()[-1].startswith("Go on with:")
+    assert output.splitlines()[-1].endswith("--resume")
+    assert run(out, *QUICK, "--resume").returncode == 0
+    assert parameters(out) == parameters(finished[0])
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--data", "nowhere"], "nowhere"),
+    (["--data", "{empty}"], "empty"),
+    (["--data", "{text}"], "text.h5"),
+    (["--resume", "nowhere.h5"], "no file nowhere.h5"),
+    (["--test-only"], "no file"),
+    (["--lr", "-1"], "lr must be greater than 0, not -1"),
+    (["--momentum", "1"], "momentum must be at least 0 and less than 1"),
+    (["--weight-decay", "-1"], "weight_decay must be at least 0"),
+    (["--crop", "30", "--resize", "40"], "30 pixels is too small"),
+    (["--crop", "80", "--resize", "70"], "--resize 70 is smaller than --crop 80"),
+    (["--device", "tpu"], "no device 'tpu'"),
+    (["--variant", "caffe", "--device", "cpu,cpu"], "has 1 tower, but devices names 2"),
+    (["--batch", "0"], "0 is less than 1"),
+    (["--schedule", "step", "--step-every", "0"], "every must be greater than 0"),
+    (["--label-smoothing", "2"], "label_smoothing must be from 0 to 1"),
+    (["--seed", "-1"], "-1 is less than 0"),
+])
+def test_bad_input_is_one_clear_line(tmp_path, arguments, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.h5").write_text("no pack")
+    filled = [a.format(empty=tmp_path / "empty", text=tmp_path / "text.h5") for a in arguments]
+    done = run(tmp_path / "out", *filled)
+    assert done.returncode in (1, 2)
+    assert message in done.stderr.splitlines()[-1], done.stderr
+    assert "Traceback" not in done.stderr
+    assert "error: " in done.stderr.splitlines()[-1]
+
+
+def test_a_full_disk_is_one_clear_line_and_the_old_checkpoint_stays(finished, tmp_path):
+    """The limit on the size of files stands in for the end of the disk."""
+    out = tmp_path / "full"
+    assert run(out, *QUICK, "--epochs", "1").returncode == 0
+    before = (out / "checkpoint.h5").read_bytes()
+    limited = (f"import resource, runpy, sys, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+               f"resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)); sys.argv = sys.argv[1:]; "
+               f"runpy.run_path(sys.argv[0], run_name='__main__')")
+    done = subprocess.run([sys.executable, "-c", limited, *command(out, *QUICK, "--resume")[1:]],
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1, done.stderr
+    assert "cannot write" in done.stderr.splitlines()[-1] and "checkpoint.h5" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert (out / "checkpoint.h5").read_bytes() == before
+    assert sorted(p.name for p in out.iterdir() if p.name.startswith(".")) == []
+
+
+def test_every_variant_device_and_schedule_runs(tmp_path):
+    """One batch each; the options that decide what is trained, and how."""
+    for number, options in enumerate((
+            ["--variant", "caffe", "--schedule", "plateau", "--init", "xavier"],
+            ["--variant", "torchvision", "--schedule", "step", "--warmup", "1", "--init", "variant"],
+            ["--device", "cpu,cpu", "--schedule", "constant", "--synthetic", "--color-noise", "0.1"])):
+        done = run(tmp_path / str(number), *QUICK, *options, "--epochs", "1", "--limit-batches", "1", "--batch", "2")
+        assert done.returncode == 0, done.stderr
+        assert "top-1" in done.stdout
+
+
+def test_the_reference_device_trains_to_the_same_loss(tmp_path):
+    losses = {}
+    for device in ("cpu", "reference"):
+        done = run(tmp_path / device, *QUICK, "--epochs", "1", "--limit-batches", "1", "--batch", "2", "--device", device)
+        assert done.returncode == 0, done.stderr
+        losses[device] = json.loads((tmp_path / device / "log.jsonl").read_text())
+    assert losses["cpu"]["train_loss"] == pytest.approx(losses["reference"]["train_loss"], rel=1e-5)  # float32 sums
+    assert losses["cpu"]["val_loss"] == pytest.approx(losses["reference"]["val_loss"], rel=1e-4)
+
+
+def test_it_is_short():
+    assert len(EXAMPLE.read_text().splitlines()) <= 150
+
+
