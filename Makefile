@@ -13,7 +13,7 @@ TORCH  ?= torch==2.13.0
 help:  ## show this list
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-train: $(VENV)/.run  ## train the two-tower AlexNet on the embedded images: 6 minutes on two cores; goes on where it was stopped
+train: $(VENV)/.run  ## train the two-tower AlexNet on the embedded images: about 6 minutes on two cores; goes on where it was stopped
 	$(PY) examples/alexnet_imagenet.py --resume $(TRAIN_ARGS)
 
 test: $(VENV)/.dev  ## run the test suite (all but the slow tests); PYTEST_ARGS="-k lrn" for some of it
@@ -26,8 +26,8 @@ lint: $(VENV)/.dev  ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 
-bench: $(VENV)/.dev  ## time every kernel over AlexNet's layers, beside PyTorch if it is there (`make torch`)
-	$(PY) -m benchmarks $(BENCH_ARGS)
+bench: $(VENV)/.dev  ## time every kernel of AlexNet, beside PyTorch if installed; BATCH="1 32" LAYERS=conv FILTER=...
+	$(PY) -m benchmarks $(if $(BATCH),--batch $(BATCH)) $(if $(LAYERS),--layers $(LAYERS)) $(if $(FILTER),--filter "$(FILTER)") $(BENCH_ARGS)
 
 torch: $(VENV)/.dev  ## install PyTorch's CPU build: the witness in the tests, the rival in the benchmark
 	$(PY) -c "import torch" 2>/dev/null || $(PY) -m pip install --quiet "$(TORCH)"

@@ -57,7 +57,7 @@ def _compare(axes: Any, results: Sequence[Result], title: str) -> None:
         axes.axvline(1, color="black", linewidth=0.8)
         for i, ratio in enumerate(ratios):
             axes.text(ratio, i, f" {ratio:.2f} ", va="center", ha="left" if ratio >= 1 else "right", fontsize=7)
-        axes.set_xlabel("PyTorch's time / tinyconv's: right of 1 tinyconv is faster")
+        axes.set_xlabel("PyTorch's time / tinyconv's: right of 1 tinyconv is faster", fontsize=8)
     axes.set_title(title, fontsize=10)
     _name_bars(axes, results)
 

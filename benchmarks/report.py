@@ -58,7 +58,10 @@ class Result:
         return "GFLOP/s" if self.flops else "GB/s"
 
     def share(self, peak: Peak, side: str = OURS) -> float:
-        """``rate`` as a share of the measured peak.  Where bytes count it may exceed 1: small arrays stay in caches."""
+        """``rate`` as a share of the measured peak.
+
+        Where bytes count it may exceed 1: small arrays stay in the caches, and a copy, the measure, writes as much as
+        it reads, which memory likes less than reading."""
         return self.rate(side) / (peak.gflops if self.flops else peak.gbytes)
 
     def as_json(self, peak: Peak) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from tinyconv.models.alexnet import VARIANTS, first_filters
 from tinyconv.training import CheckpointError, Interrupted, Trainer, TrainingError, evaluate, options, pictures
 from tinyconv.training.checkpoint import load_model
 
-EMBEDDED = {"resize": 72, "crop": 67, "epochs": 6, "batch": 64}  # what suits the embedded images
+EMBEDDED = {"resize": 72, "crop": 67, "epochs": 5, "batch": 64}  # what suits the embedded images
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -4,16 +4,13 @@ One decorator for all of them, so that each is compiled at its first call only (
 (the second process loads it in milliseconds), releases Python's global lock, and runs its ``prange`` loops on all
 cores.
 
-Numba's OpenMP threads spin after each parallel loop in case another follows.  NumPy's matrix products bring
-threads of their own, which then find the cores taken; waiting passively hands the cores over.
+Numba's OpenMP threads spin after each parallel loop in case another follows.  NumPy's matrix products bring threads of
+their own, which then find the cores taken (ten times slower); waiting passively hands the cores over.  The runtime
+reads ``OMP_WAIT_POLICY`` once, when it is loaded, so ``import tinyconv`` sets it: import tinyconv before PyTorch.
 
 ``error_model="numpy"``: x / 0 is inf, as in NumPy.  Python's way, an exception, would put a branch into every division
 and keep the compiler from using vector instructions.
 """
-
-import os
-
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numba
 

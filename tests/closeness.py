@@ -22,4 +22,4 @@ def assert_close(actual: Any, expected: Any, tol: float | None = None, what: str
     np.testing.assert_array_equal(a[odd], b[odd], err_msg=what)
     error, size = np.abs(a - b)[~odd], np.abs(b[~odd]).max(initial=0)
     worst = error.max(initial=0)
-    assert worst <= tol * size, f"{what}: off by {worst:.3g} = {worst / size if size else np.inf:.3g} of the largest element"
+    assert worst <= tol * size, f"{what}: off by {worst:.3g}, where the largest element is {size:.3g}"

@@ -1,7 +1,7 @@
 """What all tests share: how hard Hypothesis tries, the devices, and PyTorch where it is installed.
 
-``HYPOTHESIS_PROFILE=ci`` (or CI=true) draws more examples, always the same ones; the default ``dev`` draws few, new ones each time.
-"""
+``HYPOTHESIS_PROFILE=ci`` (or CI=true) draws more examples, always the same ones; the default ``dev`` draws few, new
+ones each time. """
 
 import os
 from collections.abc import Iterator

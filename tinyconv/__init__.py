@@ -6,6 +6,11 @@
 Importing is quick: what needs Numba, h5py, Pillow or matplotlib brings them with its first use.
 """
 
+import os
+
+# Before anything loads an OpenMP runtime (PyTorch does): kernels/jit.py says why.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 from . import functional, models, nn, optim
 from .device import Device, device, devices
 from .function import Function

@@ -22,7 +22,8 @@ BINARY = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": 
 @pytest.mark.parametrize("name", BINARY)
 @given(shapes=mutually_broadcastable_shapes(num_shapes=2, max_dims=4, max_side=4),
        layouts=st.lists(st.sampled_from(LAYOUTS), min_size=2, max_size=2))
-def test_binary_operations_agree_with_pytorch(device: str, torch: Any, name: str, shapes: Any, layouts: list[str]) -> None:
+def test_binary_operations_agree_with_pytorch(device: str, torch: Any, name: str, shapes: Any,
+                                              layouts: list[str]) -> None:
     a, b = (normal(i, *shape) for i, shape in enumerate(shapes.input_shapes))
     if 0 in a.shape or 0 in b.shape:
         return
@@ -51,7 +52,8 @@ def shapes_and_axes(draw: st.DrawFn) -> tuple[tuple[int, ...], Any]:
 
 @pytest.mark.parametrize("name", ["sum", "mean", "max"])
 @given(where=shapes_and_axes(), keepdims=st.booleans(), layout=st.sampled_from(LAYOUTS))
-def test_reductions_agree_with_pytorch(device: str, torch: Any, name: str, where: Any, keepdims: bool, layout: str) -> None:
+def test_reductions_agree_with_pytorch(device: str, torch: Any, name: str, where: Any, keepdims: bool,
+                                       layout: str) -> None:
     shape, axis = where
     axes = tuple(range(len(shape))) if axis is None else axis
     theirs = {"sum": torch.sum, "mean": torch.mean, "max": torch.amax}[name]

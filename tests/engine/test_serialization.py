@@ -118,8 +118,8 @@ def test_a_failing_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits on file sizes there")
 @pytest.mark.parametrize("limit", [0, 1000, 100_000])
 def test_a_disk_that_fills_up_while_writing(tmp_path: Path, limit: int) -> None:
-    """A limit on the size of files makes write() itself fail, as a full disk does.  In a process of its own, because HDF5
-    has crashed at exit after such a failure."""
+    """A limit on the size of files makes write() itself fail, as a full disk does.  In a process of its own, because
+    HDF5 has crashed at exit after such a failure."""
     tc.save({"epoch": 1}, tmp_path / "state.h5")
     program = """
 import resource, signal, sys

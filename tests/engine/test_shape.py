@@ -37,7 +37,8 @@ def indices(draw: st.DrawFn) -> tuple[tuple[int, ...], Any]:
     index: list[Any] = []
     for n in shape[:draw(st.integers(0, len(shape)))]:
         start = draw(st.integers(0, n - 1))
-        index.append(draw(st.sampled_from([start, start - n, slice(start, None, draw(st.integers(1, 3))), slice(None)])))
+        index.append(draw(st.sampled_from([start, start - n, slice(start, None, draw(st.integers(1, 3))),
+                                           slice(None)])))
     if draw(st.booleans()):
         index.insert(draw(st.integers(0, len(index))), None)
     if len([i for i in index if i is not None]) == len(shape) or draw(st.booleans()):

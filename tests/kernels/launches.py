@@ -41,10 +41,12 @@ def _scale() -> np.ndarray:
 
 # name -> (arrays before the launch, options): what a kernel writes is among the arrays
 LAUNCHES: dict[str, Callable[[], tuple[list[Any], dict[str, Any]]]] = {
-    "conv.forward": lambda: ([_image(8, 32, 32, 32), _plain(48, 32, 3, 3), _plain(48), _image(8, 48, 32, 32)], _conv(1, 3)),
+    "conv.forward": lambda: ([_image(8, 32, 32, 32), _plain(48, 32, 3, 3), _plain(48), _image(8, 48, 32, 32)],
+                             _conv(1, 3)),
     "conv.forward grouped": lambda: (
         [_image(8, 32, 32, 32), _plain(48, 16, 3, 3), _plain(48), _image(8, 48, 32, 32)], _conv(2, 3)),
-    "conv.forward 1x1": lambda: ([_image(8, 32, 32, 32), _plain(48, 32, 1, 1), None, _image(8, 48, 32, 32)], _conv(1, 1)),
+    "conv.forward 1x1": lambda: ([_image(8, 32, 32, 32), _plain(48, 32, 1, 1), None, _image(8, 48, 32, 32)],
+                                 _conv(1, 1)),
     "conv.backward_input": lambda: ([_image(8, 48, 32, 32), _plain(48, 32, 3, 3), _image(8, 32, 32, 32)], _conv(1, 3)),
     "conv.backward_input grouped": lambda: (
         [_image(8, 48, 32, 32), _plain(48, 16, 3, 3), _image(8, 32, 32, 32)], _conv(2, 3)),

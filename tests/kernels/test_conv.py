@@ -69,12 +69,14 @@ def test_agrees_with_pytorch(device: str, torch: Any, case: Case) -> None:
 @example(Case(1, (1, 1), 1, 1, 1, (1, 1), (1, 1), (0, 1), False, "usual"))  # never fewer windows than without
 @given(case=cases())
 def test_ceil_mode_agrees_with_pytorch_after_padding_by_hand(device: str, torch: Any, case: Case) -> None:
-    """PyTorch has no ceil mode for convolutions: give it the zeros that the last windows reach, on the right and below."""
+    """PyTorch has no ceil mode for convolutions: give it the zeros that the last windows reach, on the right and
+    below."""
     extra = []
     for n, k, s, p in zip(case.size, case.kernel, case.stride, case.padding, strict=True):
         left_over = (n + 2 * p - k) % s  # pixels after the last whole window
         begin = n + 2 * p - left_over - k + s  # of the window after that
-        extra.append(s - left_over if left_over and begin < n + p else 0)  # as in pooling: none begins in the right padding
+        # As in pooling: none begins in the right padding
+        extra.append(s - left_over if left_over and begin < n + p else 0)
 
     def theirs(x: Any, *rest: Any) -> Any:
         x = torch.nn.functional.pad(x, (0, extra[1], 0, extra[0]))
@@ -96,7 +98,8 @@ def test_gradients_agree_with_finite_differences(device: str, case: Case, ceil_m
 
 
 def test_by_hand(device: str) -> None:
-    """A 3x3 image, two filters, stride 2, padding 1: every window holds a corner 2x2 of the image, at another corner."""
+    """A 3x3 image, two filters, stride 2, padding 1: every window holds a corner 2x2 of the image, at another
+    corner."""
     x = tc.tensor(np.arange(1, 10).reshape(1, 1, 3, 3).astype("float32"), device, requires_grad=True)
     corner, total = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]]), np.ones((3, 3))
     w = tc.tensor(np.stack([corner, total])[:, None].astype("float32"), device, requires_grad=True)
@@ -153,8 +156,8 @@ def test_only_the_gradients_that_are_wanted(device: str) -> None:
 
 
 def test_a_batch_that_is_split_into_chunks_is_the_same(torch: Any) -> None:
-    """The CPU kernel builds its windows for a few images at a time: 8 MiB of them.  70 images of 32x32 with 5x5x8 windows
-    are 57 MiB in float32, so that there are full chunks and one that is not."""
+    """The CPU kernel builds its windows for a few images at a time: 8 MiB of them.  70 images of 32x32 with 5x5x8
+    windows are 57 MiB in float32, so that there are full chunks and one that is not."""
     arrays = [normal(1, 70, 8, 32, 32), normal(2, 4, 8, 5, 5), normal(3, 4)]
     agree(torch, "cpu", lambda *a: F.conv2d(*a, padding=2),
           lambda *a: torch.nn.functional.conv2d(*a, padding=2), arrays)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tinyconv.kernels.dropout import cpu, reference
 
 import tinyconv as tc
 import tinyconv.functional as F
-from tinyconv.kernels.dropout import cpu, reference
 
 from ..layouts import LAYOUTS, place
 from ..witness import normal
@@ -42,7 +42,8 @@ def _mask(device: str, shape: tuple[int, ...], layout: str = "usual", p: float =
     return F.dropout(x, p, **{"stream": 3, "step": 7, **counter}).numpy() != 0
 
 
-def _by_definition(shape: tuple[int, ...], p: float, seed: int, stream: int, step: int, first_sample: int) -> np.ndarray:
+def _by_definition(shape: tuple[int, ...], p: float, seed: int, stream: int, step: int,
+                   first_sample: int) -> np.ndarray:
     """The mask straight from the documented counter, one element at a time."""
     kept = np.zeros(shape, bool)
     for n in range(shape[0]):
@@ -102,7 +103,8 @@ def test_a_batch_that_is_shared_out_is_the_same_batch(device: str) -> None:
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
 def test_how_many_are_kept(device: str, p: float) -> None:
-    """A binomial of 100,000 draws stays within 5 standard deviations, but for one seed in two million; this seed is fixed."""
+    """A binomial of 100,000 draws stays within 5 standard deviations, but for one seed in two million; this seed is
+    fixed."""
     count = 100_000
     kept = _mask(device, (10, count // 10), p=p).sum()
     assert abs(kept - count * (1 - p)) < 5 * (count * p * (1 - p)) ** 0.5

@@ -1,4 +1,5 @@
-"""What every folder of kernels promises: the same functions in each file, and a definition that owes nothing to the fast kernel."""
+"""What every folder of kernels promises: the same functions in each file, and a definition that owes nothing to the
+fast kernel."""
 
 import ast
 import importlib
@@ -7,7 +8,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-
 import tinyconv.kernels
 
 FOLDER = Path(inspect.getfile(tinyconv.kernels)).parent
@@ -15,7 +15,8 @@ LAYERS = sorted(path.parent.name for path in FOLDER.glob("*/reference.py"))
 
 
 def _exports(module: ModuleType) -> dict[str, str]:
-    """name -> signature of each public function.  ``scratch`` is left out: `Device.launch` adds it for those who ask."""
+    """name -> signature of each public function.  ``scratch`` is left out: `Device.launch` adds it for those who
+    ask."""
     result = {}
     for name, value in vars(module).items():
         function = getattr(value, "py_func", value)  # behind Numba's decorator
@@ -28,16 +29,19 @@ def _exports(module: ModuleType) -> dict[str, str]:
 
 
 def test_the_folders_are_found() -> None:
-    assert {"conv", "pool", "lrn", "relu", "dropout", "softmax_cross_entropy", "linear", "elementwise", "update"} <= set(LAYERS)
+    assert {"conv", "pool", "lrn", "relu", "dropout", "softmax_cross_entropy", "linear", "elementwise",
+            "update"} <= set(LAYERS)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_reference_and_cpu_export_the_same_functions(layer: str) -> None:
-    reference, cpu = (_exports(importlib.import_module(f"tinyconv.kernels.{layer}.{kind}")) for kind in ("reference", "cpu"))
+    reference, cpu = (_exports(importlib.import_module(f"tinyconv.kernels.{layer}.{kind}")) for kind in ("reference",
+                                                                                                         "cpu"))
     workspaces = {name for name in cpu if name.endswith("_workspace")}
     # philox4x32_10 is part of the definition that its known answers are tested on; the CPU inlines its own.
     extra = {"philox4x32_10"} if layer == "dropout" else set()
-    assert {n: s for n, s in cpu.items() if n not in workspaces} == {n: s for n, s in reference.items() if n not in extra}
+    assert {n: s for n,
+            s in cpu.items() if n not in workspaces} == {n: s for n, s in reference.items() if n not in extra}
     assert not any(name.endswith("_workspace") for name in reference)
     for name in workspaces:
         assert cpu[name] == cpu[name.removesuffix("_workspace")], "a workspace function takes what its kernel takes"

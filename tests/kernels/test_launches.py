@@ -1,4 +1,5 @@
-"""Every CPU kernel: the same bits with any number of threads, no memory of its own, and the same numbers as the definition."""
+"""Every CPU kernel: the same bits with any number of threads, no memory of its own, and the same numbers as the
+definition."""
 
 import tracemalloc
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from ..closeness import assert_close
 from .launches import CPU, LAUNCHES
 
 REFERENCE = tc.device("reference")
-# Their matrix products are the BLAS's, whose rounding may depend on how it shares the work out; its threads are not Numba's.
+# Their matrix products are the BLAS's, whose rounding may depend on how it shares the work out; its threads are not
+# Numba's.
 LOOPS = [name for name in LAUNCHES if not name.startswith("linear")]
 
 
@@ -38,8 +40,9 @@ def test_any_number_of_threads_gives_the_same_bits(name: str, threads: None) -> 
 
 @pytest.mark.parametrize("name", LAUNCHES)
 def test_a_warm_launch_allocates_nothing_large(name: str) -> None:
-    """NumPy reports its arrays to tracemalloc.  The scratch memory comes from the pool, warm after the first launch.  64 KiB leave
-    room for Python's own objects; the smallest array here that a temporary could be has more than 200 KB."""
+    """NumPy reports its arrays to tracemalloc.  The scratch memory comes from the pool, warm after the first launch.
+    64 KiB leave room for Python's own objects; the smallest array here that a temporary could be has more than 200
+    KB."""
     arrays, options = LAUNCHES[name]()
     CPU.launch(name.split()[0], *arrays, **options)
     tracemalloc.start()

@@ -16,7 +16,8 @@ from ..witness import agree, normal
 
 @given(sizes=st.tuples(*(st.integers(1, 9) for _ in range(3))), bias=st.booleans(),
        layouts=st.lists(st.sampled_from(LAYOUTS), min_size=3, max_size=3))
-def test_agrees_with_pytorch(device: str, torch: Any, sizes: tuple[int, int, int], bias: bool, layouts: list[str]) -> None:
+def test_agrees_with_pytorch(device: str, torch: Any, sizes: tuple[int, int, int], bias: bool,
+                             layouts: list[str]) -> None:
     n, c, k = sizes
     arrays = [normal(1, n, c), normal(2, k, c), normal(3, k)][:2 + bias]
     agree(torch, device, F.linear, torch.nn.functional.linear, arrays, layouts[:2 + bias])

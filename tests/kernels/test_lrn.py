@@ -1,4 +1,5 @@
-"""Local response normalisation.  alpha is about 1 here: at the usual 1e-4 a wrong window changes nothing that a test would see."""
+"""Local response normalisation.  alpha is about 1 here: at the usual 1e-4 a wrong window changes nothing that a test
+would see."""
 
 from typing import Any
 
@@ -35,7 +36,8 @@ def test_gradients_agree_with_finite_differences(device: str, size: int, beta: f
 
 
 def test_by_hand(device: str) -> None:
-    """Three channels 1, 2, 3; size 3, alpha 3, beta 1, k 1: each is divided by 1 + the squares of itself and neighbours."""
+    """Three channels 1, 2, 3; size 3, alpha 3, beta 1, k 1: each is divided by 1 + the squares of itself and
+    neighbours."""
     x = tc.tensor(np.array([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1), device)
     y = F.local_response_norm(x, 3, alpha=3.0, beta=1.0, k=1.0).numpy().reshape(-1)
     # three correctly rounded float32 operations: 2e-7

@@ -1,4 +1,5 @@
-"""Pooling: PyTorch agrees (beyond what it allows, after padding by hand), finite differences agree, hand-made cases agree."""
+"""Pooling: PyTorch agrees (beyond what it allows, after padding by hand), finite differences agree, hand-made cases
+agree."""
 
 import math
 from typing import Any, NamedTuple
@@ -90,7 +91,8 @@ def _padded_by_hand(torch: Any, x: Any, case: Case, value: float) -> Any:
     strides = case.stride or case.kernel_size
     margins = []
     for n, k, s, p in zip(case.shape[2:], case.kernel_size, strides, case.padding, strict=True):
-        reach = (_outputs(n, k, s, p, case.ceil_mode) - 1) * s + k  # pixels from the first window's begin to the last's end
+        # Pixels from the first window's begin to the last's end
+        reach = (_outputs(n, k, s, p, case.ceil_mode) - 1) * s + k
         margins.append((p, reach - n - p))
     (top, bottom), (left, right) = margins
     return torch.nn.functional.pad(x, (left, right, top, bottom), value=value)
@@ -110,8 +112,8 @@ def test_max_with_padding_up_to_the_kernel(device: str, torch: Any, case: Case) 
 @example(Case((1, 1, 4, 4), (4, 5), (2, 2), (3, 4), True, "usual"), True)
 @given(case=cases(padding_share=1.0), count_include_pad=st.booleans())
 def test_average_with_padding_up_to_the_kernel(device: str, torch: Any, case: Case, count_include_pad: bool) -> None:
-    """The sum of each window over the number of pixels that count, both as a sum pooling of PyTorch: of the image, and of ones
-    where the image (or its padding, without what ceil mode adds) is."""
+    """The sum of each window over the number of pixels that count, both as a sum pooling of PyTorch: of the image, and
+    of ones where the image (or its padding, without what ceil mode adds) is."""
     def theirs(x: Any) -> Any:
         def sums(y: Any) -> Any:
             return torch.nn.functional.avg_pool2d(y, case.kernel_size, case.stride, divisor_override=1)
@@ -162,7 +164,8 @@ def test_max_by_hand(device: str) -> None:
 
 
 def test_average_by_hand(device: str) -> None:
-    """3x3 with a window of 2, stride 2, padding 1: the corner windows hold one pixel and three zeros, or just one pixel."""
+    """3x3 with a window of 2, stride 2, padding 1: the corner windows hold one pixel and three zeros, or just one
+    pixel."""
     x = tc.tensor(4 * np.arange(1.0, 10).reshape(1, 1, 3, 3), device, requires_grad=True)
     y = F.avg_pool2d(x, 2, 2, padding=1)
     np.testing.assert_array_equal(y.numpy(), [[[[1, 2 + 3], [4 + 7, 5 + 6 + 8 + 9]]]])
@@ -173,8 +176,8 @@ def test_average_by_hand(device: str) -> None:
 
 
 def test_the_window_that_ceil_mode_adds_counts_only_real_pixels_and_padding(device: str) -> None:
-    """Four pixels, padding 1, window 3, stride 3: the second window has pixels 3 and 4 and one padding zero to its right; ceil
-    mode with stride 2 adds a third one, of pixel 4 and the padding; what lies beyond never counts."""
+    """Four pixels, padding 1, window 3, stride 3: the second window has pixels 3 and 4 and one padding zero to its
+    right; ceil mode with stride 2 adds a third one, of pixel 4 and the padding; what lies beyond never counts."""
     x = tc.tensor([[[[3.0, 6.0, 9.0, 12.0]]]], device)
     np.testing.assert_array_equal(F.avg_pool2d(x, (1, 3), (1, 3), padding=(0, 1)).numpy(), [[[[3, 7]]]])
     np.testing.assert_array_equal(

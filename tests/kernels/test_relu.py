@@ -29,7 +29,8 @@ def test_gradient_agrees_with_finite_differences(device: str) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_by_hand(device: str, layout: str) -> None:
-    """At 0 itself the derivative is 0; NaN is not turned into 0, for then a network that has broken down would go on."""
+    """At 0 itself the derivative is 0; NaN is not turned into 0, for then a network that has broken down would go
+    on."""
     x = place(np.array([-2.0, -0.0, 0.0, 3.0, np.nan, np.inf, -np.inf]), device, layout, np.float32)
     y = F.relu(x)
     np.testing.assert_array_equal(y.numpy(), [0, 0, 0, 3, np.nan, np.inf, 0])

@@ -27,7 +27,8 @@ def shapes_and_axes(draw: st.DrawFn) -> tuple[tuple[int, ...], int]:
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
 @given(where=shapes_and_axes(), layout=st.sampled_from(LAYOUTS))
-def test_agree_with_pytorch(device: str, torch: Any, name: str, where: tuple[tuple[int, ...], int], layout: str) -> None:
+def test_agree_with_pytorch(device: str, torch: Any, name: str, where: tuple[tuple[int, ...], int],
+                            layout: str) -> None:
     shape, axis = where
     agree(torch, device, lambda x: getattr(F, name)(x, axis=axis),
           lambda x: getattr(torch.nn.functional, name)(x, dim=axis), [3 * normal(1, *shape)], layout)

@@ -38,7 +38,8 @@ def test_others(kind: str, name: str) -> None:
     layer = LAYERS[kind]()
     options: dict[str, Any] = {"normal": {"std": 0.03, "bias": 1.5}}.get(name, {})
     getattr(nn.init, name)(layer, **options)
-    std = {"he": math.sqrt(2 / FAN_IN[kind]), "xavier": math.sqrt(2 / (FAN_IN[kind] + FAN_OUT[kind])), "normal": 0.03}[name]
+    std = {"he": math.sqrt(2 / FAN_IN[kind]), "xavier": math.sqrt(2 / (FAN_IN[kind] + FAN_OUT[kind])),
+           "normal": 0.03}[name]
     _check(layer.weight.numpy(), std, uniform=name == "xavier")
     np.testing.assert_array_equal(layer.bias.numpy(), np.full(layer.bias.shape, 1.5 if name == "normal" else 0))
 

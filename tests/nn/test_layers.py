@@ -19,12 +19,14 @@ X = normal(1, 2, 6, 9, 8).astype(np.float32)
     (lambda: nn.Flatten(), F.flatten),
     (lambda: nn.MaxPool2d(3, 2, 1, ceil_mode=True), lambda x: F.max_pool2d(x, 3, 2, 1, True)),
     (lambda: nn.MaxPool2d((2, 3)), lambda x: F.max_pool2d(x, (2, 3))),
-    (lambda: nn.AvgPool2d(3, (2, 1), 1, count_include_pad=False), lambda x: F.avg_pool2d(x, 3, (2, 1), 1, False, False)),
+    (lambda: nn.AvgPool2d(3, (2, 1), 1, count_include_pad=False),
+     lambda x: F.avg_pool2d(x, 3, (2, 1), 1, False, False)),
     (lambda: nn.AvgPool2d(2), lambda x: F.avg_pool2d(x, 2)),
     (lambda: nn.AdaptiveAvgPool2d((2, 3)), lambda x: F.adaptive_avg_pool2d(x, (2, 3))),
     (lambda: nn.LocalResponseNorm(3, alpha=1.0, beta=0.5, k=2.0), lambda x: F.local_response_norm(x, 3, 1.0, 0.5, 2.0)),
 ])
-def test_layers_without_parameters(device: str, layer: Callable[[], nn.Module], function: Callable[[tc.Tensor], tc.Tensor]) -> None:
+def test_layers_without_parameters(device: str, layer: Callable[[], nn.Module],
+                                   function: Callable[[tc.Tensor], tc.Tensor]) -> None:
     x = tc.tensor(X, device)
     np.testing.assert_array_equal(layer()(x).numpy(), function(x).numpy())
     assert layer().parameters() == []

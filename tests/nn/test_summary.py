@@ -25,8 +25,10 @@ def test_numbers_by_hand(device: str) -> None:
     assert [line.multiply_accumulates for line in s.lines] == [
         3 * 6 * 81 * 30, 0, 0, 3 * 2 * 4 * 54, 0, 0, 3 * 10 * 8]
     assert lines["pool"].memory == 3 * 6 * 16 * 4
-    # conv sees 3 x 5; the pool one neighbour more, 2 pixels on: 5 x 7; then two neighbours more, each 4 pixels on: 13 x 15
-    assert [line.receptive_field for line in s.lines] == [(3, 5), (3, 5), (5, 7), (13, 15), (17, 19), (17, 19), (17, 19)]
+    # conv sees 3 x 5; the pool one neighbour more, 2 pixels on: 5 x 7; then two neighbours more, each 4 pixels on: 13
+    # x 15
+    assert [line.receptive_field for line in s.lines] == [(3, 5), (3, 5), (5, 7), (13, 15), (17, 19), (17, 19),
+                                                          (17, 19)]
     assert s.parameters == 186 + 108 + 90 and s.multiply_accumulates == sum(n.multiply_accumulates for n in s.lines)
     assert {line.device for line in s.lines} == {device}
     text = str(s)

@@ -98,7 +98,8 @@ def test_kill_9_at_random_moments_changes_nothing(finished, tmp_path):
     moments = random.Random(seed)
     arguments = [*QUICK, "--save-minutes", "0", "--resume"]
     for _ in range(3):
-        process = subprocess.Popen(command(out, *arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command(out, *arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                   text=True)
         assert process.stderr is not None
         for line in process.stderr:  # kill it while it trains, not while it imports
             if "loss" in line:
@@ -163,9 +164,9 @@ def test_a_full_disk_is_one_clear_line_and_the_old_checkpoint_stays(finished, tm
     out = tmp_path / "full"
     assert run(out, *QUICK, "--epochs", "1").returncode == 0
     before = (out / "checkpoint.h5").read_bytes()
-    limited = (f"import resource, runpy, sys, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-               f"resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)); sys.argv = sys.argv[1:]; "
-               f"runpy.run_path(sys.argv[0], run_name='__main__')")
+    limited = ("import resource, runpy, sys, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+               "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)); sys.argv = sys.argv[1:]; "
+               "runpy.run_path(sys.argv[0], run_name='__main__')")
     done = subprocess.run([sys.executable, "-c", limited, *command(out, *QUICK, "--resume")[1:]],
                           capture_output=True, text=True, timeout=300)
     assert done.returncode == 1, done.stderr
@@ -189,7 +190,8 @@ def test_every_variant_device_and_schedule_runs(tmp_path):
 def test_the_reference_device_trains_to_the_same_loss(tmp_path):
     losses = {}
     for device in ("cpu", "reference"):
-        done = run(tmp_path / device, *QUICK, "--epochs", "1", "--limit-batches", "1", "--batch", "2", "--device", device)
+        done = run(tmp_path / device, *QUICK, "--epochs", "1", "--limit-batches", "1", "--batch", "2",
+                   "--device", device)
         assert done.returncode == 0, done.stderr
         losses[device] = json.loads((tmp_path / device / "log.jsonl").read_text())
     assert losses["cpu"]["train_loss"] == pytest.approx(losses["reference"]["train_loss"], rel=1e-5)  # float32 sums

@@ -1,8 +1,9 @@
 """Images in: packs (one HDF5 file per data set), augmentation as in the AlexNet paper, and the loader.
 
-    pack = open_data(None, "runs/first")                 # the embedded Fashion-MNIST; or a pack, a folder,
-    ILSVRC2012 train = TrainTransform(32, 28, pack.mean, pack.std) loader = Loader(pack.split("train"), 64,
-    train, shuffle=True, seed=0) for images, labels in loader.epoch(0): ...
+    pack = open_data(None, "runs/first")  # the embedded Fashion-MNIST; or a pack, a folder, ILSVRC2012
+    train = TrainTransform(32, 28, pack.mean, pack.std)
+    loader = Loader(pack.split("train"), 64, train, shuffle=True, seed=0)
+    for images, labels in loader.epoch(0): ...
 
 `python -m tinyconv.data.pack SOURCE OUT.h5` makes a pack. The layout of the file is described in `layout.py`.
 """

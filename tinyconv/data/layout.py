@@ -8,8 +8,7 @@
     /std            (3,)     float64: their standard deviation, in 0..255
     /pca/eigenvalues  (3,)   float64, descending: of the covariance of red, green, blue over the training
                              pixels, which are scaled to 0..1 first
-    /pca/eigenvectors (3, 3) float64: column j belongs to eigenvalue j; its entry of largest magnitude is
-    positive
+    /pca/eigenvectors (3, 3) float64: column j belongs to eigenvalue j; its entry of largest magnitude is positive
     /skipped/file   (S,)     UTF-8: images of the source that are not in the pack
     /skipped/reason (S,)     UTF-8: why
     /<split>/                "train" always; "val" and "test" where the set has them. Attributes: images = N

@@ -18,8 +18,7 @@ def open_data(source: str | Path | None, out_folder: str | Path, *, resize: int 
 
     None          the embedded pack, 10 classes of Fashion-MNIST
     a .h5 file    that pack
-    a folder      of class folders or of the ILSVRC2012 files: packed once, as OUT_FOLDER/<name>.pack.h5, and
-    never
+    a folder      of class folders or of the ILSVRC2012 files: packed once, as OUT_FOLDER/<name>.pack.h5, and never
                   in the source. The pack is used again while names, sizes and times of the source's files
                   and `resize` (see `pack`) stay the same.
 

@@ -100,7 +100,7 @@ class Pow(_Elementwise):
 
     def backward(self, gy: Array) -> tuple[Array | None, ...]:
         (x,) = self.saved
-        power = self.elementwise("power", x, exponent=self.exponent - 1)
+        power = self.elementwise("power", x, exponent=self.exponent - 1 if self.exponent else 0)  # not 0 * 0**-1
         slope = self.elementwise("scale", power, factor=self.exponent)
         return (self.elementwise("mul", gy, slope),)
 

@@ -90,7 +90,7 @@ class Module:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Overwrite all parameters with these arrays.  Changes nothing unless every name and shape fits.
 
-        Raises KeyError for names that are missing or unknown, ValueError for shapes that differ or what is no number."""
+        Raises KeyError for names that are missing or unknown, ValueError for shapes that differ or no numbers."""
         own = dict(self.named_parameters())
         missing, unknown = [n for n in own if n not in state], [n for n in state if n not in own]
         if missing or unknown:
