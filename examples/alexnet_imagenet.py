@@ -53,6 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Interrupted as stop:
         print(f"{stop}\nGo on with: {' '.join([sys.executable, *sys.argv])}{'' if args.resume else ' --resume'}")
         return 130
+    except KeyboardInterrupt:
+        print("interrupted; the last checkpoint, if there is one, is intact", file=sys.stderr)
+        return 130
     except (CheckpointError, PackError, TrainingError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,7 +1,8 @@
 """What all tests share: how hard Hypothesis tries, the devices, and PyTorch where it is installed.
 
 ``HYPOTHESIS_PROFILE=ci`` (or CI=true) draws more examples, always the same ones; the default ``dev`` draws few, new
-ones each time. """
+ones each time.
+"""
 
 import os
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import tinyconv as tc
 _common: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("dev", max_examples=15, **_common)
 settings.register_profile("ci", max_examples=60, derandomize=True, print_blob=True, **_common)
+settings.register_profile("thorough", max_examples=500, **_common)  # by hand, to hunt for bugs
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") == "true" else "dev"))
 
 DEVICES = ("reference", "cpu")

@@ -59,14 +59,15 @@ class SGD:
                 p.version[0] += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """The velocities in order, and the current learning rate."""
-        velocity = [p.device.download(v) for g, vs in zip(self.groups, self.velocity, strict=True)
-                    for p, v in zip(g["params"], vs, strict=True)]
-        return {"lr": self.lr, "velocity": velocity}
+        """The current learning rate, and the velocities by the numbers of their parameters."""
+        velocities = [p.device.download(v) for g, vs in zip(self.groups, self.velocity, strict=True)
+                      for p, v in zip(g["params"], vs, strict=True)]
+        return {"lr": self.lr, "velocity": {str(i): v for i, v in enumerate(velocities)}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Raises ValueError if the velocities are not those of these parameters."""
-        own, given = self.parameters, state["velocity"]
+        own = self.parameters
+        given = [state["velocity"].get(str(i)) for i in range(len(own))]
         if [p.shape for p in own] != [np.shape(v) for v in given]:
             raise ValueError("SGD: these velocities belong to other parameters")
         arrays = iter(given)

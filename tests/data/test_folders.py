@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tinyconv.data.errors import PackError
-from tinyconv.data.sources import Photo, Skipped, fingerprint, open_source
+from tinyconv.data.photos import Photo, Skipped
+from tinyconv.data.sources import fingerprint, open_source
 
 from .samples import flat, png
 

@@ -5,7 +5,8 @@ import tarfile
 import pytest
 
 from tinyconv.data.errors import PackError
-from tinyconv.data.sources import Photo, Skipped, open_source
+from tinyconv.data.photos import Photo, Skipped
+from tinyconv.data.sources import open_source
 
 from .samples import WNIDS, WORDS, add, flat, jpeg
 

@@ -206,7 +206,7 @@ def test_a_wrong_gradient(device: str) -> None:
     assert x.grad is None
 
 
-# Name -> (f(x, w) -> (result, the tensor to change), whether backward reads it)
+# name -> (a function of x and w that gives the result and the tensor to change, whether backward reads that tensor)
 IN_PLACE: dict[str, tuple[Any, bool]] = {
     "an input of mul": (lambda x, w: (x * w, x), True),
     "the other input of mul": (lambda x, w: (x * w, w), True),

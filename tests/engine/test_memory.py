@@ -70,8 +70,7 @@ def test_no_grad_keeps_nothing(device: str, lent: Any) -> None:
 
 
 @pytest.mark.parametrize("view", [lambda x: x.permute(1, 0), lambda x: x[3:5, 7:9], lambda x: x.reshape(-1),
-                                  lambda x: x.detach(),
-                                  lambda x: x[5, 5]])
+                                  lambda x: x.detach(), lambda x: x[5, 5]])
 def test_a_view_keeps_its_block(device: str, lent: Any, view: Any) -> None:
     x = tc.tensor(np.arange(64.0 * 64).reshape(64, 64), device)
     part = view(x)

@@ -42,8 +42,7 @@ def test_defaults_are_those_of_the_paper(device: str) -> None:
 
 
 def _train(steps: int, optimizer: Any, parameter: Any, gradient: Callable[[int], np.ndarray],
-           lr: Callable[[int], float],
-           set_lr: Callable[[float], None], wrap: Callable[[np.ndarray], Any]) -> None:
+           lr: Callable[[int], float], set_lr: Callable[[float], None], wrap: Callable[[np.ndarray], Any]) -> None:
     for i in range(steps):
         set_lr(lr(i))
         parameter.grad = wrap(gradient(i))
@@ -153,8 +152,8 @@ def test_bad_parameters() -> None:
 
 def test_clipping_by_hand(device: str) -> None:
     """Gradients (3, 0) and (0, 4) have the joint norm 5."""
-    a, b, none = _parameter([1.0, 1.0], device,
-                            [3.0, 0.0]), _parameter([[1.0, 1.0]], device, [[0.0, 4.0]]), _parameter([1.0], device)
+    a, b = _parameter([1.0, 1.0], device, [3.0, 0.0]), _parameter([[1.0, 1.0]], device, [[0.0, 4.0]])
+    none = _parameter([1.0], device)
     assert clip_grad_norm_([a, b, none], 6.0) == 5
     np.testing.assert_array_equal(a.grad.numpy(), [3, 0])
     assert clip_grad_norm_([a, b, none], 2.5) == 5

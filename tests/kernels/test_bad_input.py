@@ -72,9 +72,13 @@ WRONG_VALUES: dict[str, tuple[Callable[[], Any], str]] = {
         r"local_response_norm: size must be an int of at least 1, not 0"),
     "lrn size 2.5": (lambda: F.local_response_norm(X, 2.5), r"local_response_norm: size must be an int .* not 2.5"),
     "lrn alpha": (lambda: F.local_response_norm(X, 5, alpha=-1),
-        r"local_response_norm: alpha must be at least 0, not -1"),
+        r"local_response_norm: alpha must be at least 0 and finite, not -1"),
     "lrn alpha NaN": (lambda: F.local_response_norm(X, 5, alpha=np.nan), r"local_response_norm: alpha .* not nan"),
-    "lrn k": (lambda: F.local_response_norm(X, 5, k=0), r"local_response_norm: k must be greater than 0, not 0"),
+    "lrn alpha inf": (lambda: F.local_response_norm(X, 5, alpha=np.inf), r"local_response_norm: alpha .* not inf"),
+    "lrn beta": (lambda: F.local_response_norm(X, 5, beta=np.nan),
+        r"local_response_norm: beta must be finite, not nan"),
+    "lrn k": (lambda: F.local_response_norm(X, 5, k=0),
+        r"local_response_norm: k must be greater than 0 and finite, not 0"),
     "dropout p 1": (lambda: F.dropout(X, 1.0), r"dropout: p must be at least 0 and less than 1, not 1.0"),
     "dropout p -0.1": (lambda: F.dropout(X, -0.1), r"dropout: p must be .* not -0.1"),
     "dropout p NaN": (lambda: F.dropout(X, np.nan), r"dropout: p must be .* not nan"),
@@ -82,6 +86,8 @@ WRONG_VALUES: dict[str, tuple[Callable[[], Any], str]] = {
         r"dropout: first_sample must be an int from 0 .* not -1"),
     "dropout first_sample too large": (lambda: F.dropout(X, first_sample=2 ** 32 - 1),
         r"dropout: first_sample must be"),
+    "dropout step": (lambda: F.dropout(X, step=-1), r"dropout: step must be an int from 0 to 4294967295, not -1"),
+    "dropout stream": (lambda: F.dropout(X, stream=2 ** 32), r"dropout: stream must be an int .* not 4294967296"),
     "label_smoothing": (lambda: F.cross_entropy(t(2, 3), [0, 1], 1.5), r"cross_entropy: label_smoothing .* not 1.5"),
     # labels
     "label too large": (lambda: F.cross_entropy(t(3, 10), [0, 10, 99]),
@@ -151,6 +157,7 @@ WRONG_TYPES: dict[str, tuple[Callable[[], Any], str]] = {
         r"only floating tensors can require a gradient, not int64"),
     "to int with a gradient": (lambda: tc.tensor([1.0], requires_grad=True).to("int64"),
         r"to: a tensor that requires a gradient"),
+    "to nothing": (lambda: t(2).to(None), r"to: target must be a device or a dtype, not None"),
     "to float16": (lambda: t(2).to("float16"), r"to: there is no tensor of float16"),
 }
 

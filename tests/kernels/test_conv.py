@@ -75,7 +75,7 @@ def test_ceil_mode_agrees_with_pytorch_after_padding_by_hand(device: str, torch:
     for n, k, s, p in zip(case.size, case.kernel, case.stride, case.padding, strict=True):
         left_over = (n + 2 * p - k) % s  # pixels after the last whole window
         begin = n + 2 * p - left_over - k + s  # of the window after that
-        # As in pooling: none begins in the right padding
+        # as in pooling, no window begins in the right padding
         extra.append(s - left_over if left_over and begin < n + p else 0)
 
     def theirs(x: Any, *rest: Any) -> Any:

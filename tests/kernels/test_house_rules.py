@@ -35,13 +35,13 @@ def test_the_folders_are_found() -> None:
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_reference_and_cpu_export_the_same_functions(layer: str) -> None:
-    reference, cpu = (_exports(importlib.import_module(f"tinyconv.kernels.{layer}.{kind}")) for kind in ("reference",
-                                                                                                         "cpu"))
+    reference, cpu = (_exports(importlib.import_module(f"tinyconv.kernels.{layer}.{kind}"))
+                      for kind in ("reference", "cpu"))
     workspaces = {name for name in cpu if name.endswith("_workspace")}
     # philox4x32_10 is part of the definition that its known answers are tested on; the CPU inlines its own.
     extra = {"philox4x32_10"} if layer == "dropout" else set()
-    assert {n: s for n,
-            s in cpu.items() if n not in workspaces} == {n: s for n, s in reference.items() if n not in extra}
+    expected = {name: signature for name, signature in reference.items() if name not in extra}
+    assert {name: signature for name, signature in cpu.items() if name not in workspaces} == expected
     assert not any(name.endswith("_workspace") for name in reference)
     for name in workspaces:
         assert cpu[name] == cpu[name.removesuffix("_workspace")], "a workspace function takes what its kernel takes"

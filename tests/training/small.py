@@ -31,7 +31,7 @@ def trainer(out, seed=3, width=8, batch=8, lr=0.05, patience=1, **options):
 def bits(run):
     """Everything that the numbers of later steps depend on."""
     state = {f"model/{name}": value for name, value in run.model.state_dict().items()}
-    state |= {f"velocity/{i}": v for i, v in enumerate(run.optimizer.state_dict()["velocity"])}
+    state |= {f"velocity/{i}": v for i, v in run.optimizer.state_dict()["velocity"].items()}
     return {name: np.asarray(value).tobytes() for name, value in state.items()}
 
 

@@ -29,7 +29,8 @@ def run(out, *arguments):
 
 def parameters(out):
     state = read(Path(out) / "checkpoint.h5")
-    return {f"{part}/{name}": array.tobytes() for part in ("model", "velocity") for name, array in state[part].items()}
+    arrays = {**state["model"], **state["optimizer"]["velocity"]}
+    return {name: array.tobytes() for name, array in arrays.items()}
 
 
 @pytest.fixture(scope="module")

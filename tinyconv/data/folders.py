@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import PackError
-from .sources import Photo, Skipped
+from .photos import Photo, Skipped
 
 _SPLIT_FOLDERS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 _HELD_OUT = 0.1

@@ -20,8 +20,9 @@ from tqdm import tqdm
 
 from .decode import decode, encode_jpeg, encode_png, keepable
 from .errors import DecodeError, PackError
+from .photos import Photo, Skipped, Source
 from .resize import shrink_short_side
-from .sources import Photo, Skipped, Source, fingerprint, open_source
+from .sources import fingerprint, open_source
 from .writer import PackWriter, write_pack
 
 STORAGES = ("auto", "encoded", "raw")

@@ -1,47 +1,14 @@
-"""What a pack can be made from. A source streams encoded images; nobody holds more than one of them."""
+"""What a pack can be made from: folders of classes, or the official ILSVRC2012 files."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from .errors import PackError
-
-
-@dataclass(frozen=True)
-class Photo:
-    """One image of a source: its split, its class, its name there and its file's bytes."""
-
-    split: str
-    label: int
-    file: str
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file of a source that is not packed, and why."""
-
-    file: str
-    reason: str
-
-
-class Source(Protocol):
-    """A labelled set of image files."""
-
-    classes: list[str]
-    wnids: list[str]  # [] without WordNet identifiers
-    provenance: str
-    licence: str
-    total: int  # images to expect, for progress
-    inputs: list[Path]  # the files read
-
-    def photos(self) -> Iterator[Photo | Skipped]:
-        """Everything in the source, always in the same order."""
-        ...
+from .folders import ClassFolders
+from .ilsvrc import ILSVRC2012
+from .photos import Source
 
 
 def open_source(folder: Path) -> Source:
@@ -49,9 +16,6 @@ def open_source(folder: Path) -> Source:
 
     Raises PackError: `folder` is missing, unreadable, empty, or of neither kind.
     """
-    from .folders import ClassFolders
-    from .ilsvrc import ILSVRC2012
-
     if not folder.exists():
         raise PackError(f"{folder} does not exist; pass a folder of class folders or of the ILSVRC2012 files")
     if not folder.is_dir():

@@ -12,7 +12,7 @@ import numpy as np
 from ..safefile import PatientFile, hdf5_stream
 from . import layout
 from .errors import PackError
-from .sources import Skipped
+from .photos import Skipped
 from .statistics import PixelStatistics
 
 _BUFFER = 4 << 20  # bytes collected before HDF5 is called: a call costs as much as copying many kilobytes

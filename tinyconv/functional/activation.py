@@ -74,9 +74,10 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, *, stream: int | N
         return x
     if x.ndim == 0 or x.size == 0:
         raise ValueError(f"dropout: x must have shape (N, ...), none of them 0; not {x.shape}")
-    if not checks.is_int(first_sample) or not 0 <= first_sample <= 2 ** 32 - len(x):
-        raise ValueError(f"dropout: first_sample must be an int from 0 to 2**32 - {len(x)}, not {first_sample!r}")
-    if step is None:
-        step = random.next_functional_step()
-    counter = {"stream": random.FUNCTIONAL_STREAM if stream is None else stream, "step": step}
-    return Dropout(options={"p": float(p), "seed": random.seed(), "first_sample": first_sample, **counter})(x)
+    counter = {"stream": random.FUNCTIONAL_STREAM if stream is None else stream, "first_sample": first_sample,
+               "step": random.next_functional_step() if step is None else step}
+    for name, value in counter.items():  # each is one 32-bit word of the counter
+        most = 2 ** 32 - (len(x) if name == "first_sample" else 1)
+        if not checks.is_int(value) or not 0 <= value <= most:
+            raise ValueError(f"dropout: {name} must be an int from 0 to {most}, not {value!r}")
+    return Dropout(options={"p": float(p), "seed": random.seed(), **counter})(x)

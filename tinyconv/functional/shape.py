@@ -207,6 +207,8 @@ def to(x: Tensor, target: Any) -> Tensor:
     if isinstance(target, Device) or (isinstance(target, str) and not _is_dtype(target)):
         where = find_device(target)
         return x if where is x.device else ToDevice(target=where)(x)
+    if target is None:  # NumPy would take it for float64
+        raise TypeError("to: target must be a device or a dtype, not None")
     dtype = np.dtype(target)
     if dtype == x.dtype:
         return x

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..device import Device
 from ..device import device as find_device
+from ..functional.checks import is_int
 from ..kernels.shapes import output_size
 from ..nn import (
     AdaptiveAvgPool2d,
@@ -55,14 +56,15 @@ def alexnet(variant: str = "paper", num_classes: int = 1000, devices: Sequence[s
         raise ValueError(f"alexnet: variant must be one of {', '.join(VARIANTS)}, not {variant!r}")
     if init not in INITS:
         raise ValueError(f"alexnet: init must be one of {', '.join(INITS)}, not {init!r}")
-    if not isinstance(num_classes, int) or num_classes < 1:
-        raise ValueError(f"alexnet: num_classes must be an int of at least 1, not {num_classes!r}")
+    size = VARIANTS[variant] if input_size is None else input_size
+    for argument, value in (("num_classes", num_classes), ("input_size", size)):
+        if not is_int(value) or value < 1:
+            raise ValueError(f"alexnet: {argument} must be an int of at least 1, not {value!r}")
     places = [find_device(d) for d in ([devices] if isinstance(devices, (str, Device)) else devices)]
     towers = 2 if variant == "paper" else 1
     if not 1 <= len(places) <= towers:
         raise ValueError(f"alexnet: {variant!r} has {towers} tower{'s' * (towers > 1)}, "
                          f"but devices names {len(places)}")
-    size = VARIANTS[variant] if input_size is None else input_size
     build = {"paper": _paper, "caffe": _caffe, "torchvision": _torchvision}[variant]
     model = build(num_classes, (places * 2)[:2], size)
     if init != "variant":

@@ -1,7 +1,7 @@
 """All that a training run needs to go on as if it had never stopped, in one HDF5 file.
 
     model/...         the parameters by name
-    velocity/...      the momentum of each, by the same names
+    optimizer/...     the learning rate, and the velocity of each parameter, in the same order
     dropout/...       for each dropout layer its stream and step: the counters of its random numbers
     schedule/...      what the learning-rate schedule remembers
     position/...      epoch, batch in the epoch, and the sums over the batches of this epoch so far
@@ -33,10 +33,9 @@ class CheckpointError(ValueError):
 def write(path: str | os.PathLike[str], model: Module, optimizer: SGD, schedule: Schedule,
           position: Mapping[str, Any], settings: Mapping[str, Any], history: list[dict[str, Any]]) -> None:
     """Raises OSError if it cannot be written; what was at ``path`` before is then untouched."""
-    names = [name for name, _ in model.named_parameters()]
     save({
         "model": model.state_dict(),
-        "velocity": dict(zip(names, optimizer.state_dict()["velocity"], strict=True)),
+        "optimizer": optimizer.state_dict(),
         "dropout": {name: {"stream": layer.stream, "step": layer.step} for name, layer in _dropouts(model)},
         "schedule": schedule.state_dict(),
         "position": dict(position),
@@ -52,7 +51,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         state = load(path)
     except (FileNotFoundError, ValueError) as error:
         raise CheckpointError(str(error)) from error
-    missing = {"model", "velocity", "dropout", "schedule", "position", "settings", "seed", "history"} - set(state)
+    missing = {"model", "optimizer", "dropout", "schedule", "position", "settings", "seed", "history"} - set(state)
     if missing:
         raise CheckpointError(f"{path} is no checkpoint of a training run: it has no {', '.join(sorted(missing))}")
     state["history"] = [json.loads(line) for line in state["history"].splitlines()]
@@ -84,8 +83,7 @@ def restore(path: str | os.PathLike[str], model: Module, optimizer: SGD, schedul
             raise CheckpointError(f"{path} is of a run with {name} {before}, not {value}; "
                                   f"use the same again, or start a new run in another folder")
     load_model(path, model)
-    names = [name for name, _ in model.named_parameters()]
-    optimizer.load_state_dict({"lr": optimizer.lr, "velocity": [state["velocity"][name] for name in names]})
+    optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(state["schedule"])
     manual_seed(int(state["seed"]))
     for name, layer in _dropouts(model):

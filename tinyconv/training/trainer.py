@@ -87,12 +87,10 @@ class Trainer:
         self.epoch, self.batch, self.seconds = position["epoch"], position["batch"], position["seconds"]
         self.result = Result(position["images"], position["loss_sum"], position["top1_hits"], position["top5_hits"])
         self.watch.batches, self.watch.mean = position["watched_batches"], position["watched_mean"]
-        self.optimizer.lr = position["lr"]
         self.history = state["history"]
 
     def save(self) -> None:
-        position = {"epoch": self.epoch, "batch": self.batch, "seconds": self.seconds,
-                    "lr": self.optimizer.lr, **vars(self.result),
+        position = {"epoch": self.epoch, "batch": self.batch, "seconds": self.seconds, **vars(self.result),
                     "watched_batches": self.watch.batches, "watched_mean": self.watch.mean}
         checkpoint.write(self.checkpoint_path, self.model, self.optimizer, self.schedule, position, self.settings,
                          self.history)
