@@ -19,6 +19,7 @@ class Tensor:
     """
 
     __array_priority__ = 100  # numpy_array * tensor asks the tensor first
+    to: Any  # set below, like the operators
 
     def __init__(self, data: Array, device: Device, requires_grad: bool = False) -> None:
         self.data = data
@@ -58,6 +59,12 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self.numpy() if dtype is None else self.numpy().astype(dtype, copy=False)
 
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.data.__dlpack__(**options)  # shares memory: what the other library writes, this tensor holds
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.data.__dlpack_device__()
+
     def item(self) -> float | int:
         """The one element of a tensor of size 1, as a Python number.  Raises ValueError if there are more or none."""
         if self.size != 1:
@@ -90,9 +97,6 @@ class Tensor:
             return
         self.grad = Tensor(self.device.copy(gradient) if shared else gradient, self.device)
 
-    def zero_grad(self) -> None:
-        self.grad = None
-
     def detach(self) -> Tensor:
         """The same data without the history; a change in place of one is a change of both."""
         result = Tensor(self.data, self.device)
@@ -107,12 +111,6 @@ class Tensor:
         np.copyto(self.data, array)
         self.version[0] += 1
         return self
-
-    def to(self, target: str | Device | Any) -> Tensor:
-        """On another device (by name) or in another floating dtype; itself if nothing changes.  Differentiable."""
-        from . import functional
-
-        return functional.to(self, target)
 
 
 def _operator(name: str, swapped: bool = False) -> Any:
@@ -132,7 +130,7 @@ def _operator(name: str, swapped: bool = False) -> Any:
 for _name in ("add", "sub", "mul", "truediv", "matmul", "pow"):
     setattr(Tensor, f"__{_name}__", _operator({"truediv": "div"}.get(_name, _name)))
     setattr(Tensor, f"__r{_name}__", _operator({"truediv": "div"}.get(_name, _name), swapped=True))
-for _name in ("exp", "log", "sum", "mean", "max", "reshape", "flatten", "transpose", "permute", "relu"):
+for _name in ("exp", "log", "sum", "mean", "max", "reshape", "flatten", "transpose", "permute", "relu", "to"):
     setattr(Tensor, _name, _operator(_name))
 setattr(Tensor, "__neg__", _operator("neg"))  # noqa: B010
 setattr(Tensor, "__getitem__", _operator("getitem"))  # noqa: B010

@@ -87,3 +87,21 @@ def test_devices_have_names() -> None:
     assert {"cpu", "reference"} <= set(tc.devices())
     for name in ("cpu", "reference"):
         assert str(tc.device(name)) == name and tc.device(tc.device(name)) is tc.device(name)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_dlpack_shares_memory_and_holds_its_block(device: str, layout: str) -> None:
+    values = normal(1, 2, 3, 20, 20)
+    x = place(values, device, layout)
+    shared = np.from_dlpack(x)
+    np.testing.assert_array_equal(shared, values)
+    x.copy_(values + 1)
+    np.testing.assert_array_equal(shared, values + 1)
+    del x
+    tc.tensor(np.zeros((2, 3, 20, 20)), device)  # would be given the block, if it were free
+    np.testing.assert_array_equal(shared, values + 1)
+
+
+def test_dlpack_to_pytorch(torch: Any, device: str) -> None:
+    x = tc.tensor(normal(1, 2, 3, 4, 5), device)
+    np.testing.assert_array_equal(torch.from_dlpack(x).numpy(), x.numpy())
