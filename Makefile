@@ -13,7 +13,7 @@ TORCH  ?= torch==2.13.0
 help:  ## show this list
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-train: $(VENV)/.run  ## train the two-tower AlexNet on the embedded images: about 6 minutes on two cores; goes on where it was stopped
+train: $(VENV)/.run  ## train the two-tower AlexNet on the embedded images: about 5 minutes on two cores; goes on where it was stopped
 	$(PY) examples/alexnet_imagenet.py --resume $(TRAIN_ARGS)
 
 test: $(VENV)/.dev  ## run the test suite (all but the slow tests); PYTEST_ARGS="-k lrn" for some of it
@@ -30,22 +30,24 @@ bench: $(VENV)/.dev  ## time every kernel of AlexNet, beside PyTorch if installe
 	$(PY) -m benchmarks $(if $(BATCH),--batch $(BATCH)) $(if $(LAYERS),--layers $(LAYERS)) $(if $(FILTER),--filter "$(FILTER)") $(BENCH_ARGS)
 
 torch: $(VENV)/.dev  ## install PyTorch's CPU build: the witness in the tests, the rival in the benchmark
-	$(PY) -c "import torch" 2>/dev/null || $(PY) -m pip install --quiet "$(TORCH)"
+	@$(PY) -c "import torch" 2>/dev/null || $(PY) -m pip install --quiet "$(TORCH)+cpu" 2>/dev/null || \
+		$(PY) -m pip install --quiet --index-url https://download.pytorch.org/whl/cpu "$(TORCH)"
 
 clean:  ## remove the virtual environment, caches and build folders, but never a run
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/bin/python:
+$(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "tinyconv needs Python 3.10 or newer; $(PYTHON) is `$(PYTHON) --version`. Try: make PYTHON=python3.12 ..."; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	@rm -rf $(VENV); $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "could not make a virtual environment; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@touch $@
 
-$(VENV)/.run: setup.py pyproject.toml | $(VENV)/bin/python
+$(VENV)/.run: setup.py pyproject.toml | $(VENV)/.made
 	$(PY) -m pip install --quiet -e .
 	@touch $@
 
-$(VENV)/.dev: setup.py pyproject.toml | $(VENV)/bin/python
+$(VENV)/.dev: setup.py pyproject.toml | $(VENV)/.made
 	$(PY) -m pip install --quiet -e ".[dev]"
 	@touch $@ $(VENV)/.run

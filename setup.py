@@ -26,6 +26,6 @@ setup(
         "cuda13": ["cupy-cuda13x>=13.6"],
         "emulator": ["nvidia-cuda-nvrtc-cu12", "nvidia-cuda-runtime-cu12"],
         "mpi": ["mpi4py>=3.1"],
-        "dev": ["pytest>=7.4", "pytest-xdist>=3.3", "hypothesis>=6.80", "ruff>=0.4", "mypy>=1.8"],
+        "dev": ["pytest>=7.4", "hypothesis>=6.80", "ruff>=0.4", "mypy>=1.8"],
     },
 )

@@ -13,6 +13,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from tinyconv.commandline import Parser
+from tinyconv.safefile import make_folder
+
 from . import layers, machine, memory, peak, report, shapes, step, timing
 
 KINDS = ("conv", "pool", "lrn", "relu", "linear", "dropout", "loss", "update", "step", "memory")
@@ -43,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if job.kind in options.layers and options.filter.search(job.label)]
     if not jobs:
         parser.error(f"nothing to measure matches --filter {options.filter.pattern!r} among {' '.join(options.layers)}")
+    try:
+        make_folder(options.out)  # now, and not after minutes of measuring
+    except OSError as error:
+        parser.error(error.strerror)
     with_torch = options.torch and _torch_is_there()
     found = run(jobs, with_torch, _effort(options), options.quick)
     found.about["settings"] = {name: value.pattern if isinstance(value, re.Pattern) else value
@@ -134,8 +141,8 @@ def _effort(options: argparse.Namespace) -> timing.Effort:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__,
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Parser(prog="python -m benchmarks", description=__doc__,
+                    formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--batch", type=_positive, nargs="+", default=[1, 32, 128], help="images in a layer's input")
     parser.add_argument("--step-batch", type=_positive, default=32, help="images in a whole training step")
     parser.add_argument("--layers", nargs="+", choices=KINDS, default=KINDS, metavar="KIND",

@@ -7,12 +7,13 @@ all, GB/s), ``results`` (a line of the table each; seconds) and ``memory`` (one 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+from tinyconv.safefile import make_folder, temporary_beside
 
 from .peak import Peak
 from .timing import Timing
@@ -131,10 +132,9 @@ def _memory_lines(memory: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 def write(path: Path, save: Callable[[Path], object]) -> None:
     """Let ``save`` write a file under a temporary name, then rename it: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    save(part)
-    os.replace(part, path)
+    make_folder(path.parent)
+    with temporary_beside(path) as part:
+        save(part)
 
 
 def write_json(report: Report, path: Path) -> None:

@@ -1,7 +1,7 @@
 """Train AlexNet, the two-tower network of 2012, on ImageNet or on any folder of photos.
 
-    python examples/alexnet_imagenet.py                                    # the embedded Fashion-MNIST, about 6 minutes
-    python examples/alexnet_imagenet.py --data ILSVRC2012_FOLDER --out runs/imagenet --epochs 90 --init variant
+    python examples/alexnet_imagenet.py                                    # the embedded Fashion-MNIST, about 5 minutes
+    python examples/alexnet_imagenet.py --data ILSVRC2012_FOLDER --out runs/imagenet --init variant
     python examples/alexnet_imagenet.py --data photos/ --crop 67 --out runs/photos      # a folder for each class
     python examples/alexnet_imagenet.py --resume ...                       # goes on where it was stopped
 
@@ -13,33 +13,35 @@ from __future__ import annotations
 
 import argparse
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import tinyconv as tc
-from tinyconv.data import EvalTransform, Loader, PackError, SyntheticData, TrainTransform, open_data
+from tinyconv.commandline import Parser
+from tinyconv.data import EvalTransform, Loader, SampleError, SyntheticData, TrainTransform, open_data
 from tinyconv.models.alexnet import VARIANTS, first_filters
-from tinyconv.training import CheckpointError, Interrupted, Trainer, TrainingError, evaluate, options, pictures
-from tinyconv.training.checkpoint import load_model
+from tinyconv.training import Interrupted, Trainer, TrainingError, checkpoint, evaluate, options, pictures
 
 EMBEDDED = {"resize": 72, "crop": 67, "epochs": 5, "batch": 64}  # what suits the embedded images
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="without --data: " + " ".join(f"--{name} {value}" for name, value in EMBEDDED.items()))
     options.add_network_options(parser)
     options.add_data_options(parser)
     options.add_training_options(parser)
     options.add_run_options(parser)
-    small = parser.parse_known_args(arguments)[0]
-    if small.data is None and not small.synthetic:
-        parser.set_defaults(**EMBEDDED)
     args = parser.parse_args(arguments)
+    if args.data is None and not args.synthetic:
+        parser.set_defaults(**EMBEDDED if args.crop is None else {**EMBEDDED, "resize": None})
+        args = parser.parse_args(arguments)
     if args.crop is None:
-        args.crop = VARIANTS[args.variant]
-        args.resize = args.resize or 256
+        args.crop, args.resize = VARIANTS[args.variant], args.resize or 256
     args.resize = args.resize or args.crop * 8 // 7
     if args.resize < args.crop:
         parser.error(f"--resize {args.resize} is smaller than --crop {args.crop}; a crop must fit into the image")
@@ -51,12 +53,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run(args)
     except Interrupted as stop:
-        print(f"{stop}\nGo on with: {' '.join([sys.executable, *sys.argv])}{'' if args.resume else ' --resume'}")
+        print(f"{stop}\nGo on with: {options.command_to_resume(arguments)}")
         return 130
     except KeyboardInterrupt:
         print("interrupted; the last checkpoint, if there is one, is intact", file=sys.stderr)
         return 130
-    except (CheckpointError, PackError, TrainingError, ValueError, OSError) as error:
+    except MemoryError:
+        print("error: not enough memory; use a smaller --batch or --crop", file=sys.stderr)
+        return 1
+    except (SampleError, TrainingError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -64,56 +69,44 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     out = Path(args.out)
-    resume_from = find_checkpoint(args, out)
+    start = checkpoint.find(out, args.resume, args.test_only)
+    devices = [tc.device(name) for name in args.device.split(",")]  # before hours of packing, perhaps
     data = SyntheticData(size=args.resize, seed=args.seed) if args.synthetic else open_data(args.data, out)
     print(f"{len(data.classes)} classes; {data.provenance}")
 
     tc.manual_seed(args.seed)  # before the model: its initial weights follow from the seed
-    model = tc.models.alexnet(args.variant, len(data.classes), args.device.split(","), args.crop, args.init)
-    train, validation = loaders(args, data)
+    model = tc.models.alexnet(args.variant, len(data.classes), devices, args.crop, args.init)
+    network = {name: getattr(args, name) for name in ("variant", "crop", "init")}
+    network["class names"] = "; ".join(data.classes)
     if args.test_only:
-        load_model(resume_from, model)
-        test(args, model, data, resume_from)
+        checkpoint.load_model(start, model, network)
+        test(args, model, data, devices[0], start)
         return
 
     print(tc.nn.summary(model, (1, 3, args.crop, args.crop)))
     optimizer = tc.optim.SGD(model.parameters(), args.lr, args.momentum, args.weight_decay)
-    schedule = options.make_schedule(args, optimizer)
-    settings = {name: getattr(args, name) for name in ("variant", "crop", "resize", "seed", "schedule")}
-    trainer = Trainer(model, optimizer, schedule, train, validation, len(data.classes), out,
-                      clip_norm=args.clip_norm or None, label_smoothing=args.label_smoothing,
+    training = network | {name: getattr(args, name) for name in ("resize", "seed", "schedule")}
+    free = {name: getattr(args, name) for name in options.MAY_CHANGE if getattr(args, name) is not None}
+    trainer = Trainer(model, optimizer, options.make_schedule(args, optimizer), *loaders(args, data, devices[0]),
+                      len(data.classes), out, clip_norm=args.clip_norm or None, label_smoothing=args.label_smoothing,
                       limit_batches=args.limit_batches, save_minutes=args.save_minutes, print_freq=args.print_freq,
-                      settings=settings)
-    if resume_from:
-        trainer.resume(resume_from)
-        print(f"going on from {resume_from}: {trainer.epoch} epochs and {trainer.batch} batches are done")
+                      settings=training, may_change=free)
+    if start:
+        trainer.resume(start)
     trainer.fit(args.epochs)
     pictures.filters(first_filters(model), out / "filters.png")
     seconds = sum(line["seconds"] for line in trainer.history)
     print(f"training took {seconds:.0f} s for {len(trainer.history)} epochs; see curves.png and filters.png in {out}")
-    test(args, model, data, trainer.checkpoint_path)
+    test(args, model, data, devices[0], trainer.checkpoint_path)
 
 
-def find_checkpoint(args: argparse.Namespace, out: Path) -> Path | None:
-    """The checkpoint to start from, if any.  A run that exists is never overwritten unasked."""
-    own = out / "checkpoint.h5"
-    if args.resume not in (None, "auto"):
-        return Path(args.resume)
-    if args.test_only or (args.resume and own.exists()):
-        return own
-    if own.exists():
-        raise CheckpointError(f"{out} already holds a run; go on with --resume, or name another folder with --out")
-    return None
-
-
-def loaders(args: argparse.Namespace, data: Any) -> tuple[Loader, Loader]:
+def loaders(args: argparse.Namespace, data: Any, device: tc.Device) -> tuple[Loader, Loader]:
     noise = args.color_noise if args.color_noise is not None else 0.0 if data.grey else 0.1
     mean, std = normalisation(args, data)
     augment = TrainTransform(args.resize, args.crop, mean, std, color_noise=noise,
                              eigenvalues=data.eigenvalues, eigenvectors=data.eigenvectors)
     centre = EvalTransform(args.resize, args.crop, mean, std)
-    memory = tc.device(args.device.split(",")[0]).pool.empty
-    how = {"workers": args.workers, "empty": memory}
+    how = {"workers": args.workers, "empty": device.pool.empty}
     return (Loader(data.split("train"), args.batch, augment, shuffle=True, seed=args.seed, **how),
             Loader(data.split("val"), args.batch, centre, shuffle=False, seed=0, **how))
 
@@ -122,18 +115,17 @@ def normalisation(args: argparse.Namespace, data: Any) -> tuple[np.ndarray, np.n
     """Mean and standard deviation of the pixels; the originals of 2012 only took off the mean, and their initial
     weights of 0.01 are meant for pixels up to 255."""
     raw = args.init == "variant" and args.variant in ("paper", "caffe")
-    return data.mean, np.ones(3) if raw else data.std
+    return data.mean, np.ones(3) if raw else np.where(data.std > 0, data.std, 1)
 
 
-def test(args: argparse.Namespace, model: Any, data: Any, name: Any) -> None:
+def test(args: argparse.Namespace, model: Any, data: Any, device: tc.Device, name: Any) -> None:
     mean, std = normalisation(args, data)
     transform = EvalTransform(args.resize, args.crop, mean, std, ten_crop=args.ten_crop)
-    device = tc.device(args.device.split(",")[0])
-    loader = Loader(data.split("val"), max(1, args.batch // transform.rows), transform, shuffle=False, seed=0,
+    split = "test" if "test" in data.splits else "val"
+    loader = Loader(data.split(split), max(1, args.batch // transform.rows), transform, shuffle=False, seed=0,
                     workers=args.workers, empty=device.pool.empty)
-    batches = (batch for i, batch in enumerate(loader.epoch(0)) if args.limit_batches is None or i < args.limit_batches)
-    result = evaluate(model, batches, device, transform.rows)
-    print(f"{name}: {'ten crops' if args.ten_crop else 'centre crop'} of {result.images} test images: "
+    result = evaluate(model, islice(loader.epoch(0), args.limit_batches), device, transform.rows)
+    print(f"{name}: {'ten crops' if args.ten_crop else 'centre crop'} of {result.images} {split} images: "
           f"top-1 {100 * result.top1:.2f} %, top-5 {100 * result.top5:.2f} %, loss {result.loss:.4f}")
 
 

@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 from . import functional, models, nn, optim
 from .device import Device, device, devices
 from .function import Function
-from .grad_mode import is_grad_enabled, no_grad
+from .grad_mode import enable_grad, is_grad_enabled, no_grad
 from .gradcheck import gradcheck
 from .random import manual_seed
 from .serialization import load, save
@@ -22,6 +22,6 @@ from .tensor import Tensor, tensor
 
 __version__ = "0.1.0"
 __all__ = [
-    "Device", "Function", "Tensor", "device", "devices", "functional", "gradcheck", "is_grad_enabled", "load",
-    "manual_seed", "models", "nn", "no_grad", "optim", "save", "tensor",
+    "Device", "Function", "Tensor", "device", "devices", "enable_grad", "functional", "gradcheck", "is_grad_enabled",
+    "load", "manual_seed", "models", "nn", "no_grad", "optim", "save", "tensor",
 ]

@@ -31,6 +31,9 @@ class Device:
     def __repr__(self) -> str:
         return self.name
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return device, (self.name,)  # copy and pickle of what lives here refer to this device, and do not copy it
+
     def empty(self, shape: tuple[int, ...], dtype: Any = np.float32, plain: bool = False) -> Array:
         """An uninitialised array of logical shape ``shape``.
 

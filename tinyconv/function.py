@@ -31,13 +31,13 @@ class Function:
     """One differentiable step.  A subclass writes ``forward`` and ``backward`` over arrays, and launches kernels.
 
     ``forward`` keeps what ``backward`` needs with ``self.save(...)``; ``self.needs[i]`` tells ``backward`` whether
-    anybody wants the gradient of input i.  ``backward`` returns one gradient (or None) for each input; it may return
-    the array that it was given or a view of it, but must not write to it: others may read the same array.
-    """
+    anybody wants the gradient of input i.  ``backward`` returns one gradient (or None) for each input: a new array, or
+    the one that it was given or a view of it, which it must not write to, for others may read the same array."""
 
     name = "function"  # what error messages call it: as users spell it in tinyconv.functional
     device: Device
-    inputs: tuple[Tensor | None, ...]
+    inputs: tuple[Tensor | None, ...] = ()
+    saved: tuple[Any, ...] = ()
     needs: tuple[bool, ...]
 
     def __init__(self, **options: Any) -> None:
@@ -50,21 +50,18 @@ class Function:
         raise NotImplementedError
 
     def save(self, *arrays: Array | None) -> None:
-        self._saved: tuple[Any, ...] | None = arrays
-
-    @property
-    def saved(self) -> tuple[Any, ...]:
-        return self._saved or ()
+        self.saved = arrays
 
     def __call__(self, *inputs: Tensor | None) -> Tensor:
         from .tensor import Tensor
 
+        if hasattr(self, "needs"):
+            raise RuntimeError(f"{self.name}: a Function object is one node of a graph; make a new one for each call")
         tensors = [t for t in inputs if t is not None]
         self.device = tensors[0].device
         self._check(tensors)
         record = is_grad_enabled() and any(t.requires_grad for t in tensors)
         self.needs = tuple(record and t is not None and t.requires_grad for t in inputs)
-        self._saved = ()
         data = self.forward(*(None if t is None else t.data for t in inputs))
         result = Tensor(data, self.device)  # a copy to another device has set self.device to where its result lies
         if any(t.device is result.device and t.device.shares_memory(result.data, t.data) for t in tensors):
@@ -75,7 +72,7 @@ class Function:
             self._versions = [(t.version, t.version[0]) for t in (*tensors, result)
                               if any(t.device.shares_memory(t.data, a) for a in self.saved if a is not None)]
         else:
-            self._saved = None
+            self.saved = ()
         return result
 
     def _check(self, tensors: Sequence[Tensor]) -> None:
@@ -87,13 +84,14 @@ class Function:
 
     def run_backward(self, gy: Array) -> tuple[Array | None, ...]:
         """``backward`` between the checks that what it reads still exists and is unchanged; then lets it go."""
-        if self._saved is None:
-            raise RuntimeError(f"{self.name}: backward has already been through here and freed what it kept; "
-                               "run the forward pass again")
+        if not self.inputs:
+            raise RuntimeError(f"{self.name}: backward has been here and freed what it kept; run forward again")
         if any(version[0] != then for version, then in self._versions):
             raise RuntimeError(f"{self.name}: a tensor that backward needs was changed in place after the forward pass")
         gradients = self.backward(gy)
-        self._saved = None
+        for i, (t, g) in enumerate(zip(self.inputs, gradients, strict=True)):
+            if t is not None and g is not None and tuple(g.shape) != t.shape:
+                raise ValueError(f"{self.name}: backward gave input {i}, of shape {t.shape}, a gradient of {g.shape}")
         return gradients
 
 
@@ -142,3 +140,4 @@ def backward(root: Tensor, gradient: Array) -> None:
                 total = tensor.device.empty(tensor.shape, tensor.dtype)
                 tensor.device.launch("elementwise.add", before, g, total)
                 pending[key] = total
+        function.inputs = function.saved = ()  # lets go of the activations, even while the loss is kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ class GradientError(AssertionError):
     """A gradient that does not agree with finite differences."""
 
 
-def gradcheck(f: Callable[..., Tensor], *inputs: Tensor, eps: float | None = None, rtol: float | None = None,
+def gradcheck(f: Callable[..., Tensor], *inputs: Any, eps: float | None = None, rtol: float | None = None,
               atol: float | None = None, seed: int = 0) -> bool:
     """Whether the gradients of ``f`` with respect to each input that requires one agree with central differences.
 
@@ -22,7 +23,7 @@ def gradcheck(f: Callable[..., Tensor], *inputs: Tensor, eps: float | None = Non
 
     Args:
         f: a function of tensors that gives a tensor; the same for the same inputs (no dropout with a moving counter).
-        inputs: tensors, float64 for a sharp check, away from points where f has no derivative.
+        inputs: tensors, float64 for a sharp check, away from points where f has no derivative; others are passed on.
         eps, rtol, atol: by default 1e-6, 1e-5, 1e-7 in float64 and 1e-2, 2e-2, 1e-2 in float32.
         seed: of the cotangent.
 
@@ -31,14 +32,17 @@ def gradcheck(f: Callable[..., Tensor], *inputs: Tensor, eps: float | None = Non
     Raises: GradientError naming function, argument, index and the two values; ValueError if no input requires a
     gradient.
     """
-    wanted = [i for i, x in enumerate(inputs) if x.requires_grad]
+    wanted = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
     if not wanted:
         raise ValueError("gradcheck: no input requires a gradient; make one with requires_grad=True")
-    single = any(x.dtype == np.float32 for x in inputs)
+    single = any(inputs[i].dtype == np.float32 for i in wanted)
     eps, rtol, atol = (given if given is not None else default for given, default in zip(
         (eps, rtol, atol), (1e-2, 2e-2, 1e-2) if single else (1e-6, 1e-5, 1e-7), strict=True))
-    leaves = [Tensor(x.device.copy(x.data), x.device, x.requires_grad) for x in inputs]
+    # The same arrays, for their layout is part of what is checked, as leaves: their own history does not matter here.
+    leaves = [Tensor(x.data, x.device, x.requires_grad) if isinstance(x, Tensor) else x for x in inputs]
     result = f(*leaves)
+    if not np.array_equal(result.numpy(), f(*leaves).numpy(), equal_nan=True):
+        raise ValueError("gradcheck: f gives another result each time; fix its random numbers, for dropout with step=")
     cotangent = np.random.default_rng(seed).standard_normal(result.shape).astype(result.dtype)
     result.backward(cotangent)
     name = getattr(f, "__name__", type(f).__name__)
@@ -50,15 +54,15 @@ def gradcheck(f: Callable[..., Tensor], *inputs: Tensor, eps: float | None = Non
     return True
 
 
-def _compare(name: str, f: Callable[..., Tensor], inputs: tuple[Tensor, ...], argument: int, gradient: np.ndarray,
+def _compare(name: str, f: Callable[..., Tensor], inputs: tuple[Any, ...], argument: int, gradient: np.ndarray,
              cotangent: np.ndarray, eps: float, rtol: float, atol: float) -> None:
-    values = [x.numpy() for x in inputs]
+    values = [x.numpy() if isinstance(x, Tensor) else x for x in inputs]
     for index in np.ndindex(values[argument].shape):
 
         def loss(step: float, index: tuple[int, ...] = index) -> float:
-            moved = [v.copy() for v in values]
-            moved[argument][index] += step
-            y = f(*(Tensor(x.device.upload(v), x.device) for x, v in zip(inputs, moved, strict=True)))
+            moved = values[argument].copy()
+            moved[index] += step
+            y = f(*(Tensor(x.device.upload(moved), x.device) if i == argument else x for i, x in enumerate(inputs)))
             return float((y.numpy() * cotangent).sum())
 
         numeric = (loss(eps) - loss(-eps)) / (2 * eps)

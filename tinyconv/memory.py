@@ -13,6 +13,7 @@ from __future__ import annotations
 import bisect
 import math
 import threading
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -36,16 +37,15 @@ class Loan:
 
 
 class Pool:
-    """Hands out uninitialised arrays and takes their memory back.  Safe to use from several threads.
-
-    ``lent`` and ``shelved`` are the bytes in use and waiting; ``peak`` is the most that was ever held."""
+    """Hands out uninitialised arrays and takes their memory back.  Safe to use from several threads."""
 
     def __init__(self) -> None:
-        # Re-entrant, because the garbage collector may run Loan.__del__ in the middle of our own critical section.
-        self._lock = threading.RLock()
-        self._sizes: list[int] = []  # sorted, in step with _shelf, so that the best fit is one bisection away
-        self._shelf: list[np.ndarray] = []
-        self.lent = self.shelved = self.peak = 0
+        self._lock = threading.Lock()
+        self._shelf: list[np.ndarray] = []  # blocks that wait, sorted by size: the best fit is one bisection away
+        # What comes back is left at the door.  It may come at any moment, even while the garbage collector runs in the
+        # middle of our own critical section; appending to a deque is one step that nothing can come between.
+        self._returned: deque[np.ndarray] = deque()
+        self._held = self.peak = 0  # bytes of all blocks, lent and waiting, and the most that it ever was
 
     def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
         """An uninitialised C-contiguous array of ``shape``, its first element on a 64-byte boundary."""
@@ -55,35 +55,49 @@ class Pool:
             return np.empty(shape, dtype)
         return np.asarray(Loan(self, self._borrow(_round_up(nbytes)), shape, dtype))
 
-    def _borrow(self, size: int) -> np.ndarray:
-        with self._lock:
-            at = bisect.bisect_left(self._sizes, size)
-            # A much larger block would be missed soon by the array that it fits.
-            if at < len(self._sizes) and self._sizes[at] <= size + size // 4:
-                self._sizes.pop(at)
-                block = self._shelf.pop(at)
-                self.shelved -= block.nbytes
-            else:
-                block = np.empty(size + ALIGNMENT, np.uint8)
-            self.lent += block.nbytes
-            self.peak = max(self.peak, self.lent + self.shelved)
-            return block
-
     def take_back(self, block: np.ndarray) -> None:
+        self._returned.append(block)
+
+    @property
+    def shelved(self) -> int:
+        """Bytes that wait for their next use."""
         with self._lock:
-            size = block.nbytes - ALIGNMENT
-            at = bisect.bisect_left(self._sizes, size)
-            self._sizes.insert(at, size)
-            self._shelf.insert(at, block)
-            self.lent -= block.nbytes
-            self.shelved += block.nbytes
+            self._tidy()
+            return sum(block.nbytes for block in self._shelf)
+
+    @property
+    def lent(self) -> int:
+        """Bytes in use."""
+        waiting = self.shelved
+        return self._held - waiting
 
     def release(self) -> None:
         """Give every waiting block back to the operating system."""
         with self._lock:
-            self._sizes.clear()
+            self._tidy()
+            self._held -= sum(block.nbytes for block in self._shelf)
             self._shelf.clear()
-            self.shelved = 0
+
+    def _borrow(self, size: int) -> np.ndarray:
+        with self._lock:
+            self._tidy()
+            at = bisect.bisect_left(self._shelf, size, key=_usable)
+            # A much larger block would be missed soon by the array that it fits.
+            if at < len(self._shelf) and _usable(self._shelf[at]) <= size + size // 4:
+                return self._shelf.pop(at)
+            block = np.empty(size + ALIGNMENT, np.uint8)
+            self._held += block.nbytes
+            self.peak = max(self.peak, self._held)
+            return block
+
+    def _tidy(self) -> None:
+        """Put what was left at the door on the shelf."""
+        while self._returned:
+            bisect.insort(self._shelf, self._returned.popleft(), key=_usable)
+
+
+def _usable(block: np.ndarray) -> int:
+    return block.nbytes - ALIGNMENT
 
 
 def _aligned(address: int) -> int:

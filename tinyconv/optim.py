@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .device import Array
+from .functional import checks
 from .tensor import Tensor
 
 
@@ -29,14 +30,11 @@ class SGD:
     """
 
     def __init__(self, params: Iterable[Any], lr: float, momentum: float = 0.9, weight_decay: float = 5e-4) -> None:
-        if not lr > 0 or not math.isfinite(lr):
-            raise ValueError(f"SGD: lr must be greater than 0, not {lr}")
-        if not 0 <= momentum < 1:
-            raise ValueError(f"SGD: momentum must be at least 0 and less than 1, not {momentum}")
-        if not weight_decay >= 0 or not math.isfinite(weight_decay):
-            raise ValueError(f"SGD: weight_decay must be at least 0, not {weight_decay}")
+        checks.number("SGD", "lr", lr, above=0)
+        checks.number("SGD", "momentum", momentum, least=0, below=1)
+        checks.number("SGD", "weight_decay", weight_decay, least=0)
         self.lr, self.momentum, self.weight_decay = float(lr), float(momentum), float(weight_decay)
-        self.groups = _groups(list(params), self.weight_decay)
+        self.groups = _groups(params, self.weight_decay)
         self.velocity: list[list[Array]] = [[_zeros_like(p) for p in group["params"]] for group in self.groups]
 
     @property
@@ -66,8 +64,7 @@ class SGD:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Raises ValueError if the velocities are not those of these parameters."""
-        own = self.parameters
-        given = [state["velocity"].get(str(i)) for i in range(len(own))]
+        own, given = self.parameters, list(state["velocity"].values())
         if [p.shape for p in own] != [np.shape(v) for v in given]:
             raise ValueError("SGD: these velocities belong to other parameters")
         arrays = iter(given)
@@ -76,15 +73,32 @@ class SGD:
         self.lr = float(state["lr"])
 
 
-def _groups(params: list[Any], weight_decay: float) -> list[dict[str, Any]]:
+def _groups(params: Any, weight_decay: float) -> list[dict[str, Any]]:
+    if isinstance(params, Tensor):
+        raise TypeError("SGD: params must be a list of tensors, not one tensor; use [tensor]")
+    params = list(params)
     groups = params if params and all(isinstance(p, dict) for p in params) else [{"params": params}]
+    for g in groups:
+        if "params" not in g or set(g) - {"params", "lr", "weight_decay"}:
+            raise ValueError(f"SGD: a group has params, and perhaps lr and weight_decay, but not {', '.join(g)}")
     result = [{"lr": 1.0, "weight_decay": weight_decay, **g, "params": list(g["params"])} for g in groups]
-    if not any(g["params"] for g in result):
+    for g in result:
+        checks.number("SGD", "lr of a group", g["lr"], least=0)
+        checks.number("SGD", "weight_decay of a group", g["weight_decay"], least=0)
+    _check_parameters([p for g in result for p in g["params"]])
+    return result
+
+
+def _check_parameters(params: list[Any]) -> None:
+    if not params:
         raise ValueError("SGD: there are no parameters to train")
-    for p in (p for g in result for p in g["params"]):
+    for p in params:
         if not isinstance(p, Tensor) or not p.requires_grad:
             raise TypeError(f"SGD: params must be tensors that require a gradient, not {type(p).__name__}")
-    return result
+        if p.creator is not None:
+            raise ValueError(f"SGD: a tensor made by {p.creator.name} is no leaf: it has no gradient of its own")
+    if len({id(p) for p in params}) < len(params):
+        raise ValueError("SGD: a parameter is named twice; it would take two steps at a time")
 
 
 def _zeros_like(p: Tensor) -> Array:
@@ -95,10 +109,9 @@ def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> float:
     """Scale all gradients by max_norm / norm if their joint Euclidean norm is larger.  Returns the norm before.
 
     Raises ValueError unless max_norm > 0."""
-    if not max_norm > 0:
-        raise ValueError(f"clip_grad_norm_: max_norm must be greater than 0, not {max_norm}")
+    checks.number("clip_grad_norm_", "max_norm", max_norm, above=0)
     gradients = [p.grad for p in params if p.grad is not None]
-    norm = math.sqrt(sum(_sum_of_squares(g) for g in gradients))
+    norm = total_norm(gradients)
     if norm > max_norm:
         for g in gradients:
             g.device.launch("elementwise.scale", g.data, g.data, factor=max_norm / norm)
@@ -106,10 +119,15 @@ def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> float:
     return norm
 
 
+def total_norm(tensors: Iterable[Tensor]) -> float:
+    """The Euclidean norm of all these tensors together; not finite if one of their elements is not."""
+    return math.sqrt(sum(map(_sum_of_squares, tensors)))
+
+
 def _sum_of_squares(g: Tensor) -> float:
-    total = np.zeros((), np.float64)
+    total = g.device.empty((), np.float64)
     g.device.launch("update.sum_of_squares", g.device.dense(g.data, plain=True), total)
-    return float(total)
+    return float(g.device.download(total))
 
 
 class Schedule:
@@ -125,8 +143,7 @@ class Schedule:
     """
 
     def __init__(self, optimizer: SGD, factor: Callable[[float], float] = lambda done: 1.0, warmup: float = 0) -> None:
-        if not warmup >= 0:
-            raise ValueError(f"Schedule: warmup must be at least 0 epochs, not {warmup}")
+        checks.number("Schedule", "warmup", warmup, least=0)
         self.optimizer, self.base, self.warmup = optimizer, optimizer.lr, warmup
         self._factor = factor
 
@@ -153,15 +170,14 @@ class Schedule:
 
 def step_schedule(optimizer: SGD, every: float, gamma: float = 0.1, warmup: float = 0) -> Schedule:
     """lr gamma ** floor(epochs / every): Caffe's ``step``."""
-    if not every > 0:
-        raise ValueError(f"step_schedule: every must be greater than 0 epochs, not {every}")
+    checks.number("step_schedule", "every", every, above=0)
+    checks.number("step_schedule", "gamma", gamma, above=0)
     return Schedule(optimizer, lambda done: gamma ** math.floor(done / every), warmup)
 
 
 def cosine_schedule(optimizer: SGD, epochs: float, warmup: float = 0) -> Schedule:
     """lr (1 + cos(pi t)) / 2, t going from 0 to 1 over the epochs (Loshchilov and Hutter 2017)."""
-    if not epochs > 0:
-        raise ValueError(f"cosine_schedule: epochs must be greater than 0, not {epochs}")
+    checks.number("cosine_schedule", "epochs", epochs, above=0)
     return Schedule(optimizer, lambda done: (1 + math.cos(math.pi * min(done / epochs, 1))) / 2, warmup)
 
 
@@ -178,6 +194,8 @@ class Plateau(Schedule):
     def __init__(self, optimizer: SGD, patience: int = 5, gamma: float = 0.1, threshold: float = 1e-4, times: int = 3,
                  warmup: float = 0) -> None:
         super().__init__(optimizer, warmup=warmup)
+        checks.number("Plateau", "patience", patience, least=1)
+        checks.number("Plateau", "gamma", gamma, above=0)
         self.patience, self.gamma, self.threshold, self.times = patience, gamma, threshold, times
         self.best, self.waited, self.falls = -math.inf, 0, 0
 

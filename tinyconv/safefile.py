@@ -6,6 +6,7 @@ The temporary name is the same each time, so that what a killed process left beh
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import os
 from collections.abc import Iterator
@@ -54,8 +55,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 class PatientFile(io.RawIOBase):
-    """A new binary file that remembers a failed write instead of raising it: for the HDF5 library, which cannot stand
-    one.
+    """A new binary file that remembers a failed or interrupted write instead of raising it, for the HDF5 library.
 
     After a failed write (a full disk) closing the HDF5 file fails as well, and the process crashes when it exits
     (seen with HDF5 1.14).  So the library is told that all went well, and the writer asks :meth:`check` at the
@@ -64,7 +64,7 @@ class PatientFile(io.RawIOBase):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._file = open(path, "w+b", buffering=0)
-        self.error: OSError | None = None
+        self.error: BaseException | None = None
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
@@ -72,7 +72,7 @@ class PatientFile(io.RawIOBase):
         try:
             while view and self.error is None:
                 view = view[self._file.write(view):]
-        except OSError as error:
+        except BaseException as error:  # Ctrl-C, too
             self.error = error
         return size
 
@@ -93,13 +93,36 @@ class PatientFile(io.RawIOBase):
         return self._file.tell()
 
     def check(self) -> None:
-        """Raise the OSError of the first write that failed, if one did."""
+        """Raise what the first failed write raised, an OSError mostly, if there was one."""
         if self.error is not None:
             raise self.error
 
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` and what it lies in, unless they exist.  Raises OSError with a remedy."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot make the folder {folder}: {error.strerror}; choose another") from error
+
+
+@contextmanager
+def only_user_of(folder: Path) -> Iterator[None]:
+    """Nobody else is in such a block for the same folder, in any process; the lock ends with the process at the latest.
+
+    Raises OSError if somebody is."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise OSError(error.errno, f"another run uses the folder {folder}; wait for it or choose another") from error
+    finally:
+        os.close(handle)
 
 
 def _sync_folder(folder: Path) -> None:

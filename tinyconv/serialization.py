@@ -42,14 +42,15 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise FileNotFoundError(f"load: there is no file {path}")
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise ValueError(f"load: {path} is an HDF5 file, but not a state that tinyconv saved")
-            if file.attrs["version"] > VERSION:
-                raise ValueError(f"load: {path} has version {file.attrs['version']}, this tinyconv reads {VERSION}; "
-                                 "install a newer one")
-            return _read(file[ROOT])
-    except (OSError, KeyError, RuntimeError) as error:
+            kind, version = file.attrs.get("format"), file.attrs.get("version", 0)
+            state = _read(file[ROOT]) if kind == FORMAT and version <= VERSION else {}
+    except Exception as error:  # a damaged file makes h5py raise nearly anything
         raise ValueError(f"load: {path} is damaged or not an HDF5 file: {error}") from error
+    if kind != FORMAT:
+        raise ValueError(f"load: {path} is an HDF5 file, but not a state that tinyconv saved")
+    if version > VERSION:
+        raise ValueError(f"load: {path} has version {version}, this tinyconv reads {VERSION}; install a newer one")
+    return state
 
 
 def _write(group: Any, state: Mapping[str, Any]) -> None:

@@ -13,10 +13,9 @@ from .function import Function, backward
 
 
 class Tensor:
-    """An array on a device that remembers the Function that made it.
+    """An array that remembers the Function that made it.  Make one with :func:`tensor`.
 
-    Make one with :func:`tensor`.  ``data`` is the device's own array: NCHW by shape, in memory as the device likes it.
-    """
+    ``data`` is the device's own array: NCHW by shape, in memory as the device likes it."""
 
     __array_priority__ = 100  # numpy_array * tensor asks the tensor first
     to: Any  # set below, like the operators
@@ -60,7 +59,7 @@ class Tensor:
         return self.numpy() if dtype is None else self.numpy().astype(dtype, copy=False)
 
     def __dlpack__(self, **options: Any) -> Any:
-        return self.data.__dlpack__(**options)  # shares memory: what the other library writes, this tensor holds
+        return self.data.__dlpack__(**options)  # shares memory; what others write there, ``version`` does not count
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.data.__dlpack_device__()
@@ -104,11 +103,11 @@ class Tensor:
         return result
 
     def copy_(self, source: Any) -> Tensor:
-        """Overwrite the data in place with an array (or tensor) of the same shape.  Raises ValueError if it differs."""
+        """Overwrite the data in place with an array of the same shape (ValueError if it differs), outside the graph."""
         array = np.asarray(source, self.dtype)
         if array.shape != self.shape:
             raise ValueError(f"copy_: source has shape {array.shape}, but the tensor has {self.shape}")
-        np.copyto(self.data, array)
+        self.device.launch("elementwise.copy", self.device.upload(array), self.data)
         self.version[0] += 1
         return self
 
@@ -127,13 +126,16 @@ def _operator(name: str, swapped: bool = False) -> Any:
     return method
 
 
-for _name in ("add", "sub", "mul", "truediv", "matmul", "pow"):
-    setattr(Tensor, f"__{_name}__", _operator({"truediv": "div"}.get(_name, _name)))
-    setattr(Tensor, f"__r{_name}__", _operator({"truediv": "div"}.get(_name, _name), swapped=True))
+for _name in ("add", "sub", "mul", "div", "matmul", "pow"):
+    _sign = "truediv" if _name == "div" else _name  # what Python calls the operator
+    setattr(Tensor, f"__{_sign}__", _operator(_name))
+    setattr(Tensor, f"__r{_sign}__", _operator(_name, swapped=True))
 for _name in ("exp", "log", "sum", "mean", "max", "reshape", "flatten", "transpose", "permute", "relu", "to"):
     setattr(Tensor, _name, _operator(_name))
-setattr(Tensor, "__neg__", _operator("neg"))  # noqa: B010
-setattr(Tensor, "__getitem__", _operator("getitem"))  # noqa: B010
+for _type in (float, int, bool):  # of a tensor of size 1
+    setattr(Tensor, f"__{_type.__name__}__", lambda self, _type=_type: _type(self.item()))
+for _name in ("neg", "getitem"):
+    setattr(Tensor, f"__{_name}__", _operator(_name))
 
 
 def tensor(array: Any, device: str | Device = "cpu", requires_grad: bool = False, dtype: Any = None) -> Tensor:
@@ -143,12 +145,11 @@ def tensor(array: Any, device: str | Device = "cpu", requires_grad: bool = False
     float32 and float64 tensors can require a gradient.  Raises TypeError for other kinds of data, ValueError for an
     unknown device."""
     source = np.asarray(array)
-    if dtype is None:
-        dtype = np.float32 if source.dtype.kind == "f" else np.int64 if source.dtype.kind in "iub" else None
-    if dtype is None or np.dtype(dtype) not in (np.float32, np.float64, np.int64):
-        raise TypeError(f"tensor: cannot hold {source.dtype if dtype is None else np.dtype(dtype)}; "
-                        "use float32, float64 or int64")
-    if requires_grad and np.dtype(dtype).kind != "f":
-        raise TypeError(f"tensor: only floating tensors can require a gradient, not {np.dtype(dtype)}")
+    kind = np.dtype(dtype if dtype is not None else np.float32 if source.dtype.kind == "f" else np.int64)
+    if source.dtype.kind not in "fiub" or kind not in (np.float32, np.float64, np.int64):
+        what = kind if source.dtype.kind in "fiub" else source.dtype
+        raise TypeError(f"tensor: cannot hold {what}; use float32, float64 or int64")
+    if requires_grad and kind.kind != "f":
+        raise TypeError(f'tensor: only floating tensors can require a gradient, not {kind}; pass dtype="float32"')
     target = find_device(device)
-    return Tensor(target.upload(source.astype(dtype, copy=False)), target, requires_grad)
+    return Tensor(target.upload(source.astype(kind, copy=False)), target, requires_grad)

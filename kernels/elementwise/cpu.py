@@ -14,6 +14,10 @@ def copy(x, y):
     np.copyto(y, x, casting="unsafe")  # as assignment does: a conversion to integers cuts off the fraction
 
 
+def fill(y, *, value):
+    y.fill(value)
+
+
 def add(a, b, y):
     if same_order(a, b, y):
         _add(flat(a), flat(b), flat(y))

@@ -7,6 +7,10 @@ def copy(x, y):
     y[...] = x
 
 
+def fill(y, *, value):
+    y[...] = value
+
+
 def add(a, b, y):
     y[...] = a + b
 

@@ -37,10 +37,11 @@ def _window_sums(padded, size, sums):
 
 @inline
 def _to_minus_beta(scale, beta, power):
-    """power = scale**-beta; the usual 3/4 as scale**(1/4) / scale, an order of magnitude faster than pow."""
+    """power = scale**-beta; the usual 3/4 by square roots, an order of magnitude faster than pow."""
     if beta == 0.75:
         for c in range(scale.size):
-            power[c] = np.sqrt(np.sqrt(scale[c])) / scale[c]
+            root = np.sqrt(np.reciprocal(scale[c]))  # scale**(-1/2); infinity gives 0, as it should
+            power[c] = root * np.sqrt(root)
     else:
         for c in range(scale.size):
             power[c] = scale[c] ** -beta

@@ -4,6 +4,8 @@ Forward, each thread makes rows of the output.  Backward, each thread makes rows
 which windows reach into its row: two threads never write to one place, and each sum has a fixed order.
 """
 
+import numpy as np
+
 from ..jit import inline, jit, prange
 from ..layout import channels_last
 
@@ -100,9 +102,9 @@ def _average_forward(x, y, R, S, stride_h, stride_w, pad_h, pad_w, count_include
     for row in prange(N * P):
         n, p = row // P, row % P
         top = p * stride_h - pad_h
+        total = np.zeros(C)  # in double precision: a window may be a whole image
         for q in range(Q):
             left = q * stride_w - pad_w
-            total = y[n, p, q]
             total[:] = 0
             for h in range(max(top, 0), min(top + R, H)):
                 for w in range(max(left, 0), min(left + S, W)):
@@ -111,7 +113,7 @@ def _average_forward(x, y, R, S, stride_h, stride_w, pad_h, pad_w, count_include
             count = (_counted(p, R, stride_h, pad_h, H, count_include_pad)
                      * _counted(q, S, stride_w, pad_w, W, count_include_pad))
             for c in range(C):
-                total[c] /= count
+                y[n, p, q, c] = total[c] / count
 
 
 @jit
@@ -139,16 +141,16 @@ def _adaptive_forward(x, y):
     for row in prange(N * P):
         n, p = row // P, row % P
         top, bottom = p * H // P, ((p + 1) * H + P - 1) // P
+        total = np.zeros(C)  # in double precision, as above
         for q in range(Q):
             left, right = q * W // Q, ((q + 1) * W + Q - 1) // Q
-            total = y[n, p, q]
             total[:] = 0
             for h in range(top, bottom):
                 for w in range(left, right):
                     for c in range(C):
                         total[c] += x[n, h, w, c]
             for c in range(C):
-                total[c] /= (bottom - top) * (right - left)
+                y[n, p, q, c] = total[c] / ((bottom - top) * (right - left))
 
 
 @jit

@@ -17,7 +17,7 @@ def sgd(w, g, v, *, lr, momentum, weight_decay):
 
 
 def sum_of_squares(g, total):
-    total += _sum_of_squares(flat(g))
+    total[()] = _sum_of_squares(flat(g))
 
 
 @jit

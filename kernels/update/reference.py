@@ -9,5 +9,5 @@ def sgd(w, g, v, *, lr, momentum, weight_decay):
 
 
 def sum_of_squares(g, total):
-    """total[()] += sum of g**2, in double precision."""
-    total += (g.astype("float64") ** 2).sum()
+    """total[()] = sum of g**2, in double precision."""
+    total[()] = (g.astype("float64") ** 2).sum()

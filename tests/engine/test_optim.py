@@ -132,7 +132,7 @@ def test_a_resumed_optimizer_goes_on_as_if_nothing_had_happened(device: str) -> 
 
 @pytest.mark.parametrize("options, message", [
     ({"lr": 0}, "SGD: lr must be greater than 0, not 0"), ({"lr": -1}, "lr must be greater than 0, not -1"),
-    ({"lr": math.nan}, "lr must be greater than 0, not nan"), ({"lr": math.inf}, "not inf"),
+    ({"lr": math.nan}, "lr must be finite, not nan"), ({"lr": math.inf}, "not inf"),
     ({"lr": 1, "momentum": 1.0}, "SGD: momentum must be at least 0 and less than 1, not 1.0"),
     ({"lr": 1, "momentum": -0.1}, "momentum must be .* not -0.1"),
     ({"lr": 1, "weight_decay": -1}, "SGD: weight_decay must be at least 0, not -1")])
@@ -228,9 +228,9 @@ def test_a_resumed_plateau_remembers() -> None:
 
 
 @pytest.mark.parametrize("make, message", [
-    (lambda o: step_schedule(o, every=0), "step_schedule: every must be greater than 0 epochs, not 0"),
+    (lambda o: step_schedule(o, every=0), "step_schedule: every must be greater than 0, not 0"),
     (lambda o: cosine_schedule(o, epochs=-1), "cosine_schedule: epochs must be greater than 0, not -1"),
-    (lambda o: Schedule(o, warmup=-1), "Schedule: warmup must be at least 0 epochs, not -1")])
+    (lambda o: Schedule(o, warmup=-1), "Schedule: warmup must be at least 0, not -1")])
 def test_bad_schedules(make: Callable[[SGD], Schedule], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(SGD([_parameter([1.0], "cpu")], lr=1.0))

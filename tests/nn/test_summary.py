@@ -45,7 +45,7 @@ def test_it_leaves_the_network_as_it_was(device: str) -> None:
     for name, value in net.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
     net(tc.tensor(np.ones((1, 4, 17, 19)), device))  # nobody listens any more
-    assert nn.module._observers == []
+    assert nn.module.observers.functions == []
 
 
 def test_a_shared_layer_is_counted_once_but_works_twice(device: str) -> None:

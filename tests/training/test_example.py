@@ -70,7 +70,7 @@ def test_ten_crops(finished):
     out, _ = finished
     done = run(out, *QUICK, "--test-only", "--ten-crop", "--limit-batches", "2", "--batch", "20")
     assert done.returncode == 0, done.stderr
-    assert "ten crops of 4 test images" in done.stdout
+    assert "ten crops of 4 val images" in done.stdout
 
 
 def test_a_finished_run_is_only_tested_again(finished):
@@ -137,17 +137,20 @@ def test_ctrl_c_saves_and_says_how_to_go_on(finished, tmp_path):
     (["--data", "{text}"], "text.h5"),
     (["--resume", "nowhere.h5"], "no file nowhere.h5"),
     (["--test-only"], "no file"),
-    (["--lr", "-1"], "lr must be greater than 0, not -1"),
-    (["--momentum", "1"], "momentum must be at least 0 and less than 1"),
-    (["--weight-decay", "-1"], "weight_decay must be at least 0"),
+    (["--lr", "nan"], "--lr: must be greater than 0, not nan"),
+    (["--batch", "many"], "--batch: invalid int value: 'many'"),
+    (["--synthetic", "--data", "x"], "--data: not allowed with argument --synthetic"),
+    (["--lr", "-1"], "--lr: must be greater than 0, not -1"),
+    (["--momentum", "1"], "--momentum: must be at least 0 and less than 1, not 1"),
+    (["--weight-decay", "-1"], "--weight-decay: must be at least 0, not -1"),
     (["--crop", "30", "--resize", "40"], "30 pixels is too small"),
     (["--crop", "80", "--resize", "70"], "--resize 70 is smaller than --crop 80"),
     (["--device", "tpu"], "no device 'tpu'"),
     (["--variant", "caffe", "--device", "cpu,cpu"], "has 1 tower, but devices names 2"),
-    (["--batch", "0"], "0 is less than 1"),
-    (["--schedule", "step", "--step-every", "0"], "every must be greater than 0"),
-    (["--label-smoothing", "2"], "label_smoothing must be from 0 to 1"),
-    (["--seed", "-1"], "-1 is less than 0"),
+    (["--batch", "0"], "--batch: must be at least 1 and less than 2**31, not 0"),
+    (["--schedule", "step", "--step-every", "0"], "--step-every: must be at least 0.01, not 0"),
+    (["--label-smoothing", "2"], "--label-smoothing: must be at least 0 and at most 1, not 2"),
+    (["--seed", "-1"], "--seed: must be at least 0"),
 ])
 def test_bad_input_is_one_clear_line(tmp_path, arguments, message):
     (tmp_path / "empty").mkdir()
@@ -155,9 +158,8 @@ def test_bad_input_is_one_clear_line(tmp_path, arguments, message):
     filled = [a.format(empty=tmp_path / "empty", text=tmp_path / "text.h5") for a in arguments]
     done = run(tmp_path / "out", *filled)
     assert done.returncode in (1, 2)
-    assert message in done.stderr.splitlines()[-1], done.stderr
-    assert "Traceback" not in done.stderr
-    assert "error: " in done.stderr.splitlines()[-1]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ") and message in line
 
 
 def test_a_full_disk_is_one_clear_line_and_the_old_checkpoint_stays(finished, tmp_path):

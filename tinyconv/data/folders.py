@@ -13,6 +13,7 @@ from .photos import Photo, Skipped
 
 _SPLIT_FOLDERS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 _HELD_OUT = 0.1
+_IMAGE = re.compile(r"\.(jpe?g|png|gif|bmp|webp|tiff?|ppm|pgm)$", re.IGNORECASE)
 _RULE = "the images whose names have the smallest SHA-256"
 _WNID = re.compile(r"n\d{8}")
 _LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt", "COPYING")
@@ -30,19 +31,22 @@ class ClassFolders:
     def __init__(self, folder: Path):
         self._folder = folder
         self._splits = _find_splits(folder)
-        self.classes = _subfolders(self._splits["train"])
-        self._check_classes()
+        names = _subfolders(self._splits["train"])
+        self.classes = [name for name in names if _files(self._splits["train"] / name)]
+        self._empty = [Skipped(name, "a class folder without files is no class") for name in names
+                       if name not in self.classes]
+        self._check_classes(names)
         self.wnids = self.classes if all(map(_WNID.fullmatch, self.classes)) else []
         self._listing = [entry for split in self._splits for entry in self._list(split)]
         self.inputs = [path for _, _, path in self._listing]
         self.total = len(self.inputs)
-        if not self.total:
-            raise PackError(f"the class folders in {folder} are empty; put images into {folder}/<class>/")
         held_out = "" if "val" in self._splits else f"; val is {_HELD_OUT:.0%} of each class, {_RULE}"
-        self.provenance = f"class folders in {folder.resolve().name}{held_out}"
+        name = os.fsencode(folder.resolve().name).decode("utf-8", "backslashreplace")
+        self.provenance = f"class folders in {name}{held_out}"
         self.licence = _read_licence(folder)
 
     def photos(self) -> Iterator[Photo | Skipped]:
+        yield from self._empty
         for split, label, path in self._listing:
             name = path.relative_to(self._folder).as_posix()
             if not path.is_file():  # a pipe would block for ever
@@ -53,15 +57,18 @@ class ClassFolders:
             except OSError as error:
                 yield Skipped(name, f"cannot be read: {error.strerror or error}")
 
-    def _check_classes(self) -> None:
-        if not self.classes:
-            raise PackError(f"{self._splits['train']} has no class folders; expected "
-                            f"{self._folder}/<class>/<image> or the three ILSVRC2012 files")
+    def _check_classes(self, names: list[str]) -> None:
         for split, folder in self._splits.items():
-            unknown = sorted(set(_subfolders(folder)) - set(self.classes))
+            unknown = sorted(name for name in set(_subfolders(folder)) - set(self.classes)
+                             if name not in names or (split != "train" and _files(folder / name)))
             if unknown:
                 raise PackError(f"{folder}/{unknown[0]} is a class that {self._splits['train']} lacks; "
                                 f"every class of {split} needs training images")
+        if not names:
+            raise PackError(f"{self._splits['train']} has no class folders; expected "
+                            f"{self._folder}/<class>/<image> or the three ILSVRC2012 files")
+        if not self.classes:
+            raise PackError(f"the class folders in {self._folder} are empty; put images into {self._folder}/<class>/")
 
     def _list(self, split: str) -> list[tuple[str, int, Path]]:
         listing = []
@@ -75,7 +82,7 @@ class ClassFolders:
 def _find_splits(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for name in _subfolders(folder):
-        if (split := _SPLIT_FOLDERS.get(name)) is None:
+        if (split := _SPLIT_FOLDERS.get(name.lower())) is None:
             continue
         if split in found:
             raise PackError(f"{found[split]} and {folder / name} are both the {split} split; "
@@ -108,8 +115,9 @@ def _raise(error: OSError) -> None:
 
 
 def _held_out(paths: list[Path]) -> set[Path]:
-    count = max(round(len(paths) * _HELD_OUT), 1) if len(paths) > 1 else 0
-    return set(sorted(paths, key=lambda path: hashlib.sha256(os.fsencode(path.name)).digest())[:count])
+    images = [path for path in paths if _IMAGE.search(path.name)] or paths  # other files could not be tested on
+    count = max(round(len(images) * _HELD_OUT), 1) if len(images) > 1 else 0
+    return set(sorted(images, key=lambda path: hashlib.sha256(os.fsencode(path.name)).digest())[:count])
 
 
 def _read_licence(folder: Path) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from .errors import PackError
 from .photos import Photo, Skipped
@@ -69,20 +69,22 @@ class ILSVRC2012:
     def _train_photos(self) -> Iterator[Photo | Skipped]:
         label_of = {f"{wnid}.tar": label for label, wnid in enumerate(self.wnids)}
         missing = set(label_of)
-        with _open_tar(self._train) as outer:
+        with _open_tar(self._train, "r:") as outer:
             for member in outer:
+                if member.name in label_of and member.name not in missing:
+                    raise PackError(f"{self._train} holds {member.name} twice; download it again")
                 if (problem := _unsafe(member)) or member.name not in label_of:
                     yield Skipped(member.name, problem or "not the tar of a class in the development kit")
                     continue
                 missing.discard(member.name)
-                with _open_tar(self._train / member.name, outer.extractfile(member)) as inner:
+                with _open_tar(self._train / member.name, "r:", outer.extractfile(member)) as inner:
                     yield from _photos_of_class(inner, label_of[member.name])
         if missing:
             raise PackError(f"{self._train} lacks {len(missing)} classes, {min(missing)} for one; "
                             "it is incomplete: download it again")
 
     def _val_photos(self) -> Iterator[Photo | Skipped]:
-        with _open_tar(self._val) as tar:
+        with _open_tar(self._val, "r:") as tar:
             for member in tar:
                 number = _val_number(member)
                 if number is None:
@@ -91,7 +93,7 @@ class ILSVRC2012:
                     yield Photo("val", self._val_labels[number - 1], member.name, _read(tar, member))
 
     def _check_val_count(self) -> None:
-        with _open_tar(self._val) as tar:
+        with _open_tar(self._val, "r:") as tar:
             numbers = [number for member in tar if (number := _val_number(member)) is not None]
         count = len(self._val_labels)
         if sorted(numbers) != list(range(1, count + 1)):
@@ -104,7 +106,7 @@ def read_devkit(path: Path) -> tuple[list[Synset], list[int]]:
 
     Raises PackError: not the development kit, or damaged.
     """
-    with _open_tar(path) as tar:
+    with _open_tar(path, "r:gz") as tar:
         found = {name: _read(tar, member) for member in tar for name in (_META, _TRUTH)
                  if member.isfile() and member.name.endswith(name)}
     for name in (_META, _TRUTH):
@@ -177,10 +179,10 @@ def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 @contextmanager
-def _open_tar(path: Path, stream: Any = None) -> Iterator[tarfile.TarFile]:
+def _open_tar(path: Path, mode: Literal["r:", "r:gz"], stream: Any = None) -> Iterator[tarfile.TarFile]:
     """Open a tar file, or the one in `stream`. What is wrong with it becomes a PackError naming `path`."""
     try:
-        with tarfile.open(None if stream else path, fileobj=stream) as tar:
+        with tarfile.open(None if stream else path, mode, fileobj=stream) as tar:
             yield tar
     except PackError:
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..safefile import make_folder
 from .dataset import Pack
 from .errors import PackError
 from .pack import QUALITY, describe, pack
@@ -52,9 +53,9 @@ def _pack_once(folder: Path, out_folder: Path, resize: int | None, progress: boo
             found.close()
             say(f"packing {folder} again: it or the options changed since {out} was made")
     try:
-        out_folder.mkdir(parents=True, exist_ok=True)
+        make_folder(out_folder)
     except OSError as error:
-        raise PackError(f"cannot make the folder {out_folder}: {error.strerror}; choose another") from error
+        raise PackError(error.strerror) from error
     report = pack(folder, out, resize=resize, progress=progress)
     say(report)
     for item in report.skipped[:5]:

@@ -8,7 +8,6 @@ written.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ..commandline import Parser
 from .decode import decode, encode_jpeg, encode_png, keepable
 from .errors import DecodeError, PackError
 from .photos import Photo, Skipped, Source
@@ -74,17 +74,16 @@ def pack(source: str | Path, out: str | Path, *, resize: int | None = None, qual
     if path.resolve().is_relative_to(folder.resolve()):
         raise PackError(f"{path} lies inside the source {folder}, which stays as it is; write it elsewhere")
     opened = open_source(folder)
-    items: Iterable[Photo | Skipped] = tqdm(opened.photos(), "packing", opened.total, unit=" images",
-                                            unit_scale=True, disable=not progress)
-    ready: Iterable[_Ready | Skipped] = (_prepare(item, resize, quality) for item in items)
-    grey = False
-    if storage == "auto":
-        storage, grey, ready = _choose_storage(iter(ready))
-    with write_pack(path, classes=opened.classes, wnids=opened.wnids, licence=opened.licence,
-                    provenance=_provenance(opened, resize, quality),
-                    fingerprint=describe(folder, opened, resize, quality)) as writer:
-        for item in ready:
-            _store(writer, item, storage, grey)
+    with tqdm(opened.photos(), "packing", opened.total, unit=" images", unit_scale=True, disable=not progress) as items:
+        ready: Iterable[_Ready | Skipped] = (_prepare(item, resize, quality) for item in items)
+        grey = False
+        if storage == "auto":
+            storage, grey, ready = _choose_storage(iter(ready))
+        with write_pack(path, classes=opened.classes, wnids=opened.wnids, licence=opened.licence,
+                        provenance=_provenance(opened, resize, quality),
+                        fingerprint=describe(folder, opened, resize, quality)) as writer:
+            for item in ready:
+                _store(writer, item, storage, grey)
     return Report(path, writer.images, writer.skipped)
 
 
@@ -153,7 +152,7 @@ def _store(writer: PackWriter, item: _Ready | Skipped, storage: str, grey: bool)
 def main(arguments: list[str] | None = None) -> int:
     """The command. Returns its exit status: 0, or 1 with one line on stderr."""
     description = (__doc__ or "").split("\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m tinyconv.data.pack", description=description)
+    parser = Parser(prog="python -m tinyconv.data.pack", description=description)
     parser.add_argument("source", help="folder of class folders (or of train/, val/, test/ with such), or of "
                                        "the ILSVRC2012 train, val and devkit files")
     parser.add_argument("out", help="the pack to write, OUT.h5")

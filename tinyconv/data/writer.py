@@ -80,7 +80,9 @@ class PackWriter:
     def finish(self) -> None:
         """Write what is known only at the end. Raises PackError: no training images."""
         if not self._statistics.count:
-            first = f"; the first of {len(self.skipped)} problems: {self.skipped[0]}" if self.skipped else ""
+            first = ""
+            if self.skipped:
+                first = f"; the first of {len(self.skipped)} problems: {self.skipped[0].file}: {self.skipped[0].reason}"
             raise PackError(f"the source has no readable training image{first}")
         for split in self._splits.values():
             split.finish()

@@ -68,8 +68,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, *, stream: int | N
     Raises: ValueError if p is out of range.
     """
     checks.tensors("dropout", x=x)
-    if not 0 <= p < 1:
-        raise ValueError(f"dropout: p must be at least 0 and less than 1, not {p}")
+    checks.number("dropout", "p", p, least=0, below=1)
     if not training or p == 0:
         return x
     if x.ndim == 0 or x.size == 0:

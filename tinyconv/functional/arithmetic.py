@@ -84,6 +84,8 @@ class Div(_Binary):
     def backward(self, gy: Array) -> tuple[Array | None, ...]:
         b, y = self.saved
         ga = self.elementwise("div", gy, b)
+        if not self.needs[1]:
+            return self.unbroadcast(ga, 0), None
         gb = self.elementwise("scale", self.elementwise("mul", ga, y), factor=-1)
         return self.unbroadcast(ga, 0), self.unbroadcast(gb, 1)
 
@@ -202,6 +204,9 @@ def _operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
     like = a if isinstance(a, Tensor) else b
     if not isinstance(like, Tensor):
         raise TypeError(f"{name}: at least one operand must be a Tensor; got {type(a).__name__}, {type(b).__name__}")
+    for operand in (a, b):
+        if not isinstance(operand, Tensor) and np.asarray(operand).dtype.kind not in "fiub":
+            raise TypeError(f"{name}: cannot combine a Tensor with {type(operand).__name__}; use a number or an array")
     both = [t if isinstance(t, Tensor) else Tensor(like.device.upload(np.asarray(t, like.dtype)), like.device)
             for t in (a, b)]
     tensors(name, a=both[0], b=both[1])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from typing import Any
 
+from ..kernels.shapes import output_size
 from ..tensor import Tensor
 
 Pair = int | tuple[int, int]
@@ -19,10 +22,30 @@ def pair(name: str, argument: str, value: Any, least: int) -> tuple[int, int]:
     return int(both[0]), int(both[1])
 
 
-def is_int(value: Any) -> bool:
-    import numbers
+def padding(name: str, padding: tuple[int, int], kernel: tuple[int, int]) -> None:
+    """The padding of a pooling must be smaller than its window."""
+    if any(p >= k for p, k in zip(padding, kernel, strict=True)):
+        raise ValueError(f"{name}: padding {padding} must be smaller than kernel_size {kernel}: "
+                         "a window would lie in the padding alone")
 
+
+def is_int(value: Any) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def number(name: str, argument: str, value: Any, *, least: float | None = None, above: float | None = None,
+           most: float | None = None, below: float | None = None) -> None:
+    """``value`` must be a finite number: at least ``least``, greater than ``above``, at most ``most``, less than
+    ``below``."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{name}: {argument} must be a number, not {value!r}")
+    limits = [("at least", least, lambda limit: value >= limit), ("greater than", above, lambda limit: value > limit),
+              ("at most", most, lambda limit: value <= limit), ("less than", below, lambda limit: value < limit)]
+    if not math.isfinite(value):
+        raise ValueError(f"{name}: {argument} must be finite, not {value}")
+    if not all(holds(limit) for _, limit, holds in limits if limit is not None):
+        wanted = " and ".join(f"{words} {limit}" for words, limit, _ in limits if limit is not None)
+        raise ValueError(f"{name}: {argument} must be {wanted}, not {value}")
 
 
 def images(name: str, x: Tensor) -> None:
@@ -64,11 +87,16 @@ def axes_of(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
     return result
 
 
+def one_axis(name: str, axis: Any, ndim: int) -> int:
+    """``axis``, an int, as one from 0 to ndim-1."""
+    if not is_int(axis):
+        raise TypeError(f"{name}: axis must be an int, not {axis!r}")
+    return axes_of(name, axis, ndim)[0]
+
+
 def window_size(name: str, x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int],
                 ceil_mode: bool) -> tuple[int, int]:
     """(P, Q), the outputs of a window of ``kernel`` pixels.  Raises ValueError if it does not fit into the image."""
-    from ..kernels.shapes import output_size
-
     for size, k, p, axis in zip(x.shape[2:], kernel, padding, ("high", "wide"), strict=True):
         if size + 2 * p < k:
             raise ValueError(f"{name}: a window {k} pixels {axis} does not fit into an image of {size} pixels padded "

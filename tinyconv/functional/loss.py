@@ -82,7 +82,7 @@ def _axis(name: str, x: Tensor, axis: int) -> int:
     checks.tensors(name, x=x)
     if x.size == 0:
         raise ValueError(f"{name}: x is empty: its shape is {x.shape}")
-    return checks.axes_of(name, axis, x.ndim)[0]
+    return checks.one_axis(name, axis, x.ndim)
 
 
 def cross_entropy(logits: Tensor, target: Any, label_smoothing: float = 0.0) -> Tensor:
@@ -102,8 +102,7 @@ def cross_entropy(logits: Tensor, target: Any, label_smoothing: float = 0.0) -> 
     checks.tensors("cross_entropy", logits=logits)
     if logits.ndim != 2 or logits.size == 0:
         raise ValueError(f"cross_entropy: logits must have shape (N, C), neither of them 0; not {logits.shape}")
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing must be from 0 to 1, not {label_smoothing}")
+    checks.number("cross_entropy", "label_smoothing", label_smoothing, least=0, most=1)
     labels = _labels(target, *logits.shape)
     return CrossEntropy(target=logits.device.upload(labels), label_smoothing=float(label_smoothing))(logits)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ..device import Array
@@ -48,11 +47,8 @@ def local_response_norm(x: Tensor, size: int, alpha: float = 1e-4, beta: float =
     checks.images("local_response_norm", x)
     if not checks.is_int(size) or size < 1:
         raise ValueError(f"local_response_norm: size must be an int of at least 1, not {size!r}")
-    if not 0 <= alpha < math.inf:
-        raise ValueError(f"local_response_norm: alpha must be at least 0 and finite, not {alpha}")
-    if not 0 < k < math.inf:
-        raise ValueError(f"local_response_norm: k must be greater than 0 and finite, not {k}")
-    if not math.isfinite(beta):
-        raise ValueError(f"local_response_norm: beta must be finite, not {beta}")
+    checks.number("local_response_norm", "alpha", alpha, least=0)
+    checks.number("local_response_norm", "beta", beta)
+    checks.number("local_response_norm", "k", k, above=0)
     options = {"size": int(size), "alpha": float(alpha), "beta": float(beta), "k": float(k)}
     return LocalResponseNorm(options=options)(x)

@@ -126,8 +126,6 @@ def _windows(name: str, x: Tensor, kernel_size: Pair, stride: Pair | None, paddi
     kernel = pair(name, "kernel_size", kernel_size, 1)
     strides = kernel if stride is None else pair(name, "stride", stride, 1)
     paddings = pair(name, "padding", padding, 0)
-    if any(p >= k for p, k in zip(paddings, kernel, strict=True)):
-        raise ValueError(f"{name}: padding {paddings} must be smaller than kernel_size {kernel}: "
-                         "a window would lie in the padding alone")
+    checks.padding(name, paddings, kernel)
     output = checks.window_size(name, x, kernel, strides, paddings, ceil_mode)
     return {"kernel_size": kernel, "stride": strides, "padding": paddings}, output

@@ -12,7 +12,7 @@ from ..device import Array, Device
 from ..device import device as find_device
 from ..function import Function
 from ..tensor import Tensor
-from .checks import any_tensors, axes_of, is_int
+from .checks import any_tensors, axes_of, is_int, one_axis
 
 
 class Reshape(Function):
@@ -52,7 +52,7 @@ class GetItem(Function):
 
     def backward(self, gy: Array) -> tuple[Array | None, ...]:
         gx = self.device.empty(self.before, gy.dtype)
-        self.device.launch("elementwise.copy", np.zeros((), gy.dtype), gx)
+        self.device.launch("elementwise.fill", gx, value=0)
         self.device.launch("elementwise.copy", gy, gx[self.index])
         return (gx,)
 
@@ -86,7 +86,7 @@ class Pad(Function):
 
     def forward(self, x: Array) -> Array:
         y = self.device.empty(tuple(n + a + b for n, (a, b) in zip(x.shape, self.padding, strict=True)), x.dtype)
-        self.device.launch("elementwise.copy", np.full((), self.value, x.dtype), y)
+        self.device.launch("elementwise.fill", y, value=self.value)
         self.inside = tuple(slice(a, a + n) for n, (a, _) in zip(x.shape, self.padding, strict=True))
         self.device.launch("elementwise.copy", x, y[self.inside])
         return y
@@ -145,7 +145,7 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
 def flatten(x: Tensor, start_axis: int = 1) -> Tensor:
     """(N, C, H, W) to (N, C*H*W), in logical order: all axes from ``start_axis`` on become one."""
     any_tensors("flatten", x=x)
-    (start,) = axes_of("flatten", start_axis, x.ndim)
+    start = one_axis("flatten", start_axis, x.ndim)
     return reshape(x, *x.shape[:start], math.prod(x.shape[start:]))
 
 
@@ -183,7 +183,7 @@ def cat(tensors: Sequence[Tensor], axis: int = 1) -> Tensor:
     if not tensors:
         raise ValueError("cat: needs at least one tensor")
     any_tensors("cat", **{f"tensors[{i}]": t for i, t in enumerate(tensors)})
-    (axis,) = axes_of("cat", axis, tensors[0].ndim)
+    axis = one_axis("cat", axis, tensors[0].ndim)
     for t in tensors[1:]:
         if t.ndim != tensors[0].ndim or any(
                 a != b for i, (a, b) in enumerate(zip(t.shape, tensors[0].shape, strict=True)) if i != axis):

@@ -110,7 +110,7 @@ def _paper_tower(device: Device, size: int) -> Tower:
     for name, inputs in (("fc6", 256 * pixels ** 2), ("fc7", 4096)):
         fc = _gaussian(Linear(inputs, 2048, device=device), 0.01, 1)
         stages[name] = Sequential({"linear": fc, "relu": ReLU(), "dropout": Dropout()})
-    return Tower(stages, device)
+    return Tower(stages)
 
 
 def _caffe(num_classes: int, devices: Sequence[Device], size: int) -> Module:

@@ -26,11 +26,15 @@ from ..tensor import Tensor
 class Tower(Module):
     """A column of stages on one device.  Between two stages it hears from the other towers."""
 
-    def __init__(self, stages: Mapping[str, Sequential], device: Device) -> None:
-        self.device = device
+    def __init__(self, stages: Mapping[str, Sequential]) -> None:
         self.stage_names = list(stages)
         for name, stage in stages.items():
             setattr(self, name, stage)
+
+    @property
+    def device(self) -> Device:
+        """Where its parameters are: after ``model.to()``, too."""
+        return self.parameters()[0].device
 
     def stage(self, index: int) -> Sequential:
         stage: Sequential = getattr(self, self.stage_names[index])

@@ -86,8 +86,7 @@ class Dropout(Module):
     """See ``functional.dropout``.  ``stream`` is this layer's own; ``step`` counts its training passes."""
 
     def __init__(self, p: float = 0.5) -> None:
-        if not 0 <= p < 1:
-            raise ValueError(f"Dropout: p must be at least 0 and less than 1, not {p}")
+        checks.number("Dropout", "p", p, least=0, below=1)
         self.p = p
         self.stream, self.step = random.next_stream(), 0
 
@@ -113,6 +112,9 @@ class LocalResponseNorm(Module):
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         _positive("LocalResponseNorm", size=size)
+        checks.number("LocalResponseNorm", "alpha", alpha, least=0)
+        checks.number("LocalResponseNorm", "beta", beta)
+        checks.number("LocalResponseNorm", "k", k, above=0)
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
     def forward(self, x: Tensor) -> Tensor:
@@ -130,6 +132,7 @@ class MaxPool2d(Module):
         self.kernel_size = checks.pair("MaxPool2d", "kernel_size", kernel_size, 1)
         self.stride = self.kernel_size if stride is None else checks.pair("MaxPool2d", "stride", stride, 1)
         self.padding, self.ceil_mode = checks.pair("MaxPool2d", "padding", padding, 0), ceil_mode
+        checks.padding("MaxPool2d", self.padding, self.kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,16 @@ import numpy as np
 from ..device import Device
 from ..device import device as find_device
 from ..tensor import Tensor
+
+
+class _Observers(threading.local):
+    """Called with (module, result) after each module of this thread: how summary() sees a network."""
+
+    def __init__(self) -> None:
+        self.functions: list[Callable[[Module, Tensor], None]] = []
+
+
+observers = _Observers()
 
 
 class Parameter(Tensor):
@@ -33,9 +44,8 @@ class Module:
 
     def __call__(self, *inputs: Any) -> Any:
         result = self.forward(*inputs)
-        if _observers and not any(True for _ in self.children()):
-            for observer in _observers:
-                observer(self, inputs, result)
+        for observe in observers.functions:
+            observe(self, result)
         return result
 
     def children(self) -> Iterator[tuple[str, Module]]:
@@ -81,6 +91,7 @@ class Module:
             if parameter.device is not where:
                 parameter.data = where.upload(parameter.numpy(), plain=True)
                 parameter.device, parameter.grad = where, None
+                parameter.version[0] += 1  # a backward pass of before must not go on with the old device
         return self
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -118,7 +129,28 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else "none"
 
 
-class Sequential(Module):
+class _Container(Module):
+    """Modules that can also be reached by number."""
+
+    def _set(self, name: str, module: Any) -> None:
+        if not isinstance(module, Module):
+            raise TypeError(f"{type(self).__name__}: {name} must be a Module, not {type(module).__name__}")
+        if hasattr(Module, name) or "." in name:
+            raise ValueError(f"{type(self).__name__}: {name!r} cannot be the name of a module: methods have it, or it "
+                             "has a dot")
+        setattr(self, name, module)
+
+    def __len__(self) -> int:
+        return len(list(self.children()))
+
+    def __getitem__(self, index: int) -> Any:
+        return list(self)[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        return (module for _, module in self.children())
+
+
+class Sequential(_Container):
     """Modules one after the other.  Takes modules, or one dict of name -> module.
 
     This is the one place that sees which layers are neighbours: a device whose kernels do several layers in one pass
@@ -130,40 +162,21 @@ class Sequential(Module):
         else:
             named = {str(i): module for i, module in enumerate(modules)}
         for name, module in named.items():
-            if not isinstance(module, Module):
-                raise TypeError(f"Sequential: {name} must be a Module, not {type(module).__name__}")
-            setattr(self, name, module)
+            self._set(name, module)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        """A module by its number, or some of them, as a Sequential, by a slice."""
+        return Sequential(dict(list(self.children())[index])) if isinstance(index, slice) else list(self)[index]
 
     def forward(self, x: Tensor) -> Tensor:
         for _, module in self.children():
             x = module(x)
         return x
 
-    def __len__(self) -> int:
-        return len(list(self.children()))
 
-    def __getitem__(self, index: int) -> Module:
-        return list(self.children())[index][1]
-
-    def __iter__(self) -> Iterator[Module]:
-        return (module for _, module in self.children())
-
-
-class ModuleList(Module):
+class ModuleList(_Container):
     """Modules in a list that their owner can call as it likes."""
 
     def __init__(self, modules: list[Any]) -> None:
         for i, module in enumerate(modules):
-            setattr(self, str(i), module)
-
-    def __len__(self) -> int:
-        return len(list(self.children()))
-
-    def __getitem__(self, index: int) -> Any:
-        return list(self.children())[index][1]
-
-    def __iter__(self) -> Iterator[Any]:
-        return (module for _, module in self.children())
-
-
-_observers: list[Any] = []  # called with (module, inputs, result) after each leaf module: how summary() sees a network
+            self._set(str(i), module)

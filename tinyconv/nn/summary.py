@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from ..device import device as find_device
 from ..function import Function
+from ..grad_mode import enable_grad
 from ..tensor import Tensor
-from . import module as module_file
-from .module import Module, Parameter
+from .module import Module, Parameter, observers
 
 
 @dataclass
@@ -74,22 +73,26 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
     counted: set[int] = set()
     fields = _Fields()
 
-    def note(layer: Module, inputs: Any, y: Tensor) -> None:
+    def note(layer: Module, y: Tensor) -> None:
         own = [p for p in vars(layer).values() if isinstance(p, Parameter) and id(p) not in counted]
         counted.update(map(id, own))
+        if not own and any(layer.children()):
+            return  # its layers have lines of their own
         macs = layer.multiply_accumulates(y.shape) if hasattr(layer, "multiply_accumulates") else 0
-        result.lines.append(Line(names[id(layer)], type(layer).__name__, y.shape, sum(p.size for p in own), macs,
-                                 math.prod(y.shape) * y.dtype.itemsize, fields.of(y, input_shape), str(y.device)))
+        result.lines.append(Line(names.get(id(layer), ""), type(layer).__name__, y.shape, sum(p.size for p in own),
+                                 macs, math.prod(y.shape) * y.dtype.itemsize, fields.of(y, input_shape),
+                                 str(y.device)))
 
     devices = [p.device for p in model.parameters()]
     device = devices[0] if devices else find_device("cpu")
     x = Tensor(device.upload(np.zeros(input_shape, np.float32)), device, requires_grad=True)
     modes = [(m, m.training) for _, m in model.named_modules()]
-    module_file._observers.append(note)
+    observers.functions.append(note)
     try:
-        model.eval()(x)
+        with enable_grad():
+            model.eval()(x)
     finally:
-        module_file._observers.remove(note)
+        observers.functions.remove(note)
         for m, training in modes:
             m.training = training
     return result
@@ -111,9 +114,10 @@ class _Fields:
             return 1, 1, 1, 1
         if id(function) not in self.known:
             before = [self._extent(t.creator, input_shape) for t in function.inputs
-                      if t is not None and not isinstance(t, Parameter)]
-            h, w, jh, jw = (max(column) for column in zip(*before, strict=True))
-            if function.name in ("reshape", "linear"):  # every element sees what any element saw, and soon everything
+                      if t is not None and not (t.creator is None and isinstance(t, Parameter))]
+            h, w, jh, jw = (max(column) for column in zip(*before or [(1, 1, 1, 1)], strict=True))
+            # Elements that were apart come together: from here on each sees, or soon will, what any of them saw.
+            if function.name in ("reshape", "linear", "sum", "max", "matmul"):
                 h, w = input_shape[2:]
             (kh, kw), (sh, sw) = getattr(function, "window", ((1, 1), (1, 1)))
             self.known[id(function)] = h + (kh - 1) * jh, w + (kw - 1) * jw, jh * sh, jw * sw

@@ -5,7 +5,8 @@
     dropout/...       for each dropout layer its stream and step: the counters of its random numbers
     schedule/...      what the learning-rate schedule remembers
     position/...      epoch, batch in the epoch, and the sums over the batches of this epoch so far
-    settings/...      the options that decide the numbers, and what the data looked like
+    settings/...      what must be the same for the run to go on: options, and what the data looked like
+    may change/...    other options
     history           the log so far, JSON lines
 
 The order of the images and their augmentation follow from the seed, the epoch and the batch, so they need no state.
@@ -30,8 +31,29 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be used here."""
 
 
+def find(out: Path, resume: str | None, test_only: bool = False) -> Path | None:
+    """The checkpoint to start from, or None for a new run in the folder ``out``.
+
+    resume: None, "auto" (that of ``out``, if there is one), or the path of a checkpoint.  Raises CheckpointError if a
+    run that exists would be overwritten, or a checkpoint that is named or needed does not exist."""
+    own = out / "checkpoint.h5"
+    if resume in (None, "auto"):
+        if own.exists() and not (resume or test_only):
+            raise CheckpointError(f"{out} already holds a run; go on with --resume, or name another folder with --out")
+        if test_only and not own.exists():
+            raise CheckpointError(f"there is no file {own} to test; name a checkpoint with --resume")
+        return own if own.exists() else None
+    chosen = Path(str(resume))
+    if not chosen.is_file():
+        raise CheckpointError(f"there is no file {chosen} to resume from")
+    if own.exists() and not test_only and chosen.resolve() != own.resolve():
+        raise CheckpointError(f"{out} already holds a run; name another folder with --out to start from {chosen}")
+    return chosen
+
+
 def write(path: str | os.PathLike[str], model: Module, optimizer: SGD, schedule: Schedule,
-          position: Mapping[str, Any], settings: Mapping[str, Any], history: list[dict[str, Any]]) -> None:
+          position: Mapping[str, Any], settings: Mapping[str, Any], may_change: Mapping[str, Any],
+          history: list[dict[str, Any]]) -> None:
     """Raises OSError if it cannot be written; what was at ``path`` before is then untouched."""
     save({
         "model": model.state_dict(),
@@ -40,6 +62,7 @@ def write(path: str | os.PathLike[str], model: Module, optimizer: SGD, schedule:
         "schedule": schedule.state_dict(),
         "position": dict(position),
         "settings": dict(settings),
+        "may change": dict(may_change),
         "seed": str(current_seed()),  # as text: HDF5's integers end at 2**63
         "history": "\n".join(map(json.dumps, history)),
     }, path)
@@ -47,26 +70,36 @@ def write(path: str | os.PathLike[str], model: Module, optimizer: SGD, schedule:
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Raises CheckpointError if there is no whole checkpoint at ``path``."""
+    parts = {"model", "optimizer", "dropout", "schedule", "position", "settings", "may change", "seed", "history"}
     try:
         state = load(path)
-    except (FileNotFoundError, ValueError) as error:
+        if missing := parts - set(state):
+            raise ValueError(f"it has no {', '.join(sorted(missing))}")
+        state["history"] = [json.loads(line) for line in state["history"].splitlines()]
+        state["seed"] = int(state["seed"])
+        if not all(isinstance(state[part], dict) for part in parts - {"seed", "history"}):
+            raise ValueError("a part of it is no group")
+    except FileNotFoundError as error:
         raise CheckpointError(str(error)) from error
-    missing = {"model", "optimizer", "dropout", "schedule", "position", "settings", "seed", "history"} - set(state)
-    if missing:
-        raise CheckpointError(f"{path} is no checkpoint of a training run: it has no {', '.join(sorted(missing))}")
-    state["history"] = [json.loads(line) for line in state["history"].splitlines()]
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path} is no checkpoint of a training run: {error}") from error
     return state
 
 
-def load_model(path: str | os.PathLike[str], model: Module) -> dict[str, Any]:
+def load_model(path: str | os.PathLike[str], model: Module, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Put a checkpoint's parameters into ``model`` and return the whole state.
 
-    Raises CheckpointError if it is of another network; the model is then as before."""
+    Raises CheckpointError if it is of another network, or made with other settings; the model is then as before."""
     state = read(path)
+    for name, value in settings.items():
+        before = state["settings"].get(name)
+        if before != value:
+            raise CheckpointError(f"{path} is of a run with {name} {before}, not {value}; "
+                                  "use the same again, or start a new run in another folder")
     try:
         model.load_state_dict(state["model"])
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f"{Path(path)} holds another network: {error.args[0]}") from error
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} holds another network: {error.args[0]}") from error
     return state
 
 
@@ -75,19 +108,16 @@ def restore(path: str | os.PathLike[str], model: Module, optimizer: SGD, schedul
     """Put everything back where it was; return the state, for its position and history.
 
     Raises CheckpointError if the checkpoint is of another network, other data or a run with settings that lead
-    elsewhere; nothing is changed then."""
-    state = read(path)
-    for name, value in settings.items():
-        before = state["settings"].get(name)
-        if before != value:
-            raise CheckpointError(f"{path} is of a run with {name} {before}, not {value}; "
-                                  f"use the same again, or start a new run in another folder")
-    load_model(path, model)
-    optimizer.load_state_dict(state["optimizer"])
-    schedule.load_state_dict(state["schedule"])
-    manual_seed(int(state["seed"]))
-    for name, layer in _dropouts(model):
-        layer.stream, layer.step = state["dropout"][name]["stream"], state["dropout"][name]["step"]
+    elsewhere."""
+    state = load_model(path, model, settings)
+    try:
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        for name, layer in _dropouts(model):
+            layer.stream, layer.step = int(state["dropout"][name]["stream"]), int(state["dropout"][name]["step"])
+        manual_seed(state["seed"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
     return state
 
 

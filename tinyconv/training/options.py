@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
+import sys
+from collections.abc import Callable
 
 from ..device import devices
 from ..models import VARIANTS
@@ -13,24 +16,51 @@ from ..optim import SGD, Plateau, Schedule, cosine_schedule, step_schedule
 SCHEDULES = ("cosine", "step", "plateau", "constant")
 
 
-def positive_int(text: str) -> int:
+# What a resumed run may have otherwise than before; it is told.
+MAY_CHANGE = ("epochs", "lr", "momentum", "weight_decay", "clip_norm", "label_smoothing", "warmup", "step_every",
+              "patience", "color_noise")
+
+
+def command_to_resume(arguments: list[str] | None = None) -> str:
+    """This command, ready for the shell, with a plain ``--resume``: from the checkpoint in its own folder."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if "--resume" in given:
+        at = given.index("--resume")
+        named = at + 1 < len(given) and not given[at + 1].startswith("-")
+        del given[at:at + 1 + named]
+    given = [word for word in given if not word.startswith("--resume=")]
+    return shlex.join([sys.executable, sys.argv[0], *given, "--resume"])
+
+
+def _int(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        value = int(text)
+        if not least <= value < 2 ** 31:
+            raise argparse.ArgumentTypeError(f"must be at least {least} and less than 2**31, not {value}")
+        return value
+
+    parse.__name__ = "int"  # for argparse's message
+    return parse
+
+
+def _float(*, least: float = -math.inf, above: float = -math.inf, most: float = math.inf,
+           below: float = math.inf) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        value = float(text)
+        if not (math.isfinite(value) and least <= value <= most and above < value < below):
+            limits = [f"at least {least:g}"] * (least > -math.inf) + [f"greater than {above:g}"] * (above > -math.inf)
+            limits += [f"at most {most:g}"] * (most < math.inf) + [f"less than {below:g}"] * (below < math.inf)
+            raise argparse.ArgumentTypeError(f"must be {' and '.join(limits)}, not {text}")
+        return value
+
+    parse.__name__ = "float"
+    return parse
+
+
+def _seed(text: str) -> int:
     value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is less than 1")
-    return value
-
-
-def _at_least_zero(text: str) -> float:
-    value = float(text)
-    if not (value >= 0 and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 0")
-    return value
-
-
-def _whole(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is less than 0")
+    if not 0 <= value < 2 ** 64:
+        raise argparse.ArgumentTypeError(f"must be at least 0 and less than 2**64, not {value}")
     return value
 
 
@@ -46,38 +76,40 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data")
-    group.add_argument("--data", metavar="SOURCE",
-                       help="a pack (.h5), a folder with a folder for each class, or a folder with the ILSVRC2012 "
-                            "files; by default the embedded Fashion-MNIST")
-    group.add_argument("--synthetic", action="store_true", help="train on generated stripes instead; needs no data")
-    group.add_argument("--resize", type=positive_int, metavar="PIXELS",
+    source = group.add_mutually_exclusive_group()
+    source.add_argument("--data", metavar="SOURCE",
+                        help="a pack (.h5), a folder with a folder for each class, or a folder with the ILSVRC2012 "
+                             "files; by default the embedded Fashion-MNIST")
+    source.add_argument("--synthetic", action="store_true", help="train on generated stripes; needs no data")
+    group.add_argument("--resize", type=_int(1), metavar="PIXELS",
                        help="the short side of each image after scaling (default: 256, or 8/7 of --crop if given)")
-    group.add_argument("--crop", type=positive_int, metavar="PIXELS",
+    group.add_argument("--crop", type=_int(1), metavar="PIXELS",
                        help="the size of the network's input (default: 224 or 227, as the variant has it)")
-    group.add_argument("--color-noise", type=_at_least_zero, metavar="SD",
-                       help="strength of the paper's colour noise (default: 0.1, and 0 for grey images)")
-    group.add_argument("--workers", type=_whole, default=1, help="threads that prepare images (default: %(default)s)")
+    group.add_argument("--color-noise", type=_float(least=0), metavar="SD",
+                       help="strength of the paper's colour noise (default: 0.1, and 0 for a pack of grey images)")
+    group.add_argument("--workers", type=_int(0), default=1, help="threads that prepare images (default: %(default)s)")
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
-    group.add_argument("--epochs", type=_whole, default=90, help="(default: %(default)s)")
-    group.add_argument("--batch", type=positive_int, default=128, help="images in a step (default: %(default)s)")
-    group.add_argument("--lr", type=float, default=0.01, help="learning rate (default: %(default)s)")
+    group.add_argument("--epochs", type=_int(0), default=90, help="(default: %(default)s)")
+    group.add_argument("--batch", type=_int(1), default=128, help="images in a step (default: %(default)s)")
+    group.add_argument("--lr", type=_float(above=0), default=0.01, help="learning rate (default: %(default)s)")
     group.add_argument("--schedule", choices=SCHEDULES, default="cosine",
                        help="cosine: down to 0; step: a tenth every --step-every epochs; plateau: a tenth when "
                             "validation stops improving, as in 2012; constant (default: %(default)s)")
-    group.add_argument("--step-every", type=float, default=30, metavar="EPOCHS", help="(default: %(default)s)")
-    group.add_argument("--patience", type=positive_int, default=5, metavar="EPOCHS",
+    group.add_argument("--step-every", type=_float(least=0.01), default=30, metavar="EPOCHS",
+                       help="(default: %(default)s)")
+    group.add_argument("--patience", type=_int(1), default=5, metavar="EPOCHS",
                        help="how long plateau waits for an improvement (default: %(default)s)")
-    group.add_argument("--warmup", type=_at_least_zero, default=0, metavar="EPOCHS",
+    group.add_argument("--warmup", type=_float(least=0), default=0, metavar="EPOCHS",
                        help="over which the rate first rises from 0 (default: %(default)s)")
-    group.add_argument("--momentum", type=float, default=0.9, help="(default: %(default)s)")
-    group.add_argument("--weight-decay", type=float, default=5e-4, help="(default: %(default)s)")
-    group.add_argument("--clip-norm", type=_at_least_zero, default=5.0, metavar="NORM",
+    group.add_argument("--momentum", type=_float(least=0, below=1), default=0.9, help="(default: %(default)s)")
+    group.add_argument("--weight-decay", type=_float(least=0), default=5e-4, help="(default: %(default)s)")
+    group.add_argument("--clip-norm", type=_float(least=0), default=5.0, metavar="NORM",
                        help="the largest norm of all gradients together; 0: no limit (default: %(default)s)")
-    group.add_argument("--label-smoothing", type=float, default=0.0, help="(default: %(default)s)")
-    group.add_argument("--seed", type=_whole, default=0,
+    group.add_argument("--label-smoothing", type=_float(least=0, most=1), default=0.0, help="(default: %(default)s)")
+    group.add_argument("--seed", type=_seed, default=0,
                        help="all random numbers follow from it (default: %(default)s)")
 
 
@@ -90,11 +122,11 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--test-only", action="store_true", help="no training: test the checkpoint")
     group.add_argument("--ten-crop", action="store_true",
                        help="at the end test with ten crops of each image, as in 2012")
-    group.add_argument("--limit-batches", type=positive_int, metavar="N",
+    group.add_argument("--limit-batches", type=_int(1), metavar="N",
                        help="do only N batches of each epoch and test: a quick try")
-    group.add_argument("--print-freq", type=positive_int, default=20, metavar="N",
+    group.add_argument("--print-freq", type=_int(1), default=20, metavar="N",
                        help="batches between two reports (default: %(default)s)")
-    group.add_argument("--save-minutes", type=_at_least_zero, default=5.0, metavar="M",
+    group.add_argument("--save-minutes", type=_float(least=0), default=5.0, metavar="M",
                        help="minutes between checkpoints within an epoch (default: %(default)s)")
 
 

@@ -17,14 +17,17 @@ from typing import Any
 from .. import functional as F
 from ..data.loader import Loader
 from ..nn import Module
-from ..optim import SGD, Schedule, clip_grad_norm_
-from ..safefile import write_text
+from ..optim import SGD, Schedule, clip_grad_norm_, total_norm
+from ..safefile import make_folder, only_user_of, write_text
 from ..tensor import tensor
 from . import checkpoint
 from .evaluation import Result, evaluate
 from .pictures import curves
 from .progress import Progress
 from .watch import LossWatch
+
+_REMEDY = ("the last checkpoint is intact.  Try a lower learning rate (--lr), gradient clipping (--clip-norm) or a "
+           "warm-up (--warmup)")
 
 
 class Interrupted(Exception):
@@ -51,12 +54,13 @@ class Trainer:
         save_minutes: write a checkpoint at least so often, besides the one after each epoch.
         print_freq: batches between two reports.
         settings: what must be the same when the run is resumed.
+        may_change: what need not, but is told if it is not.
     """
 
     def __init__(self, model: Module, optimizer: SGD, schedule: Schedule, train: Loader, validation: Loader,
                  classes: int, out: str | Path, *, clip_norm: float | None = None, label_smoothing: float = 0.0,
                  limit_batches: int | None = None, save_minutes: float = 5.0, print_freq: int = 20,
-                 settings: dict[str, Any] | None = None) -> None:
+                 settings: dict[str, Any] | None = None, may_change: dict[str, Any] | None = None) -> None:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.train, self.validation, self.out = train, validation, Path(out)
         self.clip_norm, self.label_smoothing = clip_norm, label_smoothing
@@ -66,12 +70,13 @@ class Trainer:
         self.device = optimizer.parameters[0].device
         self.settings = {**(settings or {}), "batch": train.batch, "training images": len(train.split),
                          "classes": classes, "batches in an epoch": self.batches}
+        self.may_change = may_change or {}
         self.watch = LossWatch(classes)
         self.history: list[dict[str, Any]] = []
         self.epoch = self.batch = 0  # the next batch to do
         self.result, self.seconds = Result(), 0.0  # of this epoch so far
         self._stop: list[int] = []  # signals that asked for an end
-        self.out.mkdir(parents=True, exist_ok=True)
+        make_folder(self.out)
 
     @property
     def checkpoint_path(self) -> Path:
@@ -83,17 +88,26 @@ class Trainer:
         Raises CheckpointError if that is no checkpoint of this network, data and settings."""
         state = checkpoint.restore(path or self.checkpoint_path, self.model, self.optimizer, self.schedule,
                                    self.settings)
-        position = state["position"]
-        self.epoch, self.batch, self.seconds = position["epoch"], position["batch"], position["seconds"]
-        self.result = Result(position["images"], position["loss_sum"], position["top1_hits"], position["top5_hits"])
-        self.watch.batches, self.watch.mean = position["watched_batches"], position["watched_mean"]
+        try:
+            self.epoch, self.batch, self.seconds = (state["position"][name] for name in ("epoch", "batch", "seconds"))
+            self.result = Result(**{name: state["position"][name] for name in vars(Result())})
+            self.watch.batches, self.watch.mean = (state["position"][f"watched_{name}"] for name in ("batches", "mean"))
+        except KeyError as error:
+            raise checkpoint.CheckpointError(f"the checkpoint is damaged: its position has no {error}") from error
         self.history = state["history"]
+        print(f"going on after {self.epoch} epochs and {self.batch} batches")
+        for name, value in self.may_change.items():
+            if (before := state["may change"].get(name)) != value:
+                print(f"changed since the checkpoint: {name} was {before}, now {value}")
 
     def save(self) -> None:
+        """Write the checkpoint.  Raises TrainingError, and leaves the last one, if a weight is no longer a number."""
+        if not math.isfinite(total_norm(self.optimizer.parameters)):
+            raise TrainingError(f"a weight is no longer a number, in epoch {self.epoch + 1}; " + _REMEDY)
         position = {"epoch": self.epoch, "batch": self.batch, "seconds": self.seconds, **vars(self.result),
                     "watched_batches": self.watch.batches, "watched_mean": self.watch.mean}
         checkpoint.write(self.checkpoint_path, self.model, self.optimizer, self.schedule, position, self.settings,
-                         self.history)
+                         self.may_change, self.history)
 
     def fit(self, epochs: int) -> None:
         """Train until ``epochs`` epochs are done, counted from the very beginning.
@@ -101,17 +115,21 @@ class Trainer:
         Raises Interrupted after Ctrl-C (or SIGTERM), once the batch is finished and saved; TrainingError if the loss is
         no longer a number."""
         self.model.train()
-        self._write_log()  # a run that was killed may have logged an epoch that its checkpoint does not know
-        with _stop_signals() as self._stop:
+        with only_user_of(self.out), _stop_signals() as self._stop:
+            self._write_log()  # a run that was killed may have logged an epoch that its checkpoint does not know
             while self.epoch < epochs:
                 self._train_epoch(epochs)
                 validated = self._validate(epochs)
+                if not math.isfinite(validated.loss):
+                    raise TrainingError(f"the validation loss is {validated.loss} after epoch {self.epoch + 1}; "
+                                        + _REMEDY)
                 self.history.append(self._log_line(validated))
                 self.epoch, self.batch, self.result, self.seconds = self.epoch + 1, 0, Result(), 0.0
                 self.schedule.epoch_end(validated.top1)
                 self.save()
                 self._write_log()
-                curves(self.history, self.out / "curves.png")
+        if self._stop:
+            self._stop_if_asked()
 
     def _train_epoch(self, epochs: int) -> None:
         saved = began = time.monotonic()
@@ -137,12 +155,13 @@ class Trainer:
         loss = F.cross_entropy(logits, labels, self.label_smoothing)
         value = float(loss.item())
         if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss is {value} at batch {self.batch + 1} of epoch {self.epoch + 1}; the last checkpoint is "
-                "intact.  Try a lower learning rate (--lr), gradient clipping (--clip-norm) or a warm-up (--warmup)")
+            raise TrainingError(f"the loss is {value} at batch {self.batch + 1} of epoch {self.epoch + 1}; " + _REMEDY)
         loss.backward()
         if self.clip_norm is not None:
-            clip_grad_norm_(self.optimizer.parameters, self.clip_norm)
+            norm = clip_grad_norm_(self.optimizer.parameters, self.clip_norm)
+            if not math.isfinite(norm):
+                raise TrainingError(f"the norm of the gradients is {norm} at batch {self.batch + 1} of epoch "
+                                    f"{self.epoch + 1}; " + _REMEDY)
         self.optimizer.step()
         self.result.add(value, logits.numpy(), labels)
         remark = self.watch.see(value)
@@ -168,7 +187,7 @@ class Trainer:
     def _stop_if_asked(self) -> None:
         if self._stop:
             self.save()
-            raise Interrupted(f"stopped in epoch {self.epoch + 1} after batch {self.batch} of {self.batches}; "
+            raise Interrupted(f"stopped after {self.epoch} epochs and {self.batch} of {self.batches} batches; "
                               f"everything is saved in {self.checkpoint_path}")
 
     def _log_line(self, validated: Result) -> dict[str, Any]:
@@ -182,6 +201,8 @@ class Trainer:
 
     def _write_log(self) -> None:
         write_text(self.out / "log.jsonl", "".join(json.dumps(line) + "\n" for line in self.history))
+        if self.history:
+            curves(self.history, self.out / "curves.png")
 
 
 @contextmanager
