@@ -18,9 +18,10 @@ def max_backward(x, y, gy, gx, *, axes, scratch):
     np.equal(x, y, out=chosen)
     np.not_equal(x, x, out=is_nan)
     np.logical_or(chosen, is_nan, out=chosen)
-    np.sum(chosen, axis=axes, keepdims=True, out=count)
-    np.multiply(gy, chosen, out=gx)
+    np.copyto(gx, chosen)
+    np.sum(gx, axis=axes, keepdims=True, out=count)
     np.divide(gx, count, out=gx)
+    np.multiply(gx, gy, out=gx)
 
 
 def max_backward_workspace(x, y, gy, gx, *, axes):

@@ -10,6 +10,8 @@ from types import ModuleType
 import pytest
 import tinyconv.kernels
 
+from .launches import LAUNCHES
+
 FOLDER = Path(inspect.getfile(tinyconv.kernels)).parent
 LAYERS = sorted(path.parent.name for path in FOLDER.glob("*/reference.py"))
 
@@ -45,6 +47,13 @@ def test_reference_and_cpu_export_the_same_functions(layer: str) -> None:
     assert not any(name.endswith("_workspace") for name in reference)
     for name in workspaces:
         assert cpu[name] == cpu[name.removesuffix("_workspace")], "a workspace function takes what its kernel takes"
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_kernel_is_launched_in_the_tests(layer: str) -> None:
+    kernels = {f"{layer}.{name}" for name in _exports(importlib.import_module(f"tinyconv.kernels.{layer}.cpu"))
+               if not name.endswith("_workspace")}
+    assert kernels <= {name.split()[0] for name in LAUNCHES}
 
 
 @pytest.mark.parametrize("layer", LAYERS)

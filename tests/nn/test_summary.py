@@ -57,3 +57,23 @@ def test_a_shared_layer_is_counted_once_but_works_twice(device: str) -> None:
 def test_only_images_can_be_summarised() -> None:
     with pytest.raises(ValueError, match=r"summary: input_shape must be \(N, C, H, W\), not \(1, 5\)"):
         nn.summary(nn.Linear(5, 5), (1, 5))
+
+
+class Scaled(nn.Module):
+    """Has a parameter of its own besides a layer, makes a layer as it goes, and computes a weight."""
+
+    def __init__(self, device: str) -> None:
+        self.conv = nn.Conv2d(3, 2, 3, device=device)
+        self.gain = nn.Parameter(np.full((2, 2, 3, 3), 0.5, np.float32), device)
+
+    def forward(self, x: tc.Tensor) -> tc.Tensor:
+        y = nn.ReLU()(self.conv(x))
+        return tc.functional.conv2d(y, self.gain * 2.0).mean(axis=(2, 3))
+
+
+def test_a_module_of_ones_own(device: str) -> None:
+    with tc.no_grad():  # a summary needs a graph all the same
+        s = nn.summary(Scaled(device), (1, 3, 9, 9))
+    assert s.parameters == 2 * 27 + 2 + 36
+    assert [(line.name, line.kind) for line in s.lines] == [("conv", "Conv2d"), ("", "ReLU"), ("", "Scaled")]
+    assert [line.receptive_field for line in s.lines] == [(3, 3), (3, 3), (9, 9)]

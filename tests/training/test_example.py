@@ -2,17 +2,22 @@
 
 import json
 import random
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
+from tinyconv.data import open_data
+from tinyconv.data.pack import pack
 from tinyconv.training.checkpoint import read
+from tinyconv.training.options import command_to_resume
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "alexnet_imagenet.py"
 # Three batches of eight real images in each of two epochs: seconds, most of them for 20 million parameters on disk.
@@ -199,6 +204,87 @@ def test_the_reference_device_trains_to_the_same_loss(tmp_path):
         losses[device] = json.loads((tmp_path / device / "log.jsonl").read_text())
     assert losses["cpu"]["train_loss"] == pytest.approx(losses["reference"]["train_loss"], rel=1e-5)  # float32 sums
     assert losses["cpu"]["val_loss"] == pytest.approx(losses["reference"]["val_loss"], rel=1e-4)
+
+
+def test_a_run_is_not_overwritten_from_another_one(finished, tmp_path):
+    out, _ = finished
+    before = (out / "checkpoint.h5").read_bytes()
+    other = tmp_path / "other.h5"
+    other.write_bytes(before)
+    refused = run(out, *QUICK, "--resume", other)
+    assert refused.returncode == 1
+    assert refused.stderr == f"error: {out} already holds a run; name another folder with --out to start from {other}\n"
+    assert (out / "checkpoint.h5").read_bytes() == before
+
+
+def test_a_run_may_start_from_another_one(finished, tmp_path):
+    out, _ = finished
+    done = run(tmp_path / "more", *QUICK, "--resume", out / "checkpoint.h5", "--epochs", "3", "--lr", "0.001")
+    assert done.returncode == 0, done.stderr
+    assert "changed since the checkpoint: epochs was 2, now 3" in done.stdout
+    assert "changed since the checkpoint: lr was 0.01, now 0.001" in done.stdout
+    assert len((tmp_path / "more" / "log.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("options, name", [(["--init", "variant"], "init"), (["--crop", "64"], "crop")])
+def test_testing_with_other_settings_is_refused(finished, options, name):
+    """Another --init means pixels on another scale: the result would be nonsense."""
+    out, _ = finished
+    refused = run(out, *QUICK, "--test-only", *options)
+    assert refused.returncode == 1
+    assert f"is of a run with {name}" in refused.stderr and len(refused.stderr.splitlines()) == 1
+
+
+def test_the_command_to_go_on_can_be_pasted(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py", "--data", "my photos", "--resume", "other.h5", "--lr", "0.1"])
+    assert shlex.split(command_to_resume())[1:] == ["train.py", "--data", "my photos", "--lr", "0.1", "--resume"]
+    monkeypatch.setattr(sys, "argv", ["train.py", "--resume", "--lr", "0.1"])
+    assert shlex.split(command_to_resume())[1:] == ["train.py", "--lr", "0.1", "--resume"]
+
+
+@pytest.fixture
+def clothes(tmp_path):
+    """A folder of class folders: real images, besides a file that is none, a broken one and a class of one colour."""
+    pack = open_data(None, tmp_path)
+    split = pack.split("train")
+    for label in (0, 1):
+        folder = tmp_path / "my photos" / pack.classes[label].replace("/", " ")
+        folder.mkdir(parents=True)
+        for i in np.flatnonzero(split.labels == label)[:8]:
+            Image.fromarray(split.image(int(i))).save(folder / f"{i}.png")
+        (folder / "Thumbs.db").write_bytes(b"no image")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff broken")
+    return tmp_path / "my photos"
+
+
+def test_a_folder_of_photos_is_packed_once_beside_the_run(clothes, tmp_path):
+    before = sorted(clothes.rglob("*"))
+    arguments = ["--data", clothes, "--crop", "63", "--epochs", "1", "--batch", "4"]
+    first = run(tmp_path / "run", *arguments)
+    assert first.returncode == 0, first.stderr
+    assert "2 classes" in first.stdout and "3 skipped" in first.stdout and "broken.jpg" in first.stdout
+    second = run(tmp_path / "run", *arguments, "--test-only")
+    assert "packed from" in second.stdout and first.stdout.splitlines()[-1] == second.stdout.splitlines()[-1]
+    assert sorted(clothes.rglob("*")) == before
+
+
+def test_a_damaged_image_in_a_pack_is_one_clear_line(clothes, tmp_path):
+    pack(clothes, tmp_path / "photos.h5", storage="encoded", progress=False)
+    with h5py.File(tmp_path / "photos.h5", "r+") as file:
+        begin, end = (int(file["train/offsets"][i]) for i in (3, 4))
+        file["train/encoded"][begin:end] = 0
+    done = run(tmp_path / "run", "--data", tmp_path / "photos.h5", "--crop", "63", "--epochs", "1", "--batch", "4")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: image 3, ") and "Traceback" not in done.stderr
+
+
+def test_images_of_one_colour(tmp_path):
+    for name, colour in (("red", (200, 0, 0)), ("blue", (0, 0, 200))):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        for i in range(4):
+            Image.new("RGB", (20, 20), colour).save(tmp_path / "in" / name / f"{i}.png")
+    done = run(tmp_path / "run", "--data", tmp_path / "in", "--crop", "63", "--epochs", "1", "--batch", "2")
+    assert done.returncode == 0, done.stderr
 
 
 def test_it_is_short():

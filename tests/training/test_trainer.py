@@ -187,3 +187,122 @@ def test_warm_steps_ask_the_system_for_no_memory(tmp_path):
     held, peak = pool.lent + pool.shelved, pool.peak
     run.fit(5)
     assert (pool.lent + pool.shelved, pool.peak) == (held, peak)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+    """The last update of an epoch may ruin them after its loss was seen to be good."""
+    run = trainer(tmp_path)
+    run.fit(1)
+    before = (tmp_path / "checkpoint.h5").read_bytes()
+    step = run.optimizer.step
+
+    def ruin():
+        step()
+        run.model.fc.weight.copy_(np.full(run.model.fc.weight.shape, np.inf))
+
+    run.optimizer.step = ruin
+    run.batches = 1
+    with pytest.raises(TrainingError, match="validation loss is nan|weight is no longer a number"):
+        run.fit(2)
+    with pytest.raises(TrainingError, match="a weight is no longer a number.*checkpoint is intact"):
+        run.save()
+    assert (tmp_path / "checkpoint.h5").read_bytes() == before
+    assert [json.loads(line)["epoch"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [1]
+
+
+def test_gradients_that_are_no_numbers_stop_the_run(tmp_path, monkeypatch):
+    run = trainer(tmp_path)
+    backward = tc.Tensor.backward
+
+    def spoil(tensor, gradient=None):
+        backward(tensor, gradient)
+        grad = run.model.fc.weight.grad
+        grad.copy_(np.full(grad.shape, np.nan))
+
+    monkeypatch.setattr(tc.Tensor, "backward", spoil)
+    with pytest.raises(TrainingError, match="norm of the gradients is nan at batch 1 of epoch 1"):
+        run.fit(1)
+
+
+def test_ctrl_c_during_validation_gives_the_same_bits(undisturbed, tmp_path):
+    run = trainer(tmp_path)
+    validate, calls = run._validate, 0
+
+    def interrupted(epochs):
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return validate(epochs)
+
+    run._validate = interrupted
+    with pytest.raises(Interrupted, match="1 epochs and 3 of 3 batches"):
+        run.fit(4)
+    again = trainer(tmp_path)
+    again.resume()
+    again.fit(4)
+    assert bits(again) == bits(undisturbed)
+    assert log(again) == log(undisturbed)
+
+
+def test_two_runs_in_one_folder(tmp_path):
+    first, second = trainer(tmp_path), trainer(tmp_path)
+    train_epoch = first._train_epoch
+
+    def both(epochs):
+        with pytest.raises(OSError, match="another run uses the folder"):
+            second.fit(1)
+        train_epoch(epochs)
+
+    first._train_epoch = both
+    first.fit(1)
+    assert len(first.history) == 1
+    second.resume()
+    second.fit(1)  # the lock is gone with the run
+
+
+def test_random_damage_is_a_clear_error_or_harmless(tmp_path):
+    run = trainer(tmp_path)
+    run.fit(1)
+    whole = run.checkpoint_path.read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        damaged = bytearray(whole)
+        at = int(rng.integers(len(whole) // 2)) // 4 * 4
+        damaged[at:at + 4] = rng.bytes(4)
+        run.checkpoint_path.write_bytes(damaged)
+        try:
+            trainer(tmp_path).resume()
+        except CheckpointError:
+            refused += 1
+    assert refused > 0
+
+
+@pytest.mark.parametrize("part, name", [("dropout", "drop"), ("optimizer", "lr"), ("position", "batch"),
+                                        ("schedule", "best")])
+def test_an_incomplete_checkpoint_is_refused(tmp_path, part, name):
+    run = trainer(tmp_path)
+    run.save()
+    state = tc.load(run.checkpoint_path)
+    del state[part][name]
+    tc.save(state, run.checkpoint_path)
+    with pytest.raises(CheckpointError, match="damaged"):
+        trainer(tmp_path).resume()
+
+
+def test_what_changed_since_the_checkpoint_is_told(tmp_path, capsys):
+    trainer(tmp_path, may_change={"lr": 0.05, "epochs": 4}).save()
+    trainer(tmp_path, may_change={"lr": 0.01, "epochs": 4}).resume()
+    assert capsys.readouterr().out.splitlines()[-1] == "changed since the checkpoint: lr was 0.05, now 0.01"
+
+
+def test_lost_curves_are_drawn_again(tmp_path):
+    run = trainer(tmp_path)
+    run.fit(1)
+    (tmp_path / "curves.png").unlink()
+    again = trainer(tmp_path)
+    again.resume()
+    again.fit(1)
+    assert (tmp_path / "curves.png").stat().st_size > 1000
