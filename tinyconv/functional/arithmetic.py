@@ -241,7 +241,7 @@ def div(a: Any, b: Any) -> Tensor:
 def neg(x: Tensor) -> Tensor:
     """-x."""
     tensors("neg", x=x)
-    return Scale(factor=-1.0)(x)
+    return Scale(name="neg", factor=-1.0)(x)
 
 
 def pow(x: Tensor, exponent: float) -> Tensor:
@@ -285,7 +285,7 @@ def mean(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     count = math.prod(x.shape[a] for a in axes)
     if count == 0:
         raise ValueError(f"mean: there is nothing to average in a tensor of shape {x.shape}")
-    return Scale(factor=1 / count)(Sum(axes=axes, keepdims=keepdims)(x))
+    return Scale(name="mean", factor=1 / count)(Sum(axes=axes, keepdims=keepdims)(x))
 
 
 def max(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
