@@ -17,3 +17,8 @@ import numba
 jit = numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy")
 inline = numba.njit(cache=True, nogil=True, error_model="numpy")  # for the helpers that those loops call
 prange = numba.prange
+
+
+def c_function(signature):
+    """A decorator that compiles a function for calls by its ``address``, and keeps it on disk like the others."""
+    return numba.cfunc(signature, cache=True, nopython=True, error_model="numpy")

@@ -1,0 +1,147 @@
+"""The direct convolution: every tap of every window multiplied, by the register tile.
+
+The forward pass takes each output pixel as a row whose window lies in x.  The input gradient takes each pixel of gx as
+a row whose window lies in gy: with a stride, pixels of one *phase* (the remainders of their places by the stride) are
+seen through the same taps, so each phase is a convolution of stride 1 of its own, with its share of the taps.
+
+Where windows reach past the edge the image is first copied between zeros, a group of images at a time, so that the
+copy stays in the cache; where none does, the image itself is read.
+"""
+
+import math
+
+import numpy as np
+
+from .. import isa
+from ..layout import channels_last
+from ..scratch import deal
+from .packing import frame, pack_backward, pack_bias, pack_forward
+from .rows import Grid, panel_columns, product
+
+_FRAMES = 4 << 20  # bytes of framed images at a time
+
+
+def forward(x, weight, bias, y, stride, padding, groups, relu, scratch):
+    packed, offsets, frames = deal(scratch, *forward_plan(x, weight, y, stride, padding, groups))
+    pack_forward(weight, packed, groups, isa.chosen().lanes(weight.itemsize))
+    pack_bias(bias, offsets, groups)
+    xs, ys = channels_last(x), channels_last(y)
+    K, C, R, S = weight.shape
+    _, P, Q, _ = ys.shape
+    for source, images in _framed(xs, None, frames, *padding):
+        _, H, W, channels = source.shape
+        tap, depth = _taps(R, S, C, W, channels)
+        product(source, packed, offsets, ys[images], rows=(len(source), P, Q),
+                source_grid=Grid(H * W * channels, stride[0] * W * channels, stride[1] * channels, 0),
+                result_grid=Grid(P * Q * K, Q * K, K, 0), group_steps=(C, K // groups), groups=groups,
+                columns=K // groups, tap=tap, depth=depth, relu=relu)
+
+
+def forward_plan(x, weight, y, stride, padding, groups):
+    """The (shape, dtype) of packed weights, packed bias and framed images."""
+    N, C, H, W = x.shape
+    needed = needed_size(y, weight, stride)
+    fits = padding == (0, 0) and needed[0] <= H and needed[1] <= W
+    columns = panel_columns(weight.shape[0] // groups, x.itemsize)
+    return (((groups, weight[0].size, columns), x.dtype), ((groups, columns), x.dtype),
+            _frames_spec(None if fits else (N, *needed, C), x.dtype))
+
+
+def needed_size(y, weight, stride):
+    """(height, width) from the first to the last pixel that the windows see."""
+    height, width = ((outputs - 1) * step + taps
+                     for outputs, step, taps in zip(y.shape[2:], stride, weight.shape[2:], strict=True))
+    return height, width
+
+
+def backward_input(gy, weight, gx, y, stride, padding, groups, scratch):
+    packed, zeros, frames = deal(scratch, *backward_plan(gy, weight, gx, y, stride, padding, groups))
+    pack_bias(None, zeros, groups)
+    gys, gxs = channels_last(gy), channels_last(gx)
+    K, C, R, S = weight.shape
+    (top, left), _ = _frame_of_gradient(gy, weight, gx, stride, padding)
+    lanes = isa.chosen().lanes(weight.itemsize)
+    for source, images in _framed(gys, None if y is None else channels_last(y), frames, top, left):
+        target = gxs[images]
+        _, H, W, channels = source.shape
+        for phase in np.ndindex(stride):
+            (i, h, rows), (j, w, columns) = (
+                _phase(*axis) for axis in zip(phase, stride, padding, gxs.shape[1:3], strict=True))
+            D, E = (-(-(taps - p) // step) for taps, p, step in zip((R, S), phase, stride, strict=True))
+            if rows <= 0 or columns <= 0:
+                continue
+            if D <= 0 or E <= 0:
+                target[:, h::stride[0], w::stride[1]] = 0  # no window sees these pixels
+                continue
+            part = packed.reshape(-1)[:groups * D * E * (K // groups) * packed.shape[2]].reshape(
+                groups, -1, packed.shape[2])
+            pack_backward(weight, part, groups, lanes, stride, phase)
+            tap, depth = _taps(D, E, K // groups, W, channels)
+            first = ((i - D + 1 + top) * W + j - E + 1 + left) * channels
+            width = gxs.shape[2] * gxs.shape[3]
+            product(source, part, zeros, target, rows=(len(source), rows, columns),
+                    source_grid=Grid(H * W * channels, W * channels, channels, first),
+                    result_grid=Grid(gxs.shape[1] * width, stride[0] * width, stride[1] * gxs.shape[3],
+                                     h * width + w * gxs.shape[3]),
+                    group_steps=(K // groups, C), groups=groups, columns=C, tap=tap, depth=depth, relu=False)
+
+
+def backward_plan(gy, weight, gx, y, stride, padding, groups):
+    """The (shape, dtype) of packed weights (of one phase), zeros in place of a bias, and framed gradients."""
+    K, C, R, S = weight.shape
+    (top, left), size = _frame_of_gradient(gy, weight, gx, stride, padding)
+    same = y is None and (top, left) == (0, 0) and size == gy.shape[2:]
+    columns = panel_columns(C, gy.itemsize)
+    taps = math.prod(-(-n // step) for n, step in zip((R, S), stride, strict=True))
+    return (((groups, taps * (K // groups), columns), gy.dtype), ((groups, columns), gy.dtype),
+            _frames_spec(None if same else (gy.shape[0], *size, K), gy.dtype))
+
+
+def _phase(a, step, padding, size):
+    """Of the pixels h of an axis with h + padding = a + i*step: the first i, the first h, and how many there are."""
+    i = max(0, -(-(padding - a) // step))
+    h = a + i * step - padding
+    return i, h, -(-(size - h) // step)
+
+
+def _frame_of_gradient(gy, weight, gx, stride, padding):
+    """How many zeros go above and left of gy so that every window of gx finds its place, and the size of it all."""
+    before, size = [], []
+    for taps, step, pad, pixels in zip(weight.shape[2:], stride, padding, gx.shape[2:], strict=True):
+        lowest, highest = 0, 0
+        for a in range(min(step, taps)):
+            i, _, count = _phase(a, step, pad, pixels)
+            if count > 0:
+                lowest = min(lowest, i + 1 - -(-(taps - a) // step))
+                highest = max(highest, i + count - 1)
+        before.append(-lowest)
+        size.append(highest - lowest + 1)
+    return tuple(before), tuple(size)
+
+
+def _taps(R, S, C, width, channels):
+    """(distances, depth) of the runs of memory that a window of C of the ``channels`` of an image consists of."""
+    if channels == C:  # neighbouring pixels are one run
+        return np.arange(R) * (width * C), S * C
+    return (np.arange(R)[:, None] * width + np.arange(S)).reshape(-1) * channels, C
+
+
+def _frames_spec(shape, dtype):
+    """Frames for as many images as _FRAMES holds, at least one; none at all for None."""
+    if shape is None:
+        return (0, 1, 1, 1), dtype
+    images = max(1, _FRAMES // (math.prod(shape[1:]) * np.dtype(dtype).itemsize))
+    return (min(shape[0], images), *shape[1:]), dtype
+
+
+def _framed(source, y, frames, top, left):
+    """(images between zeros, their slice of the batch), group after group; the images themselves if frames is
+    empty."""
+    if len(frames) == 0:
+        yield source, slice(0, len(source))
+        return
+    for begin in range(0, len(source), len(frames)):
+        images = slice(begin, min(begin + len(frames), len(source)))
+        some = frames[:images.stop - begin]
+        frame(source[images], None if y is None else y[images], some, top, left)
+        yield some, images

@@ -1,0 +1,148 @@
+"""Copies that put numbers where the tiles want them: images between zeros, weights as panels."""
+
+import numpy as np
+
+from ..jit import inline, jit, prange
+
+
+@inline
+def copy(target, source):
+    for i in range(target.size):
+        target[i] = source[i]
+
+
+@inline
+def clear(target):
+    for i in range(target.size):
+        target[i] = 0
+
+
+@inline
+def add(target, source):
+    for i in range(target.size):
+        target[i] += source[i]
+
+
+@inline
+def clip(target):
+    """ReLU in place; NaN stays."""
+    for i in range(target.size):
+        target[i] = 0 if target[i] < 0 else target[i]
+
+
+@inline
+def copy_where(target, source, condition):
+    """What a ReLU lets through backwards: the source where the condition is positive."""
+    for i in range(target.size):
+        target[i] = source[i] if condition[i] > 0 else 0
+
+
+@jit
+def frame(source, y, target, top, left):
+    """target[n, i, j] = source[n, i - top, j - left], and 0 outside the source.
+
+    All three (N, H, W, C).  y: None, or an array like source: what is not positive there counts as 0 in source.
+    A negative top or left cuts off the edge."""
+    N, H, W, C = source.shape
+    height, width = target.shape[1], target.shape[2]
+    for row in prange(N * height):
+        n, i = row // height, row % height
+        h = i - top
+        if h < 0 or h >= H:
+            clear(target[n, i].reshape(-1))
+            continue
+        first, last = min(width, max(0, left)), max(0, min(width, W + left))
+        clear(target[n, i, :first].reshape(-1))
+        clear(target[n, i, last:].reshape(-1))
+        if last > first:
+            into, begin = target[n, i, first:last].reshape(-1), first - left
+            if y is None:
+                copy(into, source[n, h, begin:begin + last - first].reshape(-1))
+            else:
+                copy_where(into, source[n, h, begin:begin + last - first].reshape(-1),
+                           y[n, h, begin:begin + last - first].reshape(-1))
+
+
+@jit
+def pack_forward(weight, packed, groups, lanes):
+    """Panels of filters: packed[g, panel][(r, s, c), k] = weight[g K/G + panel 2V + k, c, r, s], 0 beyond the last k.
+
+    packed: (G, R*S*C/G, K/G rounded up to V), one panel after the other within a group."""
+    K, C, R, S = weight.shape
+    filters, wide, padded = K // groups, 2 * lanes, packed.shape[2]
+    panels, chunk = (padded + wide - 1) // wide, 16
+    chunks = (C + chunk - 1) // chunk
+    flat, length = packed.reshape(-1), R * S * C
+    for task in prange(groups * panels * chunks):
+        group, rest = task // (panels * chunks), task % (panels * chunks)
+        panel, c0 = rest // chunks, rest % chunks * chunk
+        width = min(wide, padded - panel * wide)
+        base = (group * padded + panel * wide) * length
+        for k in range(width):
+            inside = panel * wide + k < filters
+            for c in range(c0, min(c0 + chunk, C)):
+                for r in range(R):
+                    for s in range(S):
+                        place = base + ((r * S + s) * C + c) * width + k
+                        flat[place] = weight[group * filters + panel * wide + k, c, r, s] if inside else 0
+
+
+@jit
+def pack_backward(weight, packed, groups, lanes, stride, phase):
+    """Panels of channels, for the pixels of one phase: those that taps (a + d*stride_h, b + e*stride_w) see.
+
+    packed[g, panel][(d', e', k), c] = weight[g K/G + k, panel 2V + c, a + (D-1-d') stride_h, b + (E-1-e') stride_w]:
+    the taps run backwards."""
+    K, C, R, S = weight.shape
+    filters, wide, padded = K // groups, 2 * lanes, packed.shape[2]
+    D, E = (R - phase[0] + stride[0] - 1) // stride[0], (S - phase[1] + stride[1] - 1) // stride[1]
+    panels, chunk = (padded + wide - 1) // wide, 16
+    chunks = (filters + chunk - 1) // chunk
+    flat, length = packed.reshape(-1), D * E * filters
+    for task in prange(groups * panels * chunks):
+        group, rest = task // (panels * chunks), task % (panels * chunks)
+        panel, k0 = rest // chunks, rest % chunks * chunk
+        width = min(wide, padded - panel * wide)
+        base = (group * padded + panel * wide) * length
+        for k in range(k0, min(k0 + chunk, filters)):
+            for c in range(width):
+                inside = panel * wide + c < C
+                for d in range(D):
+                    r = phase[0] + (D - 1 - d) * stride[0]
+                    for e in range(E):
+                        s = phase[1] + (E - 1 - e) * stride[1]
+                        place = base + ((d * E + e) * filters + k) * width + c
+                        flat[place] = weight[group * filters + k, panel * wide + c, r, s] if inside else 0
+
+
+@jit
+def pack_bias(bias, packed, groups):
+    """packed (G, K/G rounded up): the bias of each group, or zeros if there is none."""
+    for group in prange(groups):
+        row = packed[group]
+        row[:] = 0
+        if bias is not None:
+            size = bias.size // groups
+            row[:size] = bias[group * size:(group + 1) * size]
+
+
+@jit
+def sum_pixels(gy, y, total):
+    """total[k] = the sum over all pixels of gy (N, P, Q, K) or, unless y is None, of those where y is positive.
+
+    A strip of filters is summed by one thread, from the first pixel to the last: the same order, and so the same
+    rounding, for any number of threads.  In double precision: a batch has hundreds of thousands of pixels."""
+    N, P, Q, K = gy.shape
+    width = 16
+    for strip in prange((K + width - 1) // width):
+        begin, end = strip * width, min((strip + 1) * width, K)
+        sums = np.zeros(width)
+        for row in range(N * P):
+            n, p = row // P, row % P
+            for q in range(Q):
+                run = gy[n, p, q, begin:end]
+                for k in range(run.size):
+                    if y is None or y[n, p, q, begin + k] > 0:
+                        sums[k] += run[k]
+        for k in range(begin, end):
+            total[k] = sums[k - begin]

@@ -1,0 +1,100 @@
+"""Rows of pixels times panels of weights: the product under the forward pass and the input gradient.
+
+A *row* of the product is one output pixel.  What it needs of the source image, its window, is a few runs of memory:
+``depth`` numbers at each of the distances ``tap`` from the row's own place.  So neither the windows nor anything else
+is copied together; a gather tile finds them by its table of rows.  The weights come packed as *panels* of 2 V filters
+(the last one of V, if that is enough), in the order in which the tile reads them.
+
+The threads share out tasks: a block of rows times a panel.  Each number of the result is a sum in a fixed order, and
+belongs to one task, so neither the tasks nor the threads change a bit of it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import isa, tile
+from ..jit import inline, jit, prange
+from .packing import clip
+
+_BLOCK = 400 << 10  # bytes of source image that a task goes over: they stay in a core's cache, beside a panel
+
+
+class Grid(NamedTuple):
+    """Where the rows (n, p, q) of a product are in an array: image*n + down*p + right*q + first, in elements."""
+
+    image: int
+    down: int
+    right: int
+    first: int
+
+
+def panel_columns(columns, itemsize):
+    """``columns`` rounded up to whole vectors: what a group's packed weights are wide."""
+    lanes = isa.chosen().lanes(itemsize)
+    return -(-columns // lanes) * lanes
+
+
+def product(source, weights, bias, result, *, rows, source_grid, result_grid, group_steps, groups, columns, tap, depth,
+            relu):
+    """result[row, c] = bias[c] + sum over t, k of source[row + tap[t] + k] * weights[t*depth + k, c], for all groups.
+
+    source, result: dense arrays, read and written at the places that their grids tell for each of rows = (N, P, Q);
+    the channels of a group are ``group_steps`` = (of the source, of the result) apart.
+    weights: (groups, taps*depth, panel_columns), panel after panel.  bias: (groups, panel_columns).
+    relu: negative results become 0."""
+    best, item = isa.chosen(), source.itemsize
+    count = rows[0] * rows[1] * rows[2]
+    bytes_of_row = max(1, source.nbytes // (count * groups))
+    block = max(1, min(_BLOCK // (bytes_of_row * best.rows), -(-count // best.rows))) * best.rows
+    _product(source.reshape(-1), weights.reshape(-1), bias.reshape(-1), result.reshape(-1), rows, source_grid,
+             result_grid, group_steps, groups, columns, tap, depth, relu, block, best.rows, best.lanes(item),
+             tile.address("gather", item, 2), tile.address("gather", item, 1))
+
+
+@inline
+def _place(row, rows, grid):
+    n, rest = row // (rows[1] * rows[2]), row % (rows[1] * rows[2])
+    p, q = rest // rows[2], rest % rows[2]
+    return n * grid.image + p * grid.down + q * grid.right + grid.first
+
+
+@jit
+def _product(source, weights, bias, result, rows, source_grid, result_grid, group_steps, groups, columns, tap, depth,
+             relu, block, tall, lanes, wide_tile, narrow_tile):
+    count, length = rows[0] * rows[1] * rows[2], tap.size * depth
+    wide = 2 * lanes
+    panels, blocks = (columns + wide - 1) // wide, (count + block - 1) // block
+    padded = (columns + lanes - 1) // lanes * lanes
+    item = source.itemsize
+    for task in prange(groups * blocks * panels):
+        group, rest = task // (blocks * panels), task % (blocks * panels)
+        first, panel = rest // panels * block, rest % panels
+        column = panel * wide
+        width = min(wide, padded - column)  # of the panel, and of that what counts
+        valid = min(wide, columns - column)
+        address = wide_tile if width == wide else narrow_tile
+        b = weights.ctypes.data + (group * padded + column) * length * item
+        init = bias.ctypes.data + (group * padded + column) * item
+        places, targets, zeros = np.empty(tall, np.int64), np.empty(tall, np.int64), np.zeros(tall, np.int64)
+        spare, spare_rows = np.empty(tall * wide, source.dtype), np.arange(tall) * wide
+        here = min(block, count - first)
+        tiles = (here + tall - 1) // tall
+        for t in range(tiles):  # of nearly equal height
+            begin, end = first + here * t // tiles, first + here * (t + 1) // tiles
+            for r in range(end - begin):
+                places[r] = _place(begin + r, rows, source_grid) + group * group_steps[0]
+                targets[r] = _place(begin + r, rows, result_grid) + group * group_steps[1] + column
+            if valid == width:
+                tile.call(address, (end - begin, source.ctypes.data, places.ctypes.data, tap.ctypes.data, tap.size,
+                                    depth, b, width, init, zeros.ctypes.data, result.ctypes.data, targets.ctypes.data))
+            else:  # the last vector would reach into the next pixel
+                tile.call(address, (end - begin, source.ctypes.data, places.ctypes.data, tap.ctypes.data, tap.size,
+                                    depth, b, width, init, zeros.ctypes.data, spare.ctypes.data,
+                                    spare_rows.ctypes.data))
+                for r in range(end - begin):
+                    result[targets[r]:targets[r] + valid] = spare[r * wide:r * wide + valid]
+            if relu:
+                for r in range(end - begin):
+                    clip(result[targets[r]:targets[r] + valid])
+

@@ -1,0 +1,57 @@
+"""Which vector instructions the tiles use: found out from the CPU, or named by ``TINYCONV_ISA``.
+
+A tile of R rows and J vectors keeps R*J accumulators, J vectors of b and one number of a in registers, so
+
+    R*J + J + 1 <= registers        and R*J >= latency * throughput of a multiply-add, about 8 to 10.
+
+Among those the tallest with J = 2 loads least for its R*J multiply-adds, and R = 14 cuts the image widths of the usual
+networks (13, 14, 27, 28, 55, 56 ...) well.
+"""
+
+import os
+from functools import cache
+from typing import NamedTuple
+
+import llvmlite.binding
+
+
+class ISA(NamedTuple):
+    name: str
+    bytes: int  # of a vector
+    rows: int  # R of gather and panel tiles
+    vectors: int  # J
+    dot_rows: int  # R and J of dot tiles, where a's numbers come as vectors, too
+    dot_columns: int
+
+    def lanes(self, itemsize):
+        """V: numbers in a vector."""
+        return self.bytes // itemsize
+
+    def columns(self, itemsize):
+        """Columns of a gather or panel tile: the width of a panel of packed weights."""
+        return self.vectors * self.lanes(itemsize)
+
+
+AVX512 = ISA("avx512", 64, 14, 2, 6, 4)  # 32 registers: 28 + 2 + 1
+AVX2 = ISA("avx2", 32, 6, 2, 4, 3)  # 16 registers: 12 + 2 + 1, and 12 + 3 + 1
+NEON = ISA("neon", 16, 14, 2, 6, 4)  # 32 registers
+PLAIN = ISA("plain", 16, 4, 2, 4, 2)  # loops that Numba compiles as it likes
+ALL = {isa.name: isa for isa in (AVX512, AVX2, NEON, PLAIN)}
+
+
+@cache
+def chosen():
+    """The ISA of this process.  Raises ValueError if ``TINYCONV_ISA`` names one that there is not."""
+    name = os.environ.get("TINYCONV_ISA") or _of_this_cpu()
+    if name not in ALL:
+        raise ValueError(f"TINYCONV_ISA is {name!r}; use one of {', '.join(ALL)}, or unset it")
+    return ALL[name]
+
+
+def _of_this_cpu():
+    features = llvmlite.binding.get_host_cpu_features()
+    if features.get("avx512f"):
+        return "avx512"
+    if features.get("avx2") and features.get("fma"):
+        return "avx2"
+    return "neon" if features.get("neon") or "aarch64" in llvmlite.binding.get_process_triple() else "plain"

@@ -1,0 +1,264 @@
+"""The register tile: the one loop under every matrix product of the CPU kernels.  ``kernels/TILE.md`` is its lesson.
+
+A *tile* is a small block of a result, R rows x J vectors, that stays in registers while a whole sum of products runs
+through it.  Compilers do not find this form by themselves, so its code is written out here as LLVM instructions, which
+Numba compiles for the processor at hand.  There are three kinds.  They differ in where the numbers of a step lie:
+
+    gather   y[r, c] = init[r, c] + sum over t, k of  a[row[r] + tap[t] + k]     * b[t*KI + k, c]
+    panel    y[r, c] = init[r, c] + sum over t, k of  a[tap_a[t] + k*step_a + r] * b[tap_b[t] + k*step_b + c]
+    dot      y[r, c] = init[r, c] + sum over k    of  a[r*step_a + k]            * b[c*step_b + k]
+
+Each is a C function of addresses and of counts in elements.  ``address`` compiles one and tells where it is; ``call``
+calls it from a Numba function.  A tile checks nothing: what it reads and writes is its caller's business.
+"""
+
+from functools import cache
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from . import isa
+from .jit import c_function
+
+_INT = ir.IntType(64)
+
+
+class _Code:
+    """Writes instructions on vectors of V numbers; addresses are pointers, distances are in elements."""
+
+    def __init__(self, builder, itemsize, lanes):
+        self.b = builder
+        self.item, self.lanes = itemsize, lanes
+        self.number = ir.FloatType() if itemsize == 4 else ir.DoubleType()
+        self.vector = ir.VectorType(self.number, lanes)
+
+    def int(self, value):
+        return ir.Constant(_INT, value)
+
+    def numbers(self, address):
+        """An address (an integer) as a pointer to numbers; ``table``: to integers."""
+        return self.b.inttoptr(address, self.number.as_pointer())
+
+    def table(self, address):
+        return self.b.inttoptr(address, _INT.as_pointer())
+
+    def at(self, pointer, *distances):
+        for distance in distances:
+            pointer = self.b.gep(pointer, [self.int(distance) if isinstance(distance, int) else distance])
+        return pointer
+
+    def entry(self, table, i):
+        return self.b.load(self.at(table, i))
+
+    def load(self, pointer):
+        value = self.b.load(self.b.bitcast(pointer, self.vector.as_pointer()))
+        value.align = self.item  # a vector may begin at any number
+        return value
+
+    def store(self, value, pointer):
+        self.b.store(value, self.b.bitcast(pointer, self.vector.as_pointer())).align = self.item
+
+    def splat(self, pointer):
+        """One number in all lanes."""
+        undefined = ir.Constant(self.vector, ir.Undefined)
+        value = self.b.insert_element(undefined, self.b.load(pointer), ir.Constant(ir.IntType(32), 0))
+        return self.b.shuffle_vector(value, undefined, self.lanes_of([0] * self.lanes))
+
+    def lanes_of(self, which):
+        return ir.Constant(ir.VectorType(ir.IntType(32), len(which)), which)
+
+    def fma(self, x, y, z):
+        """x * y + z, rounded once: one instruction."""
+        name = f"llvm.fma.v{self.lanes}f{8 * self.item}"
+        function = cgutils.get_or_insert_function(self.b.module, ir.FunctionType(self.vector, [self.vector] * 3), name)
+        return self.b.call(function, [x, y, z])
+
+    def sum_of_lanes(self, value):
+        """Halves added to halves until one number is left."""
+        width = self.lanes
+        while width > 1:
+            width //= 2
+            halves = [[i + offset for i in range(width)] for offset in (0, width)]
+            low, high = (self.b.shuffle_vector(value, value, self.lanes_of(half)) for half in halves)
+            value = self.b.fadd(low, high)
+        return self.b.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+    def loop(self, count, state, body):
+        """``for i in range(count): state = body(i, state)``, with the state (a list of values) in registers."""
+        b = self.b
+        before, head, end = b.block, b.append_basic_block("loop"), b.append_basic_block("end")
+        b.cbranch(b.icmp_signed(">", count, self.int(0)), head, end)
+        b.position_at_end(head)
+        i = b.phi(_INT)
+        i.add_incoming(self.int(0), before)
+        inside = [b.phi(value.type) for value in state]
+        after = body(i, inside)
+        last, following = b.block, b.add(i, self.int(1))
+        i.add_incoming(following, last)
+        for phi, first, then in zip(inside, state, after, strict=True):
+            phi.add_incoming(first, before)
+            phi.add_incoming(then, last)
+        b.cbranch(b.icmp_signed("<", following, count), head, end)
+        b.position_at_end(end)
+        results = [b.phi(value.type) for value in state]
+        for phi, first, then in zip(results, state, after, strict=True):
+            phi.add_incoming(first, before)
+            phi.add_incoming(then, last)
+        return results
+
+
+def _multiply(code, acc, a, b, columns):
+    """One step: every row's number times every column vector, added to the accumulators."""
+    column = [code.load(code.at(b, code.lanes * j)) for j in range(columns)]
+    result = []
+    for r in range(len(acc) // columns):
+        row = code.splat(a(r))
+        result += [code.fma(row, column[j], acc[r * columns + j]) for j in range(columns)]
+    return result
+
+
+def _gather(code, rows, columns, args):
+    a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row = args
+    a, b, init, y = map(code.numbers, (a, b, init, y))
+    row, tap, init_row, y_row = map(code.table, (row, tap, init_row, y_row))
+    starts = [code.at(a, code.entry(row, r)) for r in range(rows)]
+    acc = [code.load(code.at(init, code.entry(init_row, r), code.lanes * j))
+           for r in range(rows) for j in range(columns)]
+
+    def one_tap(t, state):
+        def body(_, state):
+            k, b, *acc = state
+            acc = _multiply(code, acc, lambda r: code.at(starts[r], k), b, columns)
+            return [code.b.add(k, code.int(1)), code.at(b, step_b), *acc]
+
+        return code.loop(depth, [code.entry(tap, t), *state], body)[1:]
+
+    _, *acc = code.loop(taps, [b, *acc], one_tap)
+    for r in range(rows):
+        target = code.at(y, code.entry(y_row, r))
+        for j in range(columns):
+            code.store(acc[r * columns + j], code.at(target, code.lanes * j))
+
+
+def _panel(code, rows, columns, args):
+    a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step = args
+    a, b, init, y = map(code.numbers, (a, b, init, y))
+    tap_a, tap_b = map(code.table, (tap_a, tap_b))
+    acc = [code.load(code.at(init, code.b.mul(init_step, code.int(r)), code.lanes * j))
+           for r in range(rows) for j in range(columns)]
+
+    def one_tap(t, acc):
+        def body(_, state):
+            a, b, *acc = state
+            acc = _multiply(code, acc, lambda r: code.at(a, r), b, columns)
+            return [code.at(a, step_a), code.at(b, step_b), *acc]
+
+        return code.loop(depth, [code.at(a, code.entry(tap_a, t)), code.at(b, code.entry(tap_b, t)), *acc], body)[2:]
+
+    acc = code.loop(taps, acc, one_tap)
+    for r in range(rows):
+        target = code.at(y, code.b.mul(y_step, code.int(r)))
+        for j in range(columns):
+            code.store(acc[r * columns + j], code.at(target, code.lanes * j))
+
+
+def _dot(code, rows, columns, args):
+    a, step_a, b, step_b, depth, init, init_step, y, y_step = args
+    a, b, init, y = map(code.numbers, (a, b, init, y))
+    a_rows = [code.at(a, code.b.mul(step_a, code.int(r))) for r in range(rows)]
+    b_rows = [code.at(b, code.b.mul(step_b, code.int(j))) for j in range(columns)]
+
+    def body(_, state):
+        k, *acc = state
+        column = [code.load(code.at(b_rows[j], k)) for j in range(columns)]
+        result = []
+        for r in range(rows):
+            row = code.load(code.at(a_rows[r], k))
+            result += [code.fma(row, column[j], acc[r * columns + j]) for j in range(columns)]
+        return [code.b.add(k, code.int(code.lanes)), *result]
+
+    zero = ir.Constant(code.vector, [0.0] * code.lanes)
+    vectors = code.b.sdiv(depth, code.int(code.lanes))
+    _, *acc = code.loop(vectors, [code.int(0), *[zero] * (rows * columns)], body)
+    for r in range(rows):
+        for j in range(columns):
+            before = code.b.load(code.at(init, code.b.mul(init_step, code.int(r)), j))
+            code.b.store(code.b.fadd(before, code.sum_of_lanes(acc[r * columns + j])),
+                         code.at(y, code.b.mul(y_step, code.int(r)), j))
+
+
+_KINDS = {"gather": _gather, "panel": _panel, "dot": _dot}
+
+
+@intrinsic(prefer_literal=True)
+def _emit(typing_context, kind, most, width, lanes, itemsize, rows, args):
+    """The code of a tile for each number of rows up to ``most``, and a jump to the one for ``rows``."""
+    constants = kind, most, width, lanes, itemsize
+    if not all(isinstance(t, types.Literal) for t in constants):
+        return None  # Numba asks once more, with the values
+
+    def generate(context, builder, signature, values):
+        write, most, width, lanes, item = (t.literal_value for t in constants)
+        code = _Code(builder, item, lanes)
+        args = cgutils.unpack_tuple(builder, values[6])
+        end = builder.append_basic_block("done")
+        switch = builder.switch(values[5], end)
+        for count in range(1, most + 1):
+            block = builder.append_basic_block(f"rows{count}")
+            switch.add_case(code.int(count), block)
+            builder.position_at_end(block)
+            _KINDS[write](code, count, width, args)
+            builder.branch(end)
+        builder.position_at_end(end)
+        return context.get_dummy_value()
+
+    return types.void(*constants, rows, args), generate
+
+
+def _vector_gather(most, width, lanes, item):
+    def gather(rows, a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row):
+        _emit("gather", most, width, lanes, item, rows,
+              (a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row))
+    return gather
+
+
+def _vector_panel(most, width, lanes, item):
+    def panel(rows, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step):
+        _emit("panel", most, width, lanes, item, rows,
+              (a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step))
+    return panel
+
+
+def _vector_dot(most, width, lanes, item):
+    def dot(rows, a, step_a, b, step_b, depth, init, init_step, y, y_step):
+        _emit("dot", most, width, lanes, item, rows, (a, step_a, b, step_b, depth, init, init_step, y, y_step))
+    return dot
+
+
+ARGUMENTS = {"gather": 12, "panel": 13, "dot": 10}
+_MAKERS = {"gather": _vector_gather, "panel": _vector_panel, "dot": _vector_dot}
+
+
+@cache
+def address(kind, itemsize, vectors):
+    """Where the compiled tile of a kind is; compiles it the first time.
+
+    itemsize: 4 for float32, 8 for float64.  vectors: the columns of the tile, in vectors (of "dot": in numbers)."""
+    best = isa.chosen()
+    most = best.dot_rows if kind == "dot" else best.rows
+    signature = types.void(*[types.int64] * ARGUMENTS[kind])
+    return c_function(signature)(_MAKERS[kind](most, vectors, best.lanes(itemsize), itemsize)).address
+
+
+@intrinsic
+def call(typing_context, address, args):
+    """Call the C function at an address with a tuple of integers."""
+    def generate(context, builder, signature, values):
+        numbers = cgutils.unpack_tuple(builder, values[1])
+        function = ir.FunctionType(ir.VoidType(), [_INT] * len(numbers))
+        builder.call(builder.inttoptr(values[0], function.as_pointer()), numbers)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, args), generate
