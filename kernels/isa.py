@@ -27,6 +27,10 @@ class ISA(NamedTuple):
         """V: numbers in a vector."""
         return self.bytes // itemsize
 
+    def padded(self, columns, itemsize):
+        """``columns`` rounded up to whole vectors: the width of all panels together."""
+        return -(-columns // self.lanes(itemsize)) * self.lanes(itemsize)
+
     def columns(self, itemsize):
         """Columns of a gather or panel tile: the width of a panel of packed weights."""
         return self.vectors * self.lanes(itemsize)

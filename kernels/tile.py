@@ -252,6 +252,11 @@ def address(kind, itemsize, vectors):
     return c_function(signature)(_MAKERS[kind](most, vectors, best.lanes(itemsize), itemsize)).address
 
 
+def height(rows):
+    """Rows of a tile such that as few tiles as possible take ``rows`` rows, and all are of nearly equal height."""
+    return -(-rows // -(-rows // isa.chosen().rows))
+
+
 @intrinsic
 def call(typing_context, address, args):
     """Call the C function at an address with a tuple of integers."""

@@ -1,9 +1,9 @@
 """Convolution on all cores: see the README for the mathematics, and ``TILE.md`` for the loop that does the work."""
 
+from ..bias import sum_pixels
 from ..layout import channels_last
 from ..scratch import nbytes
 from . import direct, gradient
-from .packing import sum_pixels
 
 
 def forward(x, weight, bias, y, *, stride, padding, groups, relu=False, scratch):

@@ -16,7 +16,7 @@ from .. import isa
 from ..layout import channels_last
 from ..scratch import deal
 from .packing import frame, pack_backward, pack_bias, pack_forward
-from .rows import Grid, panel_columns, product
+from .rows import Grid, product
 
 _FRAMES = 4 << 20  # bytes of framed images at a time
 
@@ -42,7 +42,7 @@ def forward_plan(x, weight, y, stride, padding, groups):
     N, C, H, W = x.shape
     needed = needed_size(y, weight, stride)
     fits = padding == (0, 0) and needed[0] <= H and needed[1] <= W
-    columns = panel_columns(weight.shape[0] // groups, x.itemsize)
+    columns = isa.chosen().padded(weight.shape[0] // groups, x.itemsize)
     return (((groups, weight[0].size, columns), x.dtype), ((groups, columns), x.dtype),
             _frames_spec(None if fits else (N, *needed, C), x.dtype))
 
@@ -91,7 +91,7 @@ def backward_plan(gy, weight, gx, y, stride, padding, groups):
     K, C, R, S = weight.shape
     (top, left), size = _frame_of_gradient(gy, weight, gx, stride, padding)
     same = y is None and (top, left) == (0, 0) and size == gy.shape[2:]
-    columns = panel_columns(C, gy.itemsize)
+    columns = isa.chosen().padded(C, gy.itemsize)
     taps = math.prod(-(-n // step) for n, step in zip((R, S), stride, strict=True))
     return (((groups, taps * (K // groups), columns), gy.dtype), ((groups, columns), gy.dtype),
             _frames_spec(None if same else (gy.shape[0], *size, K), gy.dtype))

@@ -18,10 +18,10 @@ import numpy as np
 from .. import isa, tile
 from ..jit import jit, prange
 from ..layout import channels_last
+from ..runs import add, clear, copy, copy_where, run
 from ..scratch import deal
 from .direct import needed_size
-from .packing import add, clear, copy, copy_where, frame
-from .rows import panel_columns
+from .packing import frame
 
 _PANELS = 700 << 10  # bytes of a panel of x and one of gy: they share a core's second cache
 _CHUNK = 8 << 20  # bytes of all panels of a chunk of images
@@ -41,7 +41,7 @@ def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
         if C >= _FEW:  # rows of a tile: some channels, seen through one tap
             source = pixels.reshape(-1)[:count * pixels[0].size].reshape(-1, count, *pixels.shape[2:])
             _pack_pixels(xs[images], source, groups, *padding)
-            run, merged = C, False
+            length, merged = C, False
             steps = source[0].size * (len(source) // groups), source[0].size  # to the next group, to the next tile
         else:  # rows of a tile: a run of a window
             source = xs[images][None]
@@ -49,18 +49,14 @@ def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
                 source = pixels.reshape(1, -1, *pixels.shape[2:])[:, :count]
                 frame(xs[images], None, source[0], *padding)
             merged = groups == 1
-            run, steps = (S * C if merged else C), (C, 0)
+            length, steps = (S * C if merged else C), (C, 0)
         _, _, height, width, along = source.shape
         taps = np.arange(R) * width if merged else (np.arange(R)[:, None] * width + np.arange(S)).reshape(-1)
         places = np.arange(count)[:, None] * height + np.arange(P) * stride[0]
-        accumulate(source.reshape(-1), panels, sums.reshape(-1), steps, run, taps * along, np.arange(len(taps)) * run,
-                   (places * (width * along)).reshape(-1), stride[1] * along, Q, K // groups, groups, begin == 0)
+        accumulate(source.reshape(-1), panels, count * P * Q, sums.reshape(-1), steps, length, taps * along,
+                   np.arange(len(taps)) * length, (places * (width * along)).reshape(-1), stride[1] * along, Q,
+                   K // groups, groups, begin == 0)
     _unpack(sums, gw, groups, best.lanes(item))
-
-
-def tile_height(run):
-    """Rows of a panel tile: such that the tiles of ``run`` rows are of nearly equal height."""
-    return -(-run // -(-run // isa.chosen().rows))
 
 
 def plan(x, gy, gw, stride, padding, groups):
@@ -68,11 +64,11 @@ def plan(x, gy, gw, stride, padding, groups):
 
     The first two hold a chunk of images: (images, tiles or 1, height, width, channels) and (images, numbers)."""
     item, (K, C, R, S), (N, _, H, W), (_, _, P, Q) = x.itemsize, gw.shape, x.shape, gy.shape
-    columns = panel_columns(K // groups, item)
+    columns = isa.chosen().padded(K // groups, item)
     height, width = needed_size(gy, gw, stride)
     if C >= _FEW:
-        image = groups * -(-C // tile_height(C)), height, width, tile_height(C)
-        part = height * width * tile_height(C)
+        image = groups * -(-C // tile.height(C)), height, width, tile.height(C)
+        part = height * width * tile.height(C)
     else:
         image = 1, height, width, x.shape[1]
         part = height * width * x.shape[1]
@@ -98,12 +94,11 @@ def _pack_pixels(source, panels, groups, top, left):
             valid = min(tall, C - begin)
             first = part // tiles * C + begin
             for j in range(width):
-                w = j - left
-                target = panels[part, n, i, j]
+                w, target = j - left, (((part * N + n) * height + i) * width + j) * tall
                 if h < 0 or h >= H or w < 0 or w >= W:
-                    clear(target)
+                    clear(run(panels, target, tall))
                 else:
-                    copy(target[:valid], source[n, h, w, first:first + valid])
+                    copy(run(panels, target, valid), run(source, ((n * H + h) * W + w) * channels + first, valid))
 
 
 @jit
@@ -115,53 +110,52 @@ def _pack_gradient(gy, y, panels, groups, lanes):
     padded = (filters + lanes - 1) // lanes * lanes
     parts = (padded + wide - 1) // wide
     for row in prange(N * P):
-        n, p = row // P, row % P
         for part in range(groups * parts):
             group, column = part // parts, part % parts * wide
             width, valid = min(wide, padded - column), min(wide, filters - column)
             base, first = (group * padded + column) * pixels, group * filters + column
             for q in range(Q):
-                at = base + (row * Q + q) * width
+                at, pixel = base + (row * Q + q) * width, (row * Q + q) * K + first
                 if y is None:
-                    copy(panels[at:at + valid], gy[n, p, q, first:first + valid])
+                    copy(run(panels, at, valid), run(gy, pixel, valid))
                 else:
-                    copy_where(panels[at:at + valid], gy[n, p, q, first:first + valid], y[n, p, q, first:first + valid])
-                clear(panels[at + valid:at + width])
+                    copy_where(run(panels, at, valid), run(gy, pixel, valid), run(y, pixel, valid))
+                clear(run(panels, at + valid, width - valid))
 
 
-def accumulate(a, b, sums, steps, run, taps, rows, places, step, depth, filters, groups, fresh):
+def accumulate(a, b, pitch, sums, steps, length, taps, rows, places, step, depth, filters, groups, fresh):
     """sums[rows[tap] + r, k] = (unless fresh, itself +) the sum over places and d < depth of
-    a[group, tile of r; taps[tap] + place + d*step + r] * b[group, place and d; k], for each r < run and each tap.
+    a[group, tile of r; taps[tap] + place + d*step + r] * b[group, place and d; k], for each r < length and each tap.
 
     a: ``steps`` = (distance of groups, of tiles); a distance of 0 between tiles: their rows lie side by side.
-    b: panels of (places and d, filters).  sums: panels of (taps and rows, filters)."""
+    b: panels of (places and d, filters), with room for ``pitch`` rows.  sums: panels of (taps and rows, filters)."""
     best, item = isa.chosen(), a.itemsize
-    _accumulate(a, b, sums, steps, run, taps, rows, places, step, depth, filters, groups, fresh, tile_height(run),
-                best.lanes(item), tile.address("panel", item, 2), tile.address("panel", item, 1))
+    _accumulate(a, b, pitch, sums, steps, length, taps, rows, places, step, depth, filters, groups, fresh,
+                tile.height(length), best.lanes(item), tile.address("panel", item, 2), tile.address("panel", item, 1))
 
 
 @jit
-def _accumulate(a, b, sums, steps, run, taps, rows, places, step, depth, filters, groups, fresh, tall, lanes,
+def _accumulate(a, b, pitch, sums, steps, length, taps, rows, places, step, depth, filters, groups, fresh, tall, lanes,
                 wide_tile, narrow_tile):
-    wide, tiles = 2 * lanes, (run + tall - 1) // tall
+    wide, tiles = 2 * lanes, (length + tall - 1) // tall
     padded = (filters + lanes - 1) // lanes * lanes
-    parts, length, pixels = (padded + wide - 1) // wide, rows.size * run, places.size * depth
+    parts, whole = (padded + wide - 1) // wide, rows.size * length
     item = a.itemsize
     for task in prange(groups * parts * tiles * taps.size):
         rest, tap = task // taps.size, task % taps.size
         part, t = rest // tiles, rest % tiles
         group, column = part // parts, part % parts * wide
         width, begin = min(wide, padded - column), t * tall
-        height = min(tall, run - begin)
+        height = min(tall, length - begin)
         start = group * steps[0] + taps[tap] + (t * steps[1] if steps[1] else begin)
-        panel = b.ctypes.data + (group * padded + column) * pixels * item
+        panel = b.ctypes.data + (group * padded + column) * pitch * item
         zeros, result = np.zeros(wide, a.dtype), np.empty(tall * wide, a.dtype)
         lines = np.arange(places.size) * (depth * width)
         tile.call(wide_tile if width == wide else narrow_tile,
                   (height, a.ctypes.data + start * item, places.ctypes.data, step, panel, lines.ctypes.data,
                    width, places.size, depth, zeros.ctypes.data, 0, result.ctypes.data, width))
-        at = (group * padded + column) * length + (rows[tap] + begin) * width
-        target, new = sums[at:at + height * width], result[:height * width]
+        at = (group * padded + column) * whole + (rows[tap] + begin) * width
+        target, new = run(sums, at, height * width), run(result, 0, height * width)
         if fresh:
             copy(target, new)
         else:

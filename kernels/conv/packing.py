@@ -1,40 +1,7 @@
 """Copies that put numbers where the tiles want them: images between zeros, weights as panels."""
 
-import numpy as np
-
-from ..jit import inline, jit, prange
-
-
-@inline
-def copy(target, source):
-    for i in range(target.size):
-        target[i] = source[i]
-
-
-@inline
-def clear(target):
-    for i in range(target.size):
-        target[i] = 0
-
-
-@inline
-def add(target, source):
-    for i in range(target.size):
-        target[i] += source[i]
-
-
-@inline
-def clip(target):
-    """ReLU in place; NaN stays."""
-    for i in range(target.size):
-        target[i] = 0 if target[i] < 0 else target[i]
-
-
-@inline
-def copy_where(target, source, condition):
-    """What a ReLU lets through backwards: the source where the condition is positive."""
-    for i in range(target.size):
-        target[i] = source[i] if condition[i] > 0 else 0
+from ..jit import jit, prange
+from ..runs import clear, copy, copy_where, run
 
 
 @jit
@@ -45,22 +12,19 @@ def frame(source, y, target, top, left):
     A negative top or left cuts off the edge."""
     N, H, W, C = source.shape
     height, width = target.shape[1], target.shape[2]
+    first, last = min(width, max(0, left)), max(0, min(width, W + left))  # what lies inside the source
     for row in prange(N * height):
-        n, i = row // height, row % height
-        h = i - top
-        if h < 0 or h >= H:
-            clear(target[n, i].reshape(-1))
+        n, h, line = row // height, row % height - top, row * width * C
+        if h < 0 or h >= H or last <= first:
+            clear(run(target, line, width * C))
             continue
-        first, last = min(width, max(0, left)), max(0, min(width, W + left))
-        clear(target[n, i, :first].reshape(-1))
-        clear(target[n, i, last:].reshape(-1))
-        if last > first:
-            into, begin = target[n, i, first:last].reshape(-1), first - left
-            if y is None:
-                copy(into, source[n, h, begin:begin + last - first].reshape(-1))
-            else:
-                copy_where(into, source[n, h, begin:begin + last - first].reshape(-1),
-                           y[n, h, begin:begin + last - first].reshape(-1))
+        at, size = ((n * H + h) * W + first - left) * C, (last - first) * C
+        clear(run(target, line, first * C))
+        clear(run(target, line + last * C, (width - last) * C))
+        if y is None:
+            copy(run(target, line + first * C, size), run(source, at, size))
+        else:
+            copy_where(run(target, line + first * C, size), run(source, at, size), run(y, at, size))
 
 
 @jit
@@ -124,25 +88,3 @@ def pack_bias(bias, packed, groups):
         if bias is not None:
             size = bias.size // groups
             row[:size] = bias[group * size:(group + 1) * size]
-
-
-@jit
-def sum_pixels(gy, y, total):
-    """total[k] = the sum over all pixels of gy (N, P, Q, K) or, unless y is None, of those where y is positive.
-
-    A strip of filters is summed by one thread, from the first pixel to the last: the same order, and so the same
-    rounding, for any number of threads.  In double precision: a batch has hundreds of thousands of pixels."""
-    N, P, Q, K = gy.shape
-    width = 16
-    for strip in prange((K + width - 1) // width):
-        begin, end = strip * width, min((strip + 1) * width, K)
-        sums = np.zeros(width)
-        for row in range(N * P):
-            n, p = row // P, row % P
-            for q in range(Q):
-                run = gy[n, p, q, begin:end]
-                for k in range(run.size):
-                    if y is None or y[n, p, q, begin + k] > 0:
-                        sums[k] += run[k]
-        for k in range(begin, end):
-            total[k] = sums[k - begin]

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import isa, tile
 from ..jit import inline, jit, prange
-from .packing import clip
+from ..runs import clip, copy, run
 
 _BLOCK = 400 << 10  # bytes of source image that a task goes over: they stay in a core's cache, beside a panel
 
@@ -29,19 +29,13 @@ class Grid(NamedTuple):
     first: int
 
 
-def panel_columns(columns, itemsize):
-    """``columns`` rounded up to whole vectors: what a group's packed weights are wide."""
-    lanes = isa.chosen().lanes(itemsize)
-    return -(-columns // lanes) * lanes
-
-
 def product(source, weights, bias, result, *, rows, source_grid, result_grid, group_steps, groups, columns, tap, depth,
             relu):
     """result[row, c] = bias[c] + sum over t, k of source[row + tap[t] + k] * weights[t*depth + k, c], for all groups.
 
     source, result: dense arrays, read and written at the places that their grids tell for each of rows = (N, P, Q);
     the channels of a group are ``group_steps`` = (of the source, of the result) apart.
-    weights: (groups, taps*depth, panel_columns), panel after panel.  bias: (groups, panel_columns).
+    weights: (groups, taps*depth, columns rounded up), panel after panel.  bias: (groups, columns rounded up).
     relu: negative results become 0."""
     best, item = isa.chosen(), source.itemsize
     count = rows[0] * rows[1] * rows[2]
@@ -93,8 +87,8 @@ def _product(source, weights, bias, result, rows, source_grid, result_grid, grou
                                     depth, b, width, init, zeros.ctypes.data, spare.ctypes.data,
                                     spare_rows.ctypes.data))
                 for r in range(end - begin):
-                    result[targets[r]:targets[r] + valid] = spare[r * wide:r * wide + valid]
+                    copy(run(result, targets[r], valid), run(spare, r * wide, valid))
             if relu:
                 for r in range(end - begin):
-                    clip(result[targets[r]:targets[r] + valid])
+                    clip(run(result, targets[r], valid))
 

@@ -29,15 +29,16 @@ def b_both(x, v, spare):
 @inline
 def _b(d, v, at, step):
     """B' along one line of a tile: runs ``step`` apart, from ``at`` on."""
+    two, four, five = d.dtype.type(2), d.dtype.type(4), d.dtype.type(5)  # an integer would make it double precision
     for c in range(at, at + _C):
         d0, d1, d2, d3, d4, d5 = (d[c], d[c + step], d[c + 2 * step], d[c + 3 * step], d[c + 4 * step], d[c + 5 * step])
-        even, odd, even2, odd2 = d4 - 4 * d2, d3 - 4 * d1, d4 - d2, 2 * (d3 - d1)
-        v[c] = 4 * d0 - 5 * d2 + d4
+        even, odd, even2, odd2 = d4 - four * d2, d3 - four * d1, d4 - d2, two * (d3 - d1)
+        v[c] = four * d0 - five * d2 + d4
         v[c + step] = even + odd
         v[c + 2 * step] = even - odd
         v[c + 3 * step] = even2 + odd2
         v[c + 4 * step] = even2 - odd2
-        v[c + 5 * step] = 4 * d1 - 5 * d3 + d5
+        v[c + 5 * step] = four * d1 - five * d3 + d5
 
 
 @inline
@@ -51,16 +52,17 @@ def a_transposed_both(m, v, y, spare):
 
 @inline
 def _a_transposed(m, v, y, at, step):
+    two, four, eight = v.dtype.type(2), v.dtype.type(4), v.dtype.type(8)
     for c in range(at, at + _C):
         v0, v1, v2, v3, v4, v5 = (v[c], v[c + step], v[c + 2 * step], v[c + 3 * step], v[c + 4 * step], v[c + 5 * step])
         sum1, difference1, sum2, difference2 = v1 + v2, v1 - v2, v3 + v4, v3 - v4
         y[c] = v0 + sum1 + sum2
         if m == 2:
-            y[c + step] = difference1 + 2 * difference2 + v5
+            y[c + step] = difference1 + two * difference2 + v5
         else:
-            y[c + step] = difference1 + 2 * difference2
-            y[c + 2 * step] = sum1 + 4 * sum2
-            y[c + 3 * step] = difference1 + 8 * difference2 + v5
+            y[c + step] = difference1 + two * difference2
+            y[c + 2 * step] = sum1 + four * sum2
+            y[c + 3 * step] = difference1 + eight * difference2 + v5
 
 
 @inline
@@ -74,13 +76,14 @@ def a_both(m, gy, v, spare):
 
 @inline
 def _a(m, g, v, at, step):
+    two, four, eight = g.dtype.type(2), g.dtype.type(4), g.dtype.type(8)
     for c in range(at, at + _C):
         g0, g1 = g[c], g[c + step]
         if m == 2:
-            even, odd, even2, odd2, last = g0, g1, g0, 2 * g1, g1
+            even, odd, even2, odd2, last = g0, g1, g0, two * g1, g1
         else:
             g2, g3 = g[c + 2 * step], g[c + 3 * step]
-            even, odd, even2, odd2, last = g0 + g2, g1 + g3, g0 + 4 * g2, 2 * g1 + 8 * g3, g3
+            even, odd, even2, odd2, last = g0 + g2, g1 + g3, g0 + four * g2, two * g1 + eight * g3, g3
         v[c] = g0
         v[c + step] = even + odd
         v[c + 2 * step] = even - odd

@@ -10,13 +10,13 @@ The input gradient is the same convolution with the taps backwards and channels 
 
 import numpy as np
 
-from .. import isa
+from .. import isa, tile
 from ..jit import inline, jit, prange
 from ..layout import channels_last
+from ..runs import add, clear, clip, copy, copy_where, run
 from ..scratch import deal
-from .gradient import accumulate, tile_height
-from .packing import add, clear, clip, copy, copy_where
-from .rows import Grid, panel_columns, product
+from .gradient import accumulate
+from .rows import Grid, product
 from .transforms import CHUNK, a_both, a_transposed_both, b_both
 
 _SPECTRA = 16 << 20  # bytes of transformed tiles at a time
@@ -72,11 +72,17 @@ def _plan(N, size, channels, columns, taps, groups, dtype):
     """The (shape, dtype) of transformed weights, source tiles and result tiles (of a chunk of images)."""
     item = np.dtype(dtype).itemsize
     down, right = _tiles(size, taps)
-    columns = panel_columns(columns, item)
+    columns = isa.chosen().padded(columns, item)
     images = max(1, min(N, _SPECTRA // (36 * down * right * groups * (channels + columns) * item)))
-    tiles = images * down * right
+    tiles = _pitch(images * down * right)
     return (((36 * groups, channels, columns), dtype), ((36 * groups, tiles, channels), dtype),
             ((36 * groups, tiles, columns), dtype))
+
+
+def _pitch(tiles):
+    """Room for so many tiles between two of the 36 places: an odd number, lest the 36 runs of a tile, which are
+    written and read together, all fall into the same few sets of the caches."""
+    return tiles | 1
 
 
 def _convolve(source, y, weight, bias, result, padding, groups, relu, backwards, arrays):
@@ -91,13 +97,13 @@ def _convolve(source, y, weight, bias, result, padding, groups, relu, backwards,
     for begin in range(0, len(source), images):
         some = slice(begin, min(begin + images, len(source)))
         count = (some.stop - begin) * down * right
-        v, u = (a.reshape(-1)[:36 * groups * count * a.shape[2]] for a in (tiles_in, tiles_out))
+        v, u = (a.reshape(-1)[:36 * groups * _pitch(count) * a.shape[2]] for a in (tiles_in, tiles_out))
         _transform_pixels(source[some], None if y is None else y[some], v, groups, padding, (down, right), m, channels,
-                          channels)
+                          channels, _pitch(count))
         product(v, spectrum, zeros, u, rows=(1, 1, count), source_grid=Grid(0, 0, channels, 0),
-                result_grid=Grid(0, 0, columns, 0), group_steps=(count * channels, count * columns),
+                result_grid=Grid(0, 0, columns, 0), group_steps=(_pitch(count) * channels, _pitch(count) * columns),
                 groups=36 * groups, columns=columns, tap=np.zeros(1, np.int64), depth=channels, relu=False)
-        _transform_results(u, bias, result[some], groups, (down, right), m, columns, relu)
+        _transform_results(u, bias, result[some], groups, (down, right), m, columns, _pitch(count), relu)
 
 
 def backward_weight(x, gy, gw, y, padding, groups, scratch):
@@ -105,16 +111,17 @@ def backward_weight(x, gy, gw, y, padding, groups, scratch):
     xs, gys, ys = channels_last(x), channels_last(gy), None if y is None else channels_last(y)
     K, C, taps, _ = gw.shape
     m, (down, right), lanes = pixels(taps), _tiles(gys.shape[1:3], taps), isa.chosen().lanes(x.itemsize)
-    tall, columns, images = tile_height(C), sums.shape[2], v.shape[1] // (down * right)
+    tall, columns, images = tile.height(C), sums.shape[2], v.shape[1] // (down * right)
     once = np.zeros(1, np.int64)
     for begin in range(0, len(xs), images):
         some = slice(begin, min(begin + images, len(xs)))
         count = (some.stop - begin) * down * right
-        a, b = (array.reshape(-1)[:36 * groups * count * array.shape[2]] for array in (v, u))
-        _transform_pixels(xs[some], None, a, groups, padding, (down, right), m, v.shape[2], tall)
+        pitch = _pitch(count)
+        a, b = (array.reshape(-1)[:36 * groups * pitch * array.shape[2]] for array in (v, u))
+        _transform_pixels(xs[some], None, a, groups, padding, (down, right), m, v.shape[2], tall, pitch)
         _transform_gradients(gys[some], None if ys is None else ys[some], b, groups, (down, right), m, columns,
-                             2 * lanes)
-        accumulate(a, b, sums.reshape(-1), (count * v.shape[2], count * tall), C, once, once, once, tall, count,
+                             2 * lanes, pitch)
+        accumulate(a, b, pitch, sums.reshape(-1), (pitch * v.shape[2], pitch * tall), C, once, once, once, tall, count,
                    K // groups, 36 * groups, begin == 0)
     _transform_sums(sums, _g_matrix(taps).astype(x.dtype), gw, groups, lanes)
 
@@ -123,10 +130,10 @@ def gradient_plan(x, gy, gw, groups):
     """The (shape, dtype) of transformed tiles of x and of gy (of a chunk of images), and of the sums."""
     K, C, taps, _ = gw.shape
     down, right = _tiles(gy.shape[2:], taps)
-    columns, tall = panel_columns(K // groups, x.itemsize), tile_height(C)
+    columns, tall = isa.chosen().padded(K // groups, x.itemsize), tile.height(C)
     channels = -(-C // tall) * tall
     images = max(1, min(x.shape[0], 2 * _SPECTRA // (36 * down * right * groups * (channels + columns) * x.itemsize)))
-    tiles = images * down * right
+    tiles = _pitch(images * down * right)
     return (((36 * groups, tiles, channels), x.dtype), ((36 * groups, tiles, columns), x.dtype),
             ((36 * groups, C, columns), x.dtype))
 
@@ -139,7 +146,6 @@ def _transform_weights(weight, g, spectrum, groups, lanes, backwards):
     depth, padded, wide = spectrum.shape[1], spectrum.shape[2], 2 * lanes
     columns = C if backwards else filters
     panels = (padded + wide - 1) // wide
-    flat = spectrum.reshape(-1)
     for task in prange(groups * panels * depth):
         group, rest = task // (panels * depth), task % (panels * depth)
         panel, row = rest // depth, rest % depth
@@ -155,10 +161,9 @@ def _transform_weights(weight, g, spectrum, groups, lanes, backwards):
                     taps[at, i] = weight[group * filters + k, c, r, s]
         for a in range(6):
             for s in range(R):
-                line = half[a * R + s]
                 for r in range(R):
                     for i in range(wide):
-                        line[i] += g[a, r] * taps[r * R + s, i]
+                        half[a * R + s, i] += g[a, r] * taps[r * R + s, i]
         for a in range(6):
             for b in range(6):
                 full[:] = 0
@@ -166,34 +171,35 @@ def _transform_weights(weight, g, spectrum, groups, lanes, backwards):
                     for i in range(wide):
                         full[i] += g[b, s] * half[a * R + s, i]
                 at = (((a * 6 + b) * groups + group) * padded + panel * wide) * depth + row * width
-                copy(flat[at:at + width], full[:width])
+                copy(run(spectrum, at, width), run(full, 0, width))
 
 
 @inline
 def _load(source, y, patch, n, top, left, size, c0, count):
     """patch[(i, j), c] = source[n, top + i, left + j, c0 + c] for size x size pixels; 0 outside the image, and where y
     is not positive."""
-    _, H, W, _ = source.shape
+    _, H, W, channels = source.shape
     for i in range(size):
         for j in range(size):
-            run = patch[(6 * i + j) * CHUNK:(6 * i + j) * CHUNK + count]
+            target = run(patch, (6 * i + j) * CHUNK, count)
             h, w = top + i, left + j
+            at = ((n * H + h) * W + w) * channels + c0
             if h < 0 or h >= H or w < 0 or w >= W:
-                clear(run)
+                clear(target)
             elif y is None:
-                copy(run, source[n, h, w, c0:c0 + count])
+                copy(target, run(source, at, count))
             else:
-                copy_where(run, source[n, h, w, c0:c0 + count], y[n, h, w, c0:c0 + count])
+                copy_where(target, run(source, at, count), run(y, at, count))
 
 
 @jit
-def _transform_pixels(source, y, v, groups, padding, tiles, m, padded, wide):
+def _transform_pixels(source, y, v, groups, padding, tiles, m, padded, wide, pitch):
     """B' x B of every tile of 6 x 6 pixels, m apart.
 
     v: panels [place, group, panel][tile, c], ``wide`` channels each, ``padded`` channels in a group's panels."""
     N, channels = source.shape[0], source.shape[3]
     down, right = tiles
-    per_group, count = channels // groups, N * down * right
+    per_group = channels // groups
     for line in prange(N * down):
         n, top = line // down, line % down * m - padding[0]
         patch, spare, full = (np.zeros(36 * CHUNK, v.dtype), np.empty(36 * CHUNK, v.dtype),
@@ -204,15 +210,15 @@ def _transform_pixels(source, y, v, groups, padding, tiles, m, padded, wide):
                     size = min(CHUNK, per_group - c0)
                     _load(source, y, patch, n, top, across * m - padding[1], 6, group * per_group + c0, size)
                     b_both(patch, full, spare)
-                    _store(full, v, group, groups, padded, wide, line * right + across, count, c0, size)
+                    _store(full, v, group, groups, padded, wide, line * right + across, pitch, c0, size)
 
 
 @jit
-def _transform_gradients(gy, y, v, groups, tiles, m, padded, wide):
+def _transform_gradients(gy, y, v, groups, tiles, m, padded, wide, pitch):
     """A gy A' of every m x m pixels, into panels as above."""
     N, channels = gy.shape[0], gy.shape[3]
     down, right = tiles
-    per_group, count = channels // groups, N * down * right
+    per_group = channels // groups
     for line in prange(N * down):
         n, top = line // down, line % down * m
         patch, spare, full = (np.zeros(36 * CHUNK, v.dtype), np.empty(36 * CHUNK, v.dtype),
@@ -223,29 +229,28 @@ def _transform_gradients(gy, y, v, groups, tiles, m, padded, wide):
                     size = min(CHUNK, per_group - c0)
                     _load(gy, y, patch, n, top, across * m, m, group * per_group + c0, size)
                     a_both(m, patch, full, spare)
-                    _store(full, v, group, groups, padded, wide, line * right + across, count, c0, size)
+                    _store(full, v, group, groups, padded, wide, line * right + across, pitch, c0, size)
 
 
 @inline
-def _store(full, v, group, groups, padded, wide, t, count, c0, size):
-    """The 36 runs of tile t of ``count`` to their places, across panels."""
+def _store(full, v, group, groups, padded, wide, t, pitch, c0, size):
+    """The 36 runs of tile t to their places, across panels."""
     for place in range(36):
-        base, c = (place * groups + group) * padded * count, c0
+        base, c = (place * groups + group) * padded * pitch, c0
         while c < c0 + size:
             first = c // wide * wide  # of this panel
             width = min(wide, padded - first)
-            run = min(first + width, c0 + size) - c
-            at = base + first * count + t * width + c - first
-            copy(v[at:at + run], full[place * CHUNK + c - c0:place * CHUNK + c - c0 + run])
-            c += run
+            part = min(first + width, c0 + size) - c
+            copy(run(v, base + first * pitch + t * width + c - first, part), run(full, place * CHUNK + c - c0, part))
+            c += part
 
 
 @jit
-def _transform_results(u, bias, result, groups, tiles, m, padded, relu):
+def _transform_results(u, bias, result, groups, tiles, m, padded, pitch, relu):
     """result = A' u A + bias, and with ``relu`` 0 where that is negative."""
     N, P, Q, K = result.shape
     down, right = tiles
-    per_group, count = K // groups, N * down * right
+    per_group = K // groups
     for line in prange(N * down):
         n, top = line // down, line % down * m
         full, spare, y = (np.zeros(36 * CHUNK, u.dtype), np.empty(36 * CHUNK, u.dtype), np.empty(36 * CHUNK, u.dtype))
@@ -255,17 +260,17 @@ def _transform_results(u, bias, result, groups, tiles, m, padded, relu):
                 for c0 in range(0, per_group, CHUNK):
                     size, first = min(CHUNK, per_group - c0), group * per_group + c0
                     for place in range(36):
-                        at = ((place * groups + group) * count + line * right + across) * padded + c0
-                        copy(full[place * CHUNK:place * CHUNK + size], u[at:at + size])
+                        at = ((place * groups + group) * pitch + line * right + across) * padded + c0
+                        copy(run(full, place * CHUNK, size), run(u, at, size))
                     a_transposed_both(m, full, y, spare)
                     for i in range(min(m, P - top)):
                         for j in range(min(m, Q - left)):
-                            run = result[n, top + i, left + j, first:first + size]
-                            copy(run, y[(6 * i + j) * CHUNK:(6 * i + j) * CHUNK + size])
+                            target = run(result, ((n * P + top + i) * Q + left + j) * K + first, size)
+                            copy(target, run(y, (6 * i + j) * CHUNK, size))
                             if bias is not None:
-                                add(run, bias[first:first + size])
+                                add(target, run(bias, first, size))
                             if relu:
-                                clip(run)
+                                clip(target)
 
 
 @jit

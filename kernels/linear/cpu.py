@@ -1,19 +1,242 @@
-"""The linear layer: one matrix product a pass, by the BLAS that NumPy brings."""
+"""The linear layer on the register tiles (``kernels/TILE.md``).
+
+A batch is small and the weights are many (fc6 of AlexNet: 151 MB), so each pass reads or writes them once, as they
+lie.  What is packed is x and gy, into panels: some columns (or rows) side by side, as a tile takes them.
+
+    forward           y' = w x'     a tile's rows: neurons, which read along their weights; its columns: images
+    input gradient    gx = gy w     rows: images; columns: inputs, read from w as they lie
+    weight gradient   gw = gy' x    rows: neurons; columns: inputs, written to gw as they lie
+"""
 
 import numpy as np
 
+from .. import isa, tile
+from ..bias import sum_pixels
+from ..jit import jit, prange
+from ..runs import clear, copy, copy_where, run
+from ..scratch import deal, nbytes
 
-def forward(x, weight, bias, y):
-    np.matmul(x, weight.T, out=y)
-    if bias is not None:
-        np.add(y, bias, out=y)
-
-
-def backward_input(gy, weight, gx):
-    np.matmul(gy, weight, out=gx)
+_DEPTH = 1024  # of a sum that a forward tile takes in one go: what it reads stays in a core's second cache
 
 
-def backward_weight(x, gy, gw, gb):
-    np.matmul(gy.T, x, out=gw)
+def forward(x, weight, bias, y, *, relu=False, scratch):
+    columns, sums, dense_x, dense_w = deal(scratch, *_forward_plan(x, weight))
+    x, weight = _dense(x, dense_x), _dense(weight, dense_w)
+    best, item = isa.chosen(), x.itemsize
+    _pack_transposed(x, None, columns, best.columns(item), sums.shape[1])
+    block = best.rows * max(1, min(8, -(-len(weight) // (8 * best.rows))))  # neurons of a task
+    _forward(weight, columns, sums, block, _DEPTH, best.rows, best.columns(item), tile.address("gather", item, 2),
+             tile.address("gather", item, 1))
+    _finish(sums, bias, y, relu)
+
+
+def forward_workspace(x, weight, bias, y, *, relu=False):
+    return nbytes(*_forward_plan(x, weight))
+
+
+def _forward_plan(x, weight):
+    """The (shape, dtype) of panels of x, y transposed, and copies of arrays that do not lie row by row."""
+    images = isa.chosen().padded(len(x), x.itemsize)
+    return (((images * x.shape[1],), x.dtype), ((len(weight), images), x.dtype), _spare(x), _spare(weight))
+
+
+def backward_input(gy, weight, gx, y=None, *, scratch):
+    rows, spare, dense_w = deal(scratch, *_input_plan(gy, weight))
+    weight = _dense(weight, dense_w)
+    best, item = isa.chosen(), gy.itemsize
+    tall = tile.height(len(gy))
+    _pack_transposed(gy, y, rows, tall, -(-len(gy) // tall) * tall)
+    # w's panels are copied together if several tiles of images use them; else each is read once, where it lies, and
+    # many side by side are taken for few rows of w at a time, for memory likes long runs.
+    shared = len(gy) > tall
+    panels, depth = (1, 256) if shared else (32, 32)
+    _backward_input(rows, weight, gx, spare, panels, depth, shared, tall, best.lanes(item),
+                    tile.address("panel", item, 2), tile.address("panel", item, 1))
+
+
+def backward_input_workspace(gy, weight, gx, y=None):
+    return nbytes(*_input_plan(gy, weight))
+
+
+def _input_plan(gy, weight):
+    """The (shape, dtype) of gy in tiles of images, a last panel of gx, and a copy of w if it does not lie row by
+    row."""
+    tall = tile.height(len(gy))
+    tiles = -(-len(gy) // tall)
+    return (((tiles * tall * gy.shape[1],), gy.dtype), ((len(gy) * isa.chosen().columns(gy.itemsize),), gy.dtype),
+            _spare(weight))
+
+
+def backward_weight(x, gy, gw, gb, y=None, *, scratch):
+    columns, rows = deal(scratch, *_weight_plan(x, gy))
+    best, item = isa.chosen(), x.itemsize
+    tall = tile.height(gy.shape[1])
+    _pack(x, None, columns, best.columns(item), best.padded(x.shape[1], item))
+    _pack(gy, y, rows, tall, -(-gy.shape[1] // tall) * tall)
+    # A task's panels of x and a tile of gy stay in the caches.
+    panels = max(1, min(32, (512 << 10) // (len(x) * best.bytes * best.vectors)))
+    _backward_weight(rows, columns, gw, len(x), panels, tall, best.lanes(item), tile.address("panel", item, 2),
+                     tile.address("panel", item, 1))
     if gb is not None:
-        np.sum(gy, axis=0, out=gb)
+        pixel = len(gy), 1, 1, gy.shape[1]
+        sum_pixels(gy.reshape(pixel), None if y is None else y.reshape(pixel), gb)
+
+
+def backward_weight_workspace(x, gy, gw, gb, y=None):
+    return nbytes(*_weight_plan(x, gy))
+
+
+def _weight_plan(x, gy):
+    """The (shape, dtype) of x in panels and gy in tiles of neurons."""
+    tall = tile.height(gy.shape[1])
+    return (((isa.chosen().padded(x.shape[1], x.itemsize) * len(x),), x.dtype),
+            ((-(-gy.shape[1] // tall) * tall * len(x),), gy.dtype))
+
+
+def _spare(matrix):
+    return (0, 0) if matrix.flags.c_contiguous else matrix.shape, matrix.dtype
+
+
+def _dense(matrix, spare):
+    if spare.size == 0:
+        return matrix
+    np.copyto(spare, matrix)
+    return spare
+
+
+@jit
+def _pack_transposed(x, y, panels, wide, padded):
+    """Panels of rows of x (N, C): panel p holds, for each c in turn, x[p*wide + i, c] of all its i; 0 beyond the last
+    row and, unless y is None, where y is not positive.  The last panel may be narrower: all are ``padded`` wide."""
+    N, C = x.shape
+    parts, chunk = (padded + wide - 1) // wide, 64
+    chunks = (C + chunk - 1) // chunk
+    for task in prange(parts * chunks):
+        first, c0 = task // chunks * wide, task % chunks * chunk
+        width = min(wide, padded - first)
+        for i in range(width):
+            n = first + i
+            for c in range(c0, min(c0 + chunk, C)):
+                counts = n < N and (y is None or y[n, c] > 0)
+                panels[first * C + c * width + i] = x[n, c] if counts else 0
+
+
+@jit
+def _pack(x, y, panels, wide, padded):
+    """Panels of columns of x (N, C): panel p holds, for each n in turn, x[n, p*wide + i] of all its i; 0 beyond the
+    last column and, unless y is None, where y is not positive."""
+    N, C = x.shape
+    for p in prange((padded + wide - 1) // wide):
+        first = p * wide
+        width = min(wide, padded - first)
+        valid = min(width, C - first)
+        for n in range(N):
+            at = first * N + n * width
+            if y is None:
+                copy(run(panels, at, valid), run(x, n * C + first, valid))
+            else:
+                copy_where(run(panels, at, valid), run(x, n * C + first, valid), run(y, n * C + first, valid))
+            clear(run(panels, at + valid, width - valid))
+
+
+@jit
+def _forward(weight, columns, sums, block, depth, tall, wide, wide_tile, narrow_tile):
+    """sums[k, n] = the sum over c of weight[k, c] x[n, c]."""
+    K, C = weight.shape
+    padded, item = sums.shape[1], weight.itemsize
+    for task in prange((K + block - 1) // block):
+        begin, end = task * block, min((task + 1) * block, K)
+        places, targets = np.empty(tall, np.int64), np.empty(tall, np.int64)
+        zero, zeros = np.zeros(1, np.int64), np.zeros(tall, np.int64)
+        nothing = np.zeros(wide, weight.dtype)
+        for c0 in range(0, C, depth):
+            steps = min(depth, C - c0)
+            for first in range(0, padded, wide):
+                width = min(wide, padded - first)
+                panel = columns.ctypes.data + (first * C + c0 * width) * item
+                for k0 in range(begin, end, tall):
+                    rows = min(tall, end - k0)
+                    for r in range(rows):
+                        places[r], targets[r] = (k0 + r) * C + c0, (k0 + r) * padded + first
+                    init, init_rows = sums.ctypes.data, targets.ctypes.data
+                    if c0 == 0:
+                        init, init_rows = nothing.ctypes.data, zeros.ctypes.data
+                    tile.call(wide_tile if width == wide else narrow_tile,
+                              (rows, weight.ctypes.data, places.ctypes.data, zero.ctypes.data, 1, steps, panel, width,
+                               init, init_rows, sums.ctypes.data, targets.ctypes.data))
+
+
+@jit
+def _finish(sums, bias, y, relu):
+    """y[n, k] = sums[k, n] + bias[k], and with ``relu`` 0 where that is negative."""
+    N, K = y.shape
+    chunk = 16
+    for part in prange((K + chunk - 1) // chunk):
+        for n in range(N):
+            for k in range(part * chunk, min((part + 1) * chunk, K)):
+                value = sums[k, n] if bias is None else sums[k, n] + bias[k]
+                y[n, k] = 0 if relu and value < 0 else value
+
+
+@jit
+def _backward_input(rows, weight, gx, spare, panels, depth, shared, tall, lanes, wide_tile, narrow_tile):
+    """gx[n, c] = the sum over k of gy[n, k] weight[k, c], for panels of c."""
+    K, C = weight.shape
+    N, wide, item = len(gx), 2 * lanes, weight.itemsize
+    padded = (C + lanes - 1) // lanes * lanes
+    parts = (padded + wide - 1) // wide
+    for task in prange((parts + panels - 1) // panels):
+        zero, nothing = np.zeros(1, np.int64), np.zeros(wide, weight.dtype)
+        packed = np.empty(depth * wide, weight.dtype)
+        for k0 in range(0, K, depth):
+            steps = min(depth, K - k0)
+            for part in range(task * panels, min((task + 1) * panels, parts)):
+                first = part * wide
+                width, valid = min(wide, padded - first), min(wide, C - first)
+                b, step = weight.ctypes.data + (k0 * C + first) * item, C
+                if shared or valid < width:  # (the last panel would reach into the next row, or beyond the last)
+                    for k in range(steps):
+                        copy(run(packed, k * width, valid), run(weight, (k0 + k) * C + first, valid))
+                        clear(run(packed, k * width + valid, width - valid))
+                    b, step = packed.ctypes.data, width
+                y, y_step = gx.ctypes.data + first * item, C
+                if valid < width:
+                    y, y_step = spare.ctypes.data, width
+                for n in range(0, N, tall):
+                    target = y + n * y_step * item
+                    init, init_step = (target, y_step) if k0 else (nothing.ctypes.data, 0)
+                    tile.call(wide_tile if width == wide else narrow_tile,
+                              (min(tall, N - n), rows.ctypes.data + (n * K + k0 * tall) * item, zero.ctypes.data, tall,
+                               b, zero.ctypes.data, step, 1, steps, init, init_step, target, y_step))
+                if valid < width and k0 + steps == K:
+                    for n in range(N):
+                        copy(run(gx, n * C + first, valid), run(spare, n * width, valid))
+
+
+@jit
+def _backward_weight(rows, columns, gw, N, panels, tall, lanes, wide_tile, narrow_tile):
+    """gw[k, c] = the sum over n of gy[n, k] x[n, c]."""
+    K, C = gw.shape
+    wide, item = 2 * lanes, gw.itemsize
+    padded = (C + lanes - 1) // lanes * lanes
+    parts, tiles, few = (padded + wide - 1) // wide, (K + tall - 1) // tall, 8
+    blocks, heaps = (parts + panels - 1) // panels, (tiles + few - 1) // few
+    for task in prange(blocks * heaps):
+        block, heap = task // heaps, task % heaps
+        zero, nothing, spare = np.zeros(1, np.int64), np.zeros(wide, gw.dtype), np.empty(tall * wide, gw.dtype)
+        for t in range(heap * few, min((heap + 1) * few, tiles)):
+            k = t * tall
+            height = min(tall, K - k)
+            for part in range(block * panels, min((block + 1) * panels, parts)):
+                first = part * wide
+                width, valid = min(wide, padded - first), min(wide, C - first)
+                y, y_step = gw.ctypes.data + (k * C + first) * item, C
+                if valid < width:
+                    y, y_step = spare.ctypes.data, width
+                tile.call(wide_tile if width == wide else narrow_tile,
+                          (height, rows.ctypes.data + k * N * item, zero.ctypes.data, tall,
+                           columns.ctypes.data + first * N * item, zero.ctypes.data, width, 1, N,
+                           nothing.ctypes.data, 0, y, y_step))
+                if valid < width:
+                    for r in range(height):
+                        copy(run(gw, (k + r) * C + first, valid), run(spare, r * width, valid))

@@ -1,0 +1,62 @@
+"""Runs of memory: slices for the innermost loops.
+
+A slice in Numba counts as one more reference to its array.  Threads that slice one array would all write to its one
+count, which then travels from core to core: two hundred cycles a slice.  A run holds no reference; the caller's array
+outlives it.
+"""
+
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
+
+from .jit import inline
+
+
+@intrinsic
+def run(typing_context, array, at, size):
+    """``size`` elements of a dense array from element ``at`` in memory order on, as a one-dimensional view."""
+    view_type = types.Array(array.dtype, 1, "C")
+
+    def generate(context, builder, signature, values):
+        source = make_array(array)(context, builder, values[0])
+        item = context.get_abi_sizeof(context.get_data_type(array.dtype))
+        view = make_array(view_type)(context, builder)
+        populate_array(view, data=builder.gep(source.data, [values[1]]), shape=cgutils.pack_array(builder, [values[2]]),
+                       strides=cgutils.pack_array(builder, [context.get_constant(types.intp, item)]),
+                       itemsize=context.get_constant(types.intp, item), meminfo=None)
+        return view._getvalue()
+
+    return view_type(array, types.intp, types.intp), generate
+
+
+@inline
+def copy(target, source):
+    for i in range(target.size):
+        target[i] = source[i]
+
+
+@inline
+def copy_where(target, source, condition):
+    """What a ReLU lets through backwards: the source where the condition is positive."""
+    for i in range(target.size):
+        target[i] = source[i] if condition[i] > 0 else 0
+
+
+@inline
+def clear(target):
+    for i in range(target.size):
+        target[i] = 0
+
+
+@inline
+def add(target, source):
+    for i in range(target.size):
+        target[i] += source[i]
+
+
+@inline
+def clip(target):
+    """ReLU in place; NaN stays."""
+    for i in range(target.size):
+        target[i] = 0 if target[i] < 0 else target[i]
