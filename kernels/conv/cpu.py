@@ -15,12 +15,13 @@ import numpy as np
 
 from ..jit import inline, jit, prange
 from ..layout import channels_last
+from ..relu import cpu as rectifier
 from ..scratch import deal, nbytes
 
 _CHUNK = 8 << 20  # bytes of columns at a time: within the last-level cache, enough rows to keep the product efficient
 
 
-def forward(x, weight, bias, y, *, stride, padding, groups, scratch):
+def forward(x, weight, bias, y, *, stride, padding, groups, relu=False, scratch):
     xs, ys = channels_last(x), channels_last(y)
     taps, columns = deal(scratch, *_plan(x, weight, y, stride, padding))
     _pack(weight, taps)
@@ -32,11 +33,13 @@ def forward(x, weight, bias, y, *, stride, padding, groups, scratch):
             np.matmul(windows, taps[filters].T, out=rows[:, filters])
         if bias is not None:
             _add_bias(rows, bias)
+        if relu:
+            rectifier.forward(rows, rows)
 
 
-def backward_input(gy, weight, gx, *, stride, padding, groups, scratch):
-    gys, gxs = channels_last(gy), channels_last(gx)
-    taps, columns = deal(scratch, *_plan(gx, weight, gy, stride, padding))
+def backward_input(gy, weight, gx, y=None, *, stride, padding, groups, scratch):
+    taps, columns, *masked = deal(scratch, *_plan(gx, weight, gy, stride, padding), *_masked_spec(gy, y))
+    gys, gxs = _masked(gy, y, *masked), channels_last(gx)
     _pack(weight, taps)
     for images in _chunks(gxs, gys, columns):
         rows, target = _rows(gys[images]), gxs[images]
@@ -51,9 +54,10 @@ def backward_input(gy, weight, gx, *, stride, padding, groups, scratch):
                         *stride, *padding, gys.shape[1], gys.shape[2])
 
 
-def backward_weight(x, gy, gw, gb, *, stride, padding, groups, scratch):
-    xs, gys = channels_last(x), channels_last(gy)
-    taps, columns, product = deal(scratch, *_plan(x, gw, gy, stride, padding), _taps_spec(gw))
+def backward_weight(x, gy, gw, gb, y=None, *, stride, padding, groups, scratch):
+    taps, columns, product, *masked = deal(scratch, *_plan(x, gw, gy, stride, padding), _taps_spec(gw),
+                                           *_masked_spec(gy, y))
+    xs, gys = channels_last(x), _masked(gy, y, *masked)
     for images in _chunks(xs, gys, columns):
         rows = _rows(gys[images])
         for group, filters in enumerate(_groups(gw, groups)):
@@ -67,16 +71,28 @@ def backward_weight(x, gy, gw, gb, *, stride, padding, groups, scratch):
         _sum_rows(_rows(gys), gb)
 
 
-def forward_workspace(x, weight, bias, y, *, stride, padding, groups):
+def forward_workspace(x, weight, bias, y, *, stride, padding, groups, relu=False):
     return nbytes(*_plan(x, weight, y, stride, padding))
 
 
-def backward_input_workspace(gy, weight, gx, *, stride, padding, groups):
-    return nbytes(*_plan(gx, weight, gy, stride, padding))
+def backward_input_workspace(gy, weight, gx, y=None, *, stride, padding, groups):
+    return nbytes(*_plan(gx, weight, gy, stride, padding), *_masked_spec(gy, y))
 
 
-def backward_weight_workspace(x, gy, gw, gb, *, stride, padding, groups):
-    return nbytes(*_plan(x, gw, gy, stride, padding), _taps_spec(gw))
+def backward_weight_workspace(x, gy, gw, gb, y=None, *, stride, padding, groups):
+    return nbytes(*_plan(x, gw, gy, stride, padding), _taps_spec(gw), *_masked_spec(gy, y))
+
+
+def _masked_spec(gy, y):
+    return [] if y is None else [(channels_last(gy).shape, gy.dtype)]
+
+
+def _masked(gy, y, masked=None):
+    """gy, channels last; given y, its copy that is 0 where y is not above 0."""
+    if masked is None:
+        return channels_last(gy)
+    rectifier.backward(channels_last(y), channels_last(gy), masked)
+    return masked
 
 
 def _plan(x, weight, y, stride, padding):

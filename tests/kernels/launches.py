@@ -45,6 +45,13 @@ LAUNCHES: dict[str, Callable[[], tuple[list[Any], dict[str, Any]]]] = {
                              _conv(1, 3)),
     "conv.forward grouped": lambda: (
         [_image(8, 32, 32, 32), _plain(48, 16, 3, 3), _plain(48), _image(8, 48, 32, 32)], _conv(2, 3)),
+    "conv.forward relu": lambda: ([_image(8, 32, 32, 32), _plain(48, 32, 3, 3), _plain(48), _image(8, 48, 32, 32)],
+                                  {**_conv(1, 3), "relu": True}),
+    "conv.backward_input relu": lambda: (
+        [_image(8, 48, 32, 32), _plain(48, 16, 3, 3), _image(8, 32, 32, 32), -_image(8, 48, 32, 32)], _conv(2, 3)),
+    "conv.backward_weight relu": lambda: (
+        [_image(8, 32, 32, 32), _image(8, 48, 32, 32), _plain(48, 16, 3, 3), _plain(48), -_image(8, 48, 32, 32)],
+        _conv(2, 3)),
     "conv.forward 1x1": lambda: ([_image(8, 32, 32, 32), _plain(48, 32, 1, 1), None, _image(8, 48, 32, 32)],
                                  _conv(1, 1)),
     "conv.backward_input": lambda: ([_image(8, 48, 32, 32), _plain(48, 32, 3, 3), _image(8, 32, 32, 32)], _conv(1, 3)),
@@ -71,6 +78,12 @@ LAUNCHES: dict[str, Callable[[], tuple[list[Any], dict[str, Any]]]] = {
     "linear.forward": lambda: ([_plain(256, 512), _plain(384, 512), _plain(384), _plain(256, 384)], {}),
     "linear.backward_input": lambda: ([_plain(256, 384), _plain(384, 512), _plain(256, 512)], {}),
     "linear.backward_weight": lambda: ([_plain(256, 512), _plain(256, 384), _plain(384, 512), _plain(384)], {}),
+    "linear.forward relu": lambda: (
+        [_plain(256, 512), _plain(384, 512), _plain(384), _plain(256, 384)], {"relu": True}),
+    "linear.backward_input relu": lambda: (
+        [_plain(256, 384), _plain(384, 512), _plain(256, 512), -_plain(256, 384)], {}),
+    "linear.backward_weight relu": lambda: (
+        [_plain(256, 512), _plain(256, 384), _plain(384, 512), _plain(384), -_plain(256, 384)], {}),
     "elementwise.fill": lambda: ([_image(8, 32, 32, 32)], {"value": 2.0}),
     "elementwise.copy": lambda: ([_plain(8, 32, 32, 32), _scale()], {}),
     "elementwise.sub": lambda: ([_image(8, 32, 32, 32) for _ in range(3)], {}),
