@@ -30,7 +30,7 @@ LABELS = np.arange(300) % 200
 
 
 def _max_index() -> np.ndarray:
-    index = CPU.empty((8, 32, 16, 16), np.uint16)
+    index = CPU.empty((8, 32, 16, 16), np.uint8)
     CPU.launch("pool.max_forward", _image(8, 32, 32, 32), _image(8, 32, 16, 16), index, **WINDOW)
     return index
 
@@ -72,6 +72,12 @@ LAUNCHES: dict[str, Callable[[], tuple[list[Any], dict[str, Any]]]] = {
     "lrn.forward": lambda: ([_image(8, 32, 32, 32) for _ in range(3)], NORM),
     "lrn.backward": lambda: (
         [_image(8, 32, 32, 32), _image(8, 32, 32, 32), _scale(), _image(8, 32, 32, 32), _image(8, 32, 32, 32)], NORM),
+    "lrn_max_pool.forward": lambda: (
+        [_image(8, 32, 32, 32), _image(8, 32, 16, 16), _max_index()], {**NORM, **WINDOW}),
+    "lrn_max_pool.forward one image": lambda: (
+        [_image(1, 64, 64, 64), _image(1, 64, 32, 32), CPU.empty((1, 64, 32, 32), np.uint16)], {**NORM, **WINDOW}),
+    "lrn_max_pool.backward": lambda: (
+        [_image(8, 32, 32, 32), _max_index(), _image(8, 32, 16, 16), _image(8, 32, 32, 32)], {**NORM, **WINDOW}),
     "relu.forward": lambda: ([_image(8, 32, 32, 32), _image(8, 32, 32, 32)], {}),
     "relu.backward": lambda: ([_image(8, 32, 32, 32) for _ in range(3)], {}),
     "dropout.apply": lambda: ([_image(8, 32, 32, 32), _image(8, 32, 32, 32)], RANDOM),
