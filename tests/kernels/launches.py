@@ -92,6 +92,10 @@ LAUNCHES: dict[str, Callable[[], tuple[list[Any], dict[str, Any]]]] = {
         [_plain(256, 512), _plain(256, 384), _plain(384, 512), _plain(384), -_plain(256, 384)], {}),
     "elementwise.fill": lambda: ([_image(8, 32, 32, 32)], {"value": 2.0}),
     "elementwise.copy": lambda: ([_plain(8, 32, 32, 32), _scale()], {}),
+    "elementwise.copy alike": lambda: ([_scale(), _image(8, 32, 32, 32)], {}),
+    "elementwise.copy to plain": lambda: ([_scale(), _plain(8, 32, 32, 32)], {}),
+    "elementwise.copy of images": lambda: (
+        [_plain(5, 3, 67, 71), CPU.upload(np.zeros((5, 3, 67, 71), np.float32))], {}),
     "elementwise.sub": lambda: ([_image(8, 32, 32, 32) for _ in range(3)], {}),
     "elementwise.mul": lambda: ([_image(8, 32, 32, 32) for _ in range(3)], {}),
     "elementwise.div": lambda: ([_image(8, 32, 32, 32), _scale(), _image(8, 32, 32, 32)], {}),
