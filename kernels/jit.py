@@ -16,6 +16,9 @@ import numba
 
 jit = numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy")
 inline = numba.njit(cache=True, nogil=True, error_model="numpy")  # for the helpers that those loops call
+# For sums in long loops: the compiler may keep several partial sums side by side, in vectors.  How many depends on the
+# machine, never on the number of threads.
+summing = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"})
 prange = numba.prange
 
 

@@ -30,6 +30,16 @@ def run(typing_context, array, at, size):
     return view_type(array, types.intp, types.intp), generate
 
 
+@intrinsic
+def where(typing_context, array, at):
+    """The address of element ``at``, in memory order, of a dense array: what a tile takes."""
+    def generate(context, builder, signature, values):
+        source = make_array(array)(context, builder, values[0])
+        return builder.ptrtoint(builder.gep(source.data, [values[1]]), context.get_value_type(types.int64))
+
+    return types.int64(array, types.intp), generate
+
+
 @inline
 def copy(target, source):
     for i in range(target.size):

@@ -82,9 +82,7 @@ class Device:
 
     def upload(self, array: np.ndarray, plain: bool = False) -> Array:
         """A copy of a host array in this device's memory."""
-        copy = self.empty(array.shape, array.dtype, plain)
-        np.copyto(copy, array)
-        return copy
+        return self.copy(array, plain)
 
     def download(self, array: Array) -> np.ndarray:
         """A contiguous copy in host memory."""

@@ -18,7 +18,7 @@ import numpy as np
 from .. import isa, tile
 from ..jit import jit, prange
 from ..layout import channels_last
-from ..runs import add, clear, copy, copy_where, run
+from ..runs import add, clear, copy, copy_where, run, where
 from ..scratch import deal
 from .direct import needed_size
 from .packing import frame
@@ -140,7 +140,6 @@ def _accumulate(a, b, pitch, sums, steps, length, taps, rows, places, step, dept
     wide, tiles = 2 * lanes, (length + tall - 1) // tall
     padded = (filters + lanes - 1) // lanes * lanes
     parts, whole = (padded + wide - 1) // wide, rows.size * length
-    item = a.itemsize
     for task in prange(groups * parts * tiles * taps.size):
         rest, tap = task // taps.size, task % taps.size
         part, t = rest // tiles, rest % tiles
@@ -148,12 +147,12 @@ def _accumulate(a, b, pitch, sums, steps, length, taps, rows, places, step, dept
         width, begin = min(wide, padded - column), t * tall
         height = min(tall, length - begin)
         start = group * steps[0] + taps[tap] + (t * steps[1] if steps[1] else begin)
-        panel = b.ctypes.data + (group * padded + column) * pitch * item
+        panel = where(b, (group * padded + column) * pitch)
         zeros, result = np.zeros(wide, a.dtype), np.empty(tall * wide, a.dtype)
         lines = np.arange(places.size) * (depth * width)
         tile.call(wide_tile if width == wide else narrow_tile,
-                  (height, a.ctypes.data + start * item, places.ctypes.data, step, panel, lines.ctypes.data,
-                   width, places.size, depth, zeros.ctypes.data, 0, result.ctypes.data, width))
+                  (height, where(a, start), where(places, 0), step, panel, where(lines, 0),
+                   width, places.size, depth, where(zeros, 0), 0, where(result, 0), width))
         at = (group * padded + column) * whole + (rows[tap] + begin) * width
         target, new = run(sums, at, height * width), run(result, 0, height * width)
         if fresh:

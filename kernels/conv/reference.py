@@ -3,21 +3,25 @@
 import numpy as np
 
 
-def forward(x, weight, bias, y, *, stride, padding, groups):
+def forward(x, weight, bias, y, *, stride, padding, groups, relu=False):
     """y[n,k,p,q] = bias[k] + sum over c,r,s of weight[k,c,r,s] x[n, c0+c, p*stride-padding+r, q*stride-padding+s].
 
     x (N,C,H,W), weight (K,C/G,R,S), bias (K) or None, y (N,K,P,Q).  c0 is the first channel of k's group; x is zero
-    outside.  P and Q may reach past the bottom and right edge (ceil mode): there, too, x is zero."""
+    outside.  P and Q may reach past the bottom and right edge (ceil mode): there, too, x is zero.
+    With ``relu`` what is below 0 becomes 0."""
     y[...] = 0 if bias is None else bias[:, None, None]
     for channels, filters, r, s, window in _taps(x.shape, weight.shape, y.shape, stride, padding, groups):
         inside, at = window
         y[:, filters][..., inside[0], inside[1]] += np.einsum(
             "nchw,kc->nkhw", x[:, channels][..., at[0], at[1]], weight[filters, :, r, s])
+    if relu:
+        y[...] = np.maximum(y, 0)
 
 
-def backward_input(gy, weight, gx, *, stride, padding, groups):
+def backward_input(gy, weight, gx, y=None, *, stride, padding, groups):
     """gx[n,c,h,w] = sum over k,r,s and the p,q with p*stride-padding+r = h, q*stride-padding+s = w of
-    weight[k,c,r,s] gy[n,k,p,q]."""
+    weight[k,c,r,s] gy[n,k,p,q].  Given y, what forward made with ``relu``, gy counts only where y > 0."""
+    gy = gy if y is None else np.where(y > 0, gy, 0)
     gx[...] = 0
     for channels, filters, r, s, window in _taps(gx.shape, weight.shape, gy.shape, stride, padding, groups):
         inside, at = window
@@ -25,9 +29,10 @@ def backward_input(gy, weight, gx, *, stride, padding, groups):
             "nkhw,kc->nchw", gy[:, filters][..., inside[0], inside[1]], weight[filters, :, r, s])
 
 
-def backward_weight(x, gy, gw, gb, *, stride, padding, groups):
+def backward_weight(x, gy, gw, gb, y=None, *, stride, padding, groups):
     """gw[k,c,r,s] = sum over n,p,q of gy[n,k,p,q] x[n, c0+c, p*stride-padding+r, q*stride-padding+s];
-    gb[k] = sum over n,p,q of gy[n,k,p,q].  gb may be None."""
+    gb[k] = sum over n,p,q of gy[n,k,p,q].  gb may be None.  y as above."""
+    gy = gy if y is None else np.where(y > 0, gy, 0)
     gw[...] = 0
     for channels, filters, r, s, window in _taps(x.shape, gw.shape, gy.shape, stride, padding, groups):
         inside, at = window

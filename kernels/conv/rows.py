@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import isa, tile
 from ..jit import inline, jit, prange
-from ..runs import clip, copy, run
+from ..runs import clip, copy, run, where
 
 _BLOCK = 400 << 10  # bytes of source image that a task goes over: they stay in a core's cache, beside a panel
 
@@ -60,7 +60,6 @@ def _product(source, weights, bias, result, rows, source_grid, result_grid, grou
     wide = 2 * lanes
     panels, blocks = (columns + wide - 1) // wide, (count + block - 1) // block
     padded = (columns + lanes - 1) // lanes * lanes
-    item = source.itemsize
     for task in prange(groups * blocks * panels):
         group, rest = task // (blocks * panels), task % (blocks * panels)
         first, panel = rest // panels * block, rest % panels
@@ -68,8 +67,8 @@ def _product(source, weights, bias, result, rows, source_grid, result_grid, grou
         width = min(wide, padded - column)  # of the panel, and of that what counts
         valid = min(wide, columns - column)
         address = wide_tile if width == wide else narrow_tile
-        b = weights.ctypes.data + (group * padded + column) * length * item
-        init = bias.ctypes.data + (group * padded + column) * item
+        b = where(weights, (group * padded + column) * length)
+        init = where(bias, group * padded + column)
         places, targets, zeros = np.empty(tall, np.int64), np.empty(tall, np.int64), np.zeros(tall, np.int64)
         spare, spare_rows = np.empty(tall * wide, source.dtype), np.arange(tall) * wide
         here = min(block, count - first)
@@ -80,12 +79,12 @@ def _product(source, weights, bias, result, rows, source_grid, result_grid, grou
                 places[r] = _place(begin + r, rows, source_grid) + group * group_steps[0]
                 targets[r] = _place(begin + r, rows, result_grid) + group * group_steps[1] + column
             if valid == width:
-                tile.call(address, (end - begin, source.ctypes.data, places.ctypes.data, tap.ctypes.data, tap.size,
-                                    depth, b, width, init, zeros.ctypes.data, result.ctypes.data, targets.ctypes.data))
+                tile.call(address, (end - begin, where(source, 0), where(places, 0), where(tap, 0), tap.size,
+                                    depth, b, width, init, where(zeros, 0), where(result, 0), where(targets, 0)))
             else:  # the last vector would reach into the next pixel
-                tile.call(address, (end - begin, source.ctypes.data, places.ctypes.data, tap.ctypes.data, tap.size,
-                                    depth, b, width, init, zeros.ctypes.data, spare.ctypes.data,
-                                    spare_rows.ctypes.data))
+                tile.call(address, (end - begin, where(source, 0), where(places, 0), where(tap, 0), tap.size,
+                                    depth, b, width, init, where(zeros, 0), where(spare, 0),
+                                    where(spare_rows, 0)))
                 for r in range(end - begin):
                     copy(run(result, targets[r], valid), run(spare, r * wide, valid))
             if relu:

@@ -1,21 +1,34 @@
 """Arithmetic element by element.
 
-The sum of two gradients is the one of these that a training step runs on large arrays: it has a loop on all cores.  The
-others are NumPy's own vectorised loops, which broadcast, and take any layout.
+What a training step runs on large arrays has a loop on all cores: copy, fill, the sum of two gradients and their
+scaling.  The others are NumPy's own vectorised loops, which broadcast, and take any layout.
 """
 
 import numpy as np
 
 from ..jit import jit, prange
-from ..layout import flat, same_order
+from ..layout import channels_last, flat, same_order
+
+_LARGE = 1 << 18  # bytes: below, NumPy is done before other threads have begun
 
 
 def copy(x, y):
-    np.copyto(y, x, casting="unsafe")  # as assignment does: a conversion to integers cuts off the fraction
+    parallel = y.nbytes >= _LARGE and x.dtype == y.dtype and x.shape == y.shape and x.flags.aligned
+    if parallel and same_order(x, y):
+        _copy(flat(x), flat(y))
+    elif parallel and x.ndim == 4 and x.flags.c_contiguous and _is_channels_last(y):
+        _transpose(x.reshape(*x.shape[:2], -1), channels_last(y).reshape(len(y), -1, y.shape[1]))
+    elif parallel and x.ndim == 4 and _is_channels_last(x) and y.flags.c_contiguous:
+        _transpose(channels_last(x).reshape(len(x), -1, x.shape[1]), y.reshape(*y.shape[:2], -1))
+    else:
+        np.copyto(y, x, casting="unsafe")  # as assignment does: a conversion to integers cuts off the fraction
 
 
 def fill(y, *, value):
-    y.fill(value)
+    if y.nbytes >= _LARGE and same_order(y):
+        _fill(flat(y), y.dtype.type(value))
+    else:
+        y.fill(value)
 
 
 def add(a, b, y):
@@ -38,7 +51,10 @@ def div(a, b, y):
 
 
 def scale(x, y, *, factor):
-    np.multiply(x, x.dtype.type(factor), out=y)
+    if y.nbytes >= _LARGE and same_order(x, y):
+        _scale(flat(x), x.dtype.type(factor), flat(y))
+    else:
+        np.multiply(x, x.dtype.type(factor), out=y)
 
 
 def power(x, y, *, exponent):
@@ -57,3 +73,41 @@ def log(x, y):
 def _add(a, b, y):
     for i in prange(y.size):
         y[i] = a[i] + b[i]
+
+
+@jit
+def _copy(x, y):
+    for i in prange(y.size):
+        y[i] = x[i]
+
+
+@jit
+def _fill(y, value):
+    for i in prange(y.size):
+        y[i] = value
+
+
+@jit
+def _scale(x, factor, y):
+    for i in prange(y.size):
+        y[i] = x[i] * factor
+
+
+def _is_channels_last(x):
+    return x.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+@jit
+def _transpose(x, y):
+    """y[n, b, a] = x[n, a, b], tile by tile: read along rows or along columns alone, every number of one of the two
+    would cost a cache line."""
+    N, A, B = x.shape
+    tile = 32
+    blocks = (B + tile - 1) // tile
+    for task in prange(N * blocks):
+        n, b0 = task // blocks, task % blocks * tile
+        for a0 in range(0, A, tile):
+            for a in range(a0, min(a0 + tile, A)):
+                row, column = x[n, a, b0:b0 + tile], y[n, b0:b0 + tile, a]
+                for b in range(row.size):
+                    column[b] = row[b]

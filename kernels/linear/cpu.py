@@ -13,7 +13,7 @@ import numpy as np
 from .. import isa, tile
 from ..bias import sum_pixels
 from ..jit import jit, prange
-from ..runs import clear, copy, copy_where, run
+from ..runs import clear, copy, copy_where, run, where
 from ..scratch import deal, nbytes
 
 _DEPTH = 1024  # of a sum that a forward tile takes in one go: what it reads stays in a core's second cache
@@ -143,7 +143,7 @@ def _pack(x, y, panels, wide, padded):
 def _forward(weight, columns, sums, block, depth, tall, wide, wide_tile, narrow_tile):
     """sums[k, n] = the sum over c of weight[k, c] x[n, c]."""
     K, C = weight.shape
-    padded, item = sums.shape[1], weight.itemsize
+    padded = sums.shape[1]
     for task in prange((K + block - 1) // block):
         begin, end = task * block, min((task + 1) * block, K)
         places, targets = np.empty(tall, np.int64), np.empty(tall, np.int64)
@@ -153,17 +153,17 @@ def _forward(weight, columns, sums, block, depth, tall, wide, wide_tile, narrow_
             steps = min(depth, C - c0)
             for first in range(0, padded, wide):
                 width = min(wide, padded - first)
-                panel = columns.ctypes.data + (first * C + c0 * width) * item
+                panel = where(columns, first * C + c0 * width)
                 for k0 in range(begin, end, tall):
                     rows = min(tall, end - k0)
                     for r in range(rows):
                         places[r], targets[r] = (k0 + r) * C + c0, (k0 + r) * padded + first
-                    init, init_rows = sums.ctypes.data, targets.ctypes.data
+                    init, init_rows = where(sums, 0), where(targets, 0)
                     if c0 == 0:
-                        init, init_rows = nothing.ctypes.data, zeros.ctypes.data
+                        init, init_rows = where(nothing, 0), where(zeros, 0)
                     tile.call(wide_tile if width == wide else narrow_tile,
-                              (rows, weight.ctypes.data, places.ctypes.data, zero.ctypes.data, 1, steps, panel, width,
-                               init, init_rows, sums.ctypes.data, targets.ctypes.data))
+                              (rows, where(weight, 0), where(places, 0), where(zero, 0), 1, steps, panel, width,
+                               init, init_rows, where(sums, 0), where(targets, 0)))
 
 
 @jit
@@ -193,21 +193,21 @@ def _backward_input(rows, weight, gx, spare, panels, depth, shared, tall, lanes,
             for part in range(task * panels, min((task + 1) * panels, parts)):
                 first = part * wide
                 width, valid = min(wide, padded - first), min(wide, C - first)
-                b, step = weight.ctypes.data + (k0 * C + first) * item, C
+                b, step = where(weight, k0 * C + first), C
                 if shared or valid < width:  # (the last panel would reach into the next row, or beyond the last)
                     for k in range(steps):
                         copy(run(packed, k * width, valid), run(weight, (k0 + k) * C + first, valid))
                         clear(run(packed, k * width + valid, width - valid))
-                    b, step = packed.ctypes.data, width
-                y, y_step = gx.ctypes.data + first * item, C
+                    b, step = where(packed, 0), width
+                y, y_step = where(gx, first), C
                 if valid < width:
-                    y, y_step = spare.ctypes.data, width
+                    y, y_step = where(spare, 0), width
                 for n in range(0, N, tall):
                     target = y + n * y_step * item
-                    init, init_step = (target, y_step) if k0 else (nothing.ctypes.data, 0)
+                    init, init_step = (target, y_step) if k0 else (where(nothing, 0), 0)
                     tile.call(wide_tile if width == wide else narrow_tile,
-                              (min(tall, N - n), rows.ctypes.data + (n * K + k0 * tall) * item, zero.ctypes.data, tall,
-                               b, zero.ctypes.data, step, 1, steps, init, init_step, target, y_step))
+                              (min(tall, N - n), where(rows, n * K + k0 * tall), where(zero, 0), tall,
+                               b, where(zero, 0), step, 1, steps, init, init_step, target, y_step))
                 if valid < width and k0 + steps == K:
                     for n in range(N):
                         copy(run(gx, n * C + first, valid), run(spare, n * width, valid))
@@ -217,7 +217,7 @@ def _backward_input(rows, weight, gx, spare, panels, depth, shared, tall, lanes,
 def _backward_weight(rows, columns, gw, N, panels, tall, lanes, wide_tile, narrow_tile):
     """gw[k, c] = the sum over n of gy[n, k] x[n, c]."""
     K, C = gw.shape
-    wide, item = 2 * lanes, gw.itemsize
+    wide = 2 * lanes
     padded = (C + lanes - 1) // lanes * lanes
     parts, tiles, few = (padded + wide - 1) // wide, (K + tall - 1) // tall, 8
     blocks, heaps = (parts + panels - 1) // panels, (tiles + few - 1) // few
@@ -230,13 +230,13 @@ def _backward_weight(rows, columns, gw, N, panels, tall, lanes, wide_tile, narro
             for part in range(block * panels, min((block + 1) * panels, parts)):
                 first = part * wide
                 width, valid = min(wide, padded - first), min(wide, C - first)
-                y, y_step = gw.ctypes.data + (k * C + first) * item, C
+                y, y_step = where(gw, k * C + first), C
                 if valid < width:
-                    y, y_step = spare.ctypes.data, width
+                    y, y_step = where(spare, 0), width
                 tile.call(wide_tile if width == wide else narrow_tile,
-                          (height, rows.ctypes.data + k * N * item, zero.ctypes.data, tall,
-                           columns.ctypes.data + first * N * item, zero.ctypes.data, width, 1, N,
-                           nothing.ctypes.data, 0, y, y_step))
+                          (height, where(rows, k * N), where(zero, 0), tall,
+                           where(columns, first * N), where(zero, 0), width, 1, N,
+                           where(nothing, 0), 0, y, y_step))
                 if valid < width:
                     for r in range(height):
                         copy(run(gw, (k + r) * C + first, valid), run(spare, r * width, valid))

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..jit import inline, jit, prange
 from ..layout import channels_last
+from .window import first_place, gather_row, next_place, windows_over
 
 
 def max_forward(x, y, index, *, kernel_size, stride, padding):
@@ -43,47 +44,20 @@ def _max_forward(x, y, index, R, S, stride_h, stride_w, pad_h, pad_w):
         top = p * stride_h - pad_h
         for q in range(Q):
             left = q * stride_w - pad_w
+            r0, s0 = max(0, -top), max(0, -left)
             best, place = y[n, p, q], index[n, p, q]
-            first = True
-            for r in range(max(0, -top), min(R, H - top)):
-                for s in range(max(0, -left), min(S, W - left)):
-                    pixel = x[n, top + r, left + s]
-                    if first:
-                        for c in range(C):
-                            best[c] = pixel[c]
-                            place[c] = r * S + s
-                        first = False
-                    else:
-                        for c in range(C):
-                            # strictly greater: a tie keeps the first; NaN beats all, and nothing beats NaN
-                            wins = pixel[c] > best[c] or (pixel[c] != pixel[c] and best[c] == best[c])
-                            best[c] = pixel[c] if wins else best[c]
-                            place[c] = r * S + s if wins else place[c]
-
-
-@inline
-def _windows_over(position, kernel, stride, pad, outputs):
-    """The outputs whose windows cover this input row (or column): from, to (exclusive)."""
-    return max(0, -((kernel - 1 - position - pad) // stride)), min(outputs, (position + pad) // stride + 1)
+            first_place(x[n, top + r0, left + s0], index.dtype.type(r0 * S + s0), best, place)
+            for r in range(r0, min(R, H - top)):
+                for s in range(s0, min(S, W - left)):
+                    next_place(x[n, top + r, left + s], index.dtype.type(r * S + s), best, place)
 
 
 @jit
 def _max_backward(gy, index, gx, R, S, stride_h, stride_w, pad_h, pad_w):
     N, H, W, C = gx.shape
-    P, Q = gy.shape[1], gy.shape[2]
     for row in prange(N * H):
         n, h = row // H, row % H
-        gx[n, h] = 0
-        p0, p1 = _windows_over(h, R, stride_h, pad_h, P)
-        for p in range(p0, p1):
-            r = h + pad_h - p * stride_h
-            for q in range(Q):
-                left = q * stride_w - pad_w
-                g, place = gy[n, p, q], index[n, p, q]
-                for s in range(max(0, -left), min(S, W - left)):
-                    target, here = gx[n, h, left + s], r * S + s
-                    for c in range(C):
-                        target[c] += g[c] if place[c] == here else 0
+        gather_row(gy, index, n, h, R, S, stride_h, stride_w, pad_h, pad_w, gx[n, h])
 
 
 @inline
@@ -123,7 +97,7 @@ def _average_backward(gy, gx, R, S, stride_h, stride_w, pad_h, pad_w, count_incl
     for row in prange(N * H):
         n, h = row // H, row % H
         gx[n, h] = 0
-        p0, p1 = _windows_over(h, R, stride_h, pad_h, P)
+        p0, p1 = windows_over(h, R, stride_h, pad_h, P)
         for p in range(p0, p1):
             for q in range(Q):
                 left = q * stride_w - pad_w

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..jit import jit, prange
+from ..jit import jit, prange, summing
 from ..layout import flat, same_order
 
 
@@ -29,19 +29,17 @@ def _sgd(w, g, v, lr, momentum, weight_decay):
 
 @jit
 def _sum_of_squares(g):
-    """Runs of a fixed length, summed in double precision, then the sums in order: the same for any number of threads.
-
-    Within a run eight sums go side by side: one alone would wait for each addition before it begins the next."""
-    run, lanes = 65536, 8
+    """Runs of a fixed length, then their sums in order: the same for any number of threads."""
+    run = 65536
     sums = np.zeros((g.size + run - 1) // run)
     for i in prange(sums.size):
-        part = np.zeros(lanes)
-        begin, end = i * run, min((i + 1) * run, g.size)
-        whole = begin + (end - begin) // lanes * lanes
-        for j in range(begin, whole, lanes):
-            for lane in range(lanes):
-                part[lane] += np.float64(g[j + lane]) * np.float64(g[j + lane])
-        for j in range(whole, end):
-            part[j - whole] += np.float64(g[j]) * np.float64(g[j])
-        sums[i] = part.sum()
+        sums[i] = _sum_of_a_run(g[i * run:min((i + 1) * run, g.size)])
     return sums.sum()
+
+
+@summing
+def _sum_of_a_run(g):
+    total = 0.0
+    for i in range(g.size):
+        total += np.float64(g[i]) * np.float64(g[i])
+    return total

@@ -30,7 +30,7 @@ LABELS = np.arange(300) % 200
 
 
 def _max_index() -> np.ndarray:
-    index = CPU.empty((8, 32, 16, 16), np.uint16)
+    index = CPU.empty((8, 32, 16, 16), np.uint8)
     CPU.launch("pool.max_forward", _image(8, 32, 32, 32), _image(8, 32, 16, 16), index, **WINDOW)
     return index
 
@@ -45,6 +45,13 @@ LAUNCHES: dict[str, Callable[[], tuple[list[Any], dict[str, Any]]]] = {
                              _conv(1, 3)),
     "conv.forward grouped": lambda: (
         [_image(8, 32, 32, 32), _plain(48, 16, 3, 3), _plain(48), _image(8, 48, 32, 32)], _conv(2, 3)),
+    "conv.forward relu": lambda: ([_image(8, 32, 32, 32), _plain(48, 32, 3, 3), _plain(48), _image(8, 48, 32, 32)],
+                                  {**_conv(1, 3), "relu": True}),
+    "conv.backward_input relu": lambda: (
+        [_image(8, 48, 32, 32), _plain(48, 16, 3, 3), _image(8, 32, 32, 32), -_image(8, 48, 32, 32)], _conv(2, 3)),
+    "conv.backward_weight relu": lambda: (
+        [_image(8, 32, 32, 32), _image(8, 48, 32, 32), _plain(48, 16, 3, 3), _plain(48), -_image(8, 48, 32, 32)],
+        _conv(2, 3)),
     "conv.forward 1x1": lambda: ([_image(8, 32, 32, 32), _plain(48, 32, 1, 1), None, _image(8, 48, 32, 32)],
                                  _conv(1, 1)),
     "conv.backward_input": lambda: ([_image(8, 48, 32, 32), _plain(48, 32, 3, 3), _image(8, 32, 32, 32)], _conv(1, 3)),
@@ -65,14 +72,30 @@ LAUNCHES: dict[str, Callable[[], tuple[list[Any], dict[str, Any]]]] = {
     "lrn.forward": lambda: ([_image(8, 32, 32, 32) for _ in range(3)], NORM),
     "lrn.backward": lambda: (
         [_image(8, 32, 32, 32), _image(8, 32, 32, 32), _scale(), _image(8, 32, 32, 32), _image(8, 32, 32, 32)], NORM),
+    "lrn_max_pool.forward": lambda: (
+        [_image(8, 32, 32, 32), _image(8, 32, 16, 16), _max_index()], {**NORM, **WINDOW}),
+    "lrn_max_pool.forward one image": lambda: (
+        [_image(1, 64, 64, 64), _image(1, 64, 32, 32), CPU.empty((1, 64, 32, 32), np.uint16)], {**NORM, **WINDOW}),
+    "lrn_max_pool.backward": lambda: (
+        [_image(8, 32, 32, 32), _max_index(), _image(8, 32, 16, 16), _image(8, 32, 32, 32)], {**NORM, **WINDOW}),
     "relu.forward": lambda: ([_image(8, 32, 32, 32), _image(8, 32, 32, 32)], {}),
     "relu.backward": lambda: ([_image(8, 32, 32, 32) for _ in range(3)], {}),
     "dropout.apply": lambda: ([_image(8, 32, 32, 32), _image(8, 32, 32, 32)], RANDOM),
     "linear.forward": lambda: ([_plain(256, 512), _plain(384, 512), _plain(384), _plain(256, 384)], {}),
     "linear.backward_input": lambda: ([_plain(256, 384), _plain(384, 512), _plain(256, 512)], {}),
     "linear.backward_weight": lambda: ([_plain(256, 512), _plain(256, 384), _plain(384, 512), _plain(384)], {}),
+    "linear.forward relu": lambda: (
+        [_plain(256, 512), _plain(384, 512), _plain(384), _plain(256, 384)], {"relu": True}),
+    "linear.backward_input relu": lambda: (
+        [_plain(256, 384), _plain(384, 512), _plain(256, 512), -_plain(256, 384)], {}),
+    "linear.backward_weight relu": lambda: (
+        [_plain(256, 512), _plain(256, 384), _plain(384, 512), _plain(384), -_plain(256, 384)], {}),
     "elementwise.fill": lambda: ([_image(8, 32, 32, 32)], {"value": 2.0}),
     "elementwise.copy": lambda: ([_plain(8, 32, 32, 32), _scale()], {}),
+    "elementwise.copy alike": lambda: ([_scale(), _image(8, 32, 32, 32)], {}),
+    "elementwise.copy to plain": lambda: ([_scale(), _plain(8, 32, 32, 32)], {}),
+    "elementwise.copy of images": lambda: (
+        [_plain(5, 3, 67, 71), CPU.upload(np.zeros((5, 3, 67, 71), np.float32))], {}),
     "elementwise.sub": lambda: ([_image(8, 32, 32, 32) for _ in range(3)], {}),
     "elementwise.mul": lambda: ([_image(8, 32, 32, 32) for _ in range(3)], {}),
     "elementwise.div": lambda: ([_image(8, 32, 32, 32), _scale(), _image(8, 32, 32, 32)], {}),

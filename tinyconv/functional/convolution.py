@@ -10,9 +10,11 @@ from .checks import Pair, pair
 
 
 class Conv2d(Function):
-    """See ``kernels/conv/README.md`` for the formulas."""
+    """See ``kernels/conv/README.md`` for the formulas.  With ``relu`` (``nn/fusion.py`` asks for it) it is conv2d and
+    relu in one: what is below 0 is cut off as it is written, and backward masks the gradient as it is read."""
 
     name = "conv2d"
+    relu = False
     stride: tuple[int, int]
     padding: tuple[int, int]
     groups: int
@@ -22,22 +24,22 @@ class Conv2d(Function):
         self.options = {"stride": self.stride, "padding": self.padding, "groups": self.groups}
         self.window = weight.shape[2:], self.stride
         x = self.device.dense(x)
-        self.save(x, weight)
         y = self.device.empty((x.shape[0], weight.shape[0], *self.output), x.dtype)
-        self.device.launch("conv.forward", x, weight, bias, y, **self.options)
+        self.save(x, weight, y if self.relu else None)
+        self.device.launch("conv.forward", x, weight, bias, y, relu=self.relu, **self.options)
         return y
 
     def backward(self, gy: Array) -> tuple[Array | None, ...]:
-        x, weight = self.saved
+        x, weight, y = self.saved
         gy = self.device.dense(gy)
         gx = gw = gb = None
         if self.needs[0]:
             gx = self.device.empty(x.shape, x.dtype)
-            self.device.launch("conv.backward_input", gy, weight, gx, **self.options)
+            self.device.launch("conv.backward_input", gy, weight, gx, y, **self.options)
         if self.needs[1] or self.needs[2]:
             gw = self.device.empty(weight.shape, weight.dtype, plain=True)
             gb = self.device.empty((weight.shape[0],), weight.dtype) if self.needs[2] else None
-            self.device.launch("conv.backward_weight", x, gy, gw, gb, **self.options)
+            self.device.launch("conv.backward_weight", x, gy, gw, gb, y, **self.options)
         return gx, gw if self.needs[1] else None, gb
 
 
@@ -62,6 +64,12 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Pair =
 
     Raises: ValueError for shapes that do not fit together, and for arguments out of range; TypeError for wrong types.
     """
+    return prepare(x, weight, bias, stride, padding, groups, ceil_mode)(x, weight, bias)
+
+
+def prepare(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, groups: int, ceil_mode: bool,
+            relu: bool = False) -> Conv2d:
+    """The Function for these arguments of :func:`conv2d`, once they are checked."""
     checks.images("conv2d", x)
     checks.tensors("conv2d", weight=weight, **({} if bias is None else {"bias": bias}))
     strides, paddings = pair("conv2d", "stride", stride, 1), pair("conv2d", "padding", padding, 0)
@@ -73,7 +81,7 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Pair =
                          f"it should be ({weight.shape[0]},)")
     kernel = weight.shape[2], weight.shape[3]
     output = checks.window_size("conv2d", x, kernel, strides, paddings, ceil_mode)
-    return Conv2d(stride=strides, padding=paddings, groups=int(groups), output=output)(x, weight, bias)
+    return Conv2d(stride=strides, padding=paddings, groups=int(groups), output=output, relu=relu)
 
 
 def _check_groups(x: Tensor, weight: Tensor, groups: int) -> None:

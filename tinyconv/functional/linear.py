@@ -9,28 +9,29 @@ from . import checks
 
 
 class Linear(Function):
-    """See ``kernels/linear/README.md`` for the formulas."""
+    """See ``kernels/linear/README.md`` for the formulas.  ``relu``: as in Conv2d."""
 
     name = "linear"
+    relu = False
 
     def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
         x = self.device.dense(x)
-        self.save(x, weight)
         y = self.device.empty((x.shape[0], weight.shape[0]), x.dtype)
-        self.device.launch("linear.forward", x, weight, bias, y)
+        self.save(x, weight, y if self.relu else None)
+        self.device.launch("linear.forward", x, weight, bias, y, relu=self.relu)
         return y
 
     def backward(self, gy: Array) -> tuple[Array | None, ...]:
-        x, weight = self.saved
+        x, weight, y = self.saved
         gy = self.device.dense(gy)
         gx = gw = gb = None
         if self.needs[0]:
             gx = self.device.empty(x.shape, x.dtype)
-            self.device.launch("linear.backward_input", gy, weight, gx)
+            self.device.launch("linear.backward_input", gy, weight, gx, y)
         if self.needs[1] or self.needs[2]:
             gw = self.device.empty(weight.shape, weight.dtype)
             gb = self.device.empty((weight.shape[0],), weight.dtype) if self.needs[2] else None
-            self.device.launch("linear.backward_weight", x, gy, gw, gb)
+            self.device.launch("linear.backward_weight", x, gy, gw, gb, y)
         return gx, gw if self.needs[1] else None, gb
 
 
@@ -38,6 +39,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x weight^T + bias, for x (N, C), weight (K, C) and bias (K) or None; y is (N, K).
 
     Raises ValueError for shapes that do not fit together, TypeError for wrong types."""
+    return prepare(x, weight, bias)(x, weight, bias)
+
+
+def prepare(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool = False) -> Linear:
+    """The Function for these arguments of :func:`linear`, once they are checked."""
     checks.tensors("linear", x=x, weight=weight, **({} if bias is None else {"bias": bias}))
     if x.ndim != 2 or x.size == 0:
         hint = "; use flatten() first" if x.ndim > 2 else ""
@@ -47,4 +53,4 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
                          f"it should be (K, {x.shape[1]})")
     if bias is not None and bias.shape != (weight.shape[0],):
         raise ValueError(f"linear: bias has shape {bias.shape}; it should be ({weight.shape[0]},)")
-    return Linear()(x, weight, bias)
+    return Linear(relu=relu)

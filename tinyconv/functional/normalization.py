@@ -44,11 +44,15 @@ def local_response_norm(x: Tensor, size: int, alpha: float = 1e-4, beta: float =
 
     Raises: ValueError for arguments out of range, TypeError for wrong types.
     """
+    return LocalResponseNorm(options=checked(x, size, alpha, beta, k))(x)
+
+
+def checked(x: Tensor, size: int, alpha: float, beta: float, k: float) -> dict[str, Any]:
+    """The options of the kernel, once the arguments of :func:`local_response_norm` are checked."""
     checks.images("local_response_norm", x)
     if not checks.is_int(size) or size < 1:
         raise ValueError(f"local_response_norm: size must be an int of at least 1, not {size!r}")
     checks.number("local_response_norm", "alpha", alpha, least=0)
     checks.number("local_response_norm", "beta", beta)
     checks.number("local_response_norm", "k", k, above=0)
-    options = {"size": int(size), "alpha": float(alpha), "beta": float(beta), "k": float(k)}
-    return LocalResponseNorm(options=options)(x)
+    return {"size": int(size), "alpha": float(alpha), "beta": float(beta), "k": float(k)}

@@ -25,7 +25,7 @@ class MaxPool2d(Function):
         self.window = self.options["kernel_size"], self.options["stride"]
         self.shape = x.shape
         y = self.device.empty((*x.shape[:2], *self.output), x.dtype)
-        index = self.device.empty(y.shape, np.uint16)
+        index = self.device.empty(y.shape, place_dtype(self.options["kernel_size"]))
         self.device.launch("pool.max_forward", self.device.dense(x), y, index, **self.options)
         self.save(index)
         return y
@@ -94,11 +94,23 @@ def max_pool2d(x: Tensor, kernel_size: Pair, stride: Pair | None = None, padding
 
     Raises: ValueError for arguments out of range, or a window that does not fit; TypeError for wrong types.
     """
+    options, output = checked(x, kernel_size, stride, padding, ceil_mode)
+    return MaxPool2d(options=options, output=output)(x)
+
+
+def checked(x: Tensor, kernel_size: Pair, stride: Pair | None, padding: Pair,
+            ceil_mode: bool) -> tuple[dict[str, Any], tuple[int, int]]:
+    """The options of the kernel, and (P, Q), once the arguments of :func:`max_pool2d` are checked."""
     options, output = _windows("max_pool2d", x, kernel_size, stride, padding, ceil_mode)
     if math.prod(options["kernel_size"]) > 65536:
         raise ValueError(f"max_pool2d: a window of {options['kernel_size']} has more than 65536 places; "
                          "use two poolings, or max(axis=(2, 3), keepdims=True) for the whole image")
-    return MaxPool2d(options=options, output=output)(x)
+    return options, output
+
+
+def place_dtype(kernel_size: tuple[int, int]) -> Any:
+    """What the number of a place in this window fits into."""
+    return np.uint8 if math.prod(kernel_size) <= 256 else np.uint16
 
 
 def avg_pool2d(x: Tensor, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0, ceil_mode: bool = False,

@@ -153,8 +153,7 @@ class _Container(Module):
 class Sequential(_Container):
     """Modules one after the other.  Takes modules, or one dict of name -> module.
 
-    This is the one place that sees which layers are neighbours: a device whose kernels do several layers in one pass
-    is told so here, and nowhere else."""
+    This is the one place that sees which layers are neighbours; ``fusion.py`` computes some pairs of them at once."""
 
     def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
         if len(modules) == 1 and isinstance(modules[0], Mapping):
@@ -169,9 +168,9 @@ class Sequential(_Container):
         return Sequential(dict(list(self.children())[index])) if isinstance(index, slice) else list(self)[index]
 
     def forward(self, x: Tensor) -> Tensor:
-        for _, module in self.children():
-            x = module(x)
-        return x
+        from .fusion import run  # late: the table names layers, which are built on this file
+
+        return run(list(self), x)
 
 
 class ModuleList(_Container):

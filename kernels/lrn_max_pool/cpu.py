@@ -1,0 +1,103 @@
+"""Local response normalisation and max-pooling in one pass: what lies between them never leaves the cache.
+
+A task is a strip of rows of one image.  Forward, a thread keeps the last R normalised rows in a ring (row h in place
+h % R), for windows that overlap share rows; only at the border of two strips is a row normalised twice.  Backward, a
+thread gathers one row of the gradient of the normalised image, and turns it into a row of gx at once.
+"""
+
+import numba
+
+from ..jit import jit, prange
+from ..layout import channels_last
+from ..lrn.pixel import gradient, scale_of, to_minus_beta
+from ..pool.window import first_place, gather_row, next_place
+from ..scratch import deal, nbytes
+
+_TASKS = 32  # at least so many, however small the batch, where the image has as many rows
+
+
+def forward(x, y, index, *, size, alpha, beta, k, kernel_size, stride, padding, scratch):
+    number = x.dtype.type
+    _forward(channels_last(x), channels_last(y), channels_last(index), *deal(scratch, *_buffers(x, size, kernel_size)),
+             size, number(alpha / size), number(beta), number(k), *kernel_size, *stride, *padding,
+             _strips(x.shape[0], y.shape[2]))
+
+
+def backward(x, index, gy, gx, *, size, alpha, beta, k, kernel_size, stride, padding, scratch):
+    number = x.dtype.type
+    _backward(channels_last(x), channels_last(index), channels_last(gy), channels_last(gx),
+              *deal(scratch, *_buffers(x, size, (1, 1))), size, number(alpha / size), number(beta), number(k),
+              number(2 * alpha * beta / size), *kernel_size, *stride, *padding)
+
+
+def forward_workspace(x, y, index, *, size, alpha, beta, k, kernel_size, stride, padding):
+    return nbytes(*_buffers(x, size, kernel_size))
+
+
+def backward_workspace(x, index, gy, gx, *, size, alpha, beta, k, kernel_size, stride, padding):
+    return nbytes(*_buffers(x, size, (1, 1)))
+
+
+def _buffers(x, size, kernel_size):
+    """For each thread: rows of pixels, and some vectors of one pixel with room for a window's overhang."""
+    _, C, _, W = x.shape
+    threads = numba.config.NUMBA_NUM_THREADS
+    return ((threads, kernel_size[0], W, C), x.dtype), ((threads, 6, C + size - 1), x.dtype)
+
+
+def _strips(images, rows):
+    """In how many strips an image is cut: by shape, never by the number of threads."""
+    return min(rows, -(-_TASKS // images))
+
+
+@jit
+def _forward(x, y, index, rings, vectors, size, alpha_over_size, beta, k, R, S, stride_h, stride_w, pad_h, pad_w,
+             strips):
+    N, H, W, C = x.shape
+    P, Q = y.shape[1], y.shape[2]
+    for task in prange(N * strips):
+        n, strip = task // strips, task % strips
+        ring, vector = rings[numba.get_thread_id()], vectors[numba.get_thread_id()]
+        squares, scale = vector[0], vector[1, :C]
+        squares[:] = 0
+        done = -1  # the last row in the ring
+        for p in range(strip * P // strips, (strip + 1) * P // strips):
+            top = p * stride_h - pad_h
+            r0, r1 = max(0, -top), min(R, H - top)
+            for h in range(max(done + 1, top + r0), top + r1):
+                for w in range(W):
+                    pixel, normalised = x[n, h, w], ring[h % R, w]
+                    scale_of(pixel, squares, size, alpha_over_size, k, scale)
+                    to_minus_beta(scale, beta, normalised)
+                    for c in range(C):
+                        normalised[c] *= pixel[c]
+            done = top + r1 - 1
+            for q in range(Q):
+                left = q * stride_w - pad_w
+                s0 = max(0, -left)
+                best, place = y[n, p, q], index[n, p, q]
+                first_place(ring[(top + r0) % R, left + s0], index.dtype.type(r0 * S + s0), best, place)
+                for r in range(r0, r1):
+                    for s in range(s0, min(S, W - left)):
+                        next_place(ring[(top + r) % R, left + s], index.dtype.type(r * S + s), best, place)
+
+
+@jit
+def _backward(x, index, gy, gx, rows, vectors, size, alpha_over_size, beta, k, factor, R, S, stride_h, stride_w,
+              pad_h, pad_w):
+    N, H, W, C = x.shape
+    for task in prange(N * H):
+        n, h = task // H, task % H
+        g, vector = rows[numba.get_thread_id(), 0], vectors[numba.get_thread_id()]
+        squares, ratios, scale, power = vector[0], vector[1], vector[2, :C], vector[3, :C]
+        normalised, sums = vector[4, :C], vector[5, :C]
+        squares[:] = 0
+        ratios[:] = 0
+        gather_row(gy, index, n, h, R, S, stride_h, stride_w, pad_h, pad_w, g)
+        for w in range(W):
+            pixel = x[n, h, w]
+            scale_of(pixel, squares, size, alpha_over_size, k, scale)
+            to_minus_beta(scale, beta, power)
+            for c in range(C):
+                normalised[c] = pixel[c] * power[c]
+            gradient(pixel, normalised, power, scale, g[w], ratios, size, factor, sums, gx[n, h, w])
