@@ -2,7 +2,7 @@
 
 One decorator for all of them, so that each is compiled at its first call only (importing costs nothing), kept on disk
 (the second process loads it in milliseconds), releases Python's global lock, and runs its ``prange`` loops on all
-cores.
+cores.  What is on disk counts as fresh as long as no file of this package has changed: ``jit_cache.py`` says why.
 
 Numba's OpenMP threads spin after each parallel loop in case another follows.  NumPy's matrix products bring threads of
 their own, which then find the cores taken (ten times slower); waiting passively hands the cores over.  The runtime
@@ -12,16 +12,63 @@ reads ``OMP_WAIT_POLICY`` once, when it is loaded, so ``import tinyconv`` sets i
 and keep the compiler from using vector instructions.
 """
 
+from functools import cached_property, partial
+
 import numba
 
-jit = numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy")
-inline = numba.njit(cache=True, nogil=True, error_model="numpy")  # for the helpers that those loops call
+from . import jit_cache
+
+ERRORS = "numpy"
+
+
+def _compiled(function, **options):
+    dispatcher = numba.njit(nogil=True, error_model=ERRORS, **options)(function)
+    if not jit_cache.keep(dispatcher, function):
+        dispatcher.enable_caching()
+    return dispatcher
+
+
+jit = partial(_compiled, parallel=True)
+inline = _compiled  # for the helpers that those loops call
 # For sums in long loops: the compiler may keep several partial sums side by side, in vectors.  How many depends on the
 # machine, never on the number of threads.
-summing = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"})
+summing = partial(_compiled, fastmath={"reassoc"})
 prange = numba.prange
 
 
-def c_function(signature):
-    """A decorator that compiles a function for calls by its ``address``, and keeps it on disk like the others."""
-    return numba.cfunc(signature, cache=True, nopython=True, error_model="numpy")
+class c_function:  # noqa: N801 (a decorator)
+    """Decorator: compile for callers who know an address and nothing else, on disk like the rest.
+
+    ``signature`` is Numba's, ``"void(intp, float32)"`` or types.  Compiled (or loaded) when :attr:`address` is first
+    asked for.  Pass that as an integer to the kernel that calls it: a constant baked into compiled code would be wrong
+    in the next process, so Numba would not cache it."""
+
+    def __init__(self, signature):
+        self.signature = signature
+
+    def __call__(self, function):
+        self.py_func = self.__wrapped__ = function
+        self.__name__, self.__doc__ = function.__name__, function.__doc__
+        return self
+
+    @cached_property
+    def compiled(self):
+        """Numba's object: ``address``, ``ctypes``, ``cache_hits``."""
+        plain = partial(numba.cfunc, self.signature, error_model=ERRORS)
+        try:
+            from numba.core.ccallback import CFunc
+            from numba.core.sigutils import normalize_signature
+
+            unfinished = CFunc(self.py_func, normalize_signature(self.signature), locals={},
+                               options={"nopython": True, "error_model": ERRORS})
+        except (ImportError, TypeError):
+            return plain(cache=True)(self.py_func)
+        if not jit_cache.keep(unfinished, self.py_func):
+            unfinished.enable_caching()
+        unfinished.compile()
+        return unfinished
+
+    @property
+    def address(self) -> int:
+        """Where the machine code starts."""
+        return self.compiled.address

@@ -1,0 +1,99 @@
+"""Compiled code on disk: loaded while the sources are what they were, and never after an edit of any of them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+KERNELS = Path(__file__).resolve().parents[2] / "kernels"
+HELPER = "from .jit import inline\n\n@inline\ndef scale(x):\n    return x * {factor}\n"
+KERNEL = """\
+from .helper import scale
+from .jit import c_function, jit, prange
+
+@jit
+def kernel(x, y):
+    for i in prange(x.size):
+        y[i] = scale(x[i])
+
+@c_function("float32(float32)")
+def by_address(x):
+    return scale(x)
+"""
+PROGRAM = """\
+import json
+import numpy as np
+from kernels.tried import by_address, kernel
+x = np.array([1, 2], np.float32)
+y = np.empty_like(x)
+kernel(x, y)
+stats = kernel.stats
+print(json.dumps({"y": y.tolist(), "c": by_address.compiled.ctypes(2.0), "address": by_address.address,
+                  "hits": sum(stats.cache_hits.values()), "misses": sum(stats.cache_misses.values()),
+                  "c_hits": by_address.compiled.cache_hits, "folder": stats.cache_path}))
+"""
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the kernels with a kernel of the test's own, whose helper stands in another file."""
+    folder = tmp_path / "kernels"
+    shutil.copytree(KERNELS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "helper.py").write_text(HELPER.format(factor=3))
+    (folder / "tried.py").write_text(KERNEL)
+    return folder
+
+
+def run(package, **environment):
+    inherited = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=package.parent, capture_output=True, text=True,
+                          env={**inherited, "PYTHONPATH": str(package.parent), **environment}, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["address"]
+    return found
+
+
+def test_the_second_process_loads_and_an_edited_helper_compiles_anew(package):
+    first, second = run(package), run(package)
+    assert (first["y"], first["c"]) == ([3, 6], 6) == (second["y"], second["c"])
+    assert (first["hits"], first["misses"], first["c_hits"]) == (0, 1, 0)
+    assert (second["hits"], second["misses"], second["c_hits"]) == (1, 0, 1)
+    (package / "helper.py").write_text(HELPER.format(factor=5))
+    third = run(package)
+    assert (third["y"], third["c"]) == ([5, 10], 10)
+    assert (third["hits"], third["misses"], third["c_hits"]) == (0, 1, 0)
+    assert run(package)["hits"] == 1
+
+
+def test_a_file_that_is_only_touched_stays_cached(package):
+    run(package)
+    (package / "helper.py").touch()  # as a fresh checkout of the same sources would
+    assert run(package)["hits"] == 1
+
+
+def test_another_folder_for_the_cache(package, tmp_path):
+    found = run(package, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+    assert Path(found["folder"]).is_relative_to(tmp_path / "cache") and found["misses"] == 1
+    assert run(package, NUMBA_CACHE_DIR=str(tmp_path / "cache"))["hits"] == 1
+
+
+def test_an_install_that_cannot_be_written_caches_in_the_users_folder(package, tmp_path):
+    (package / "__pycache__").touch()  # a file in the folder's place stops root, too
+    home = tmp_path / "home"
+    environment = {"HOME": str(home), "XDG_CACHE_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    first = run(package, **environment)
+    assert Path(first["folder"]).is_relative_to(home) and first["misses"] == 1
+    assert run(package, **environment)["hits"] == 1
+
+
+def test_with_other_internals_numbas_own_cache_serves(package):
+    """An older or newer Numba, played by a module whose names are gone."""
+    path = package / "jit_cache.py"
+    path.write_text(path.read_text().replace("FunctionCache, IndexDataCacheFile", "Elsewhere"))
+    first, second = run(package), run(package)
+    assert (first["y"], first["misses"], second["y"], second["hits"], second["c_hits"]) == ([3, 6], 1, [3, 6], 1, 1)
