@@ -16,6 +16,8 @@ from .jit import inline
 @intrinsic
 def run(typing_context, array, at, size):
     """``size`` elements of a dense array from element ``at`` in memory order on, as a one-dimensional view."""
+    if array.layout != "C":
+        return None  # a typing error: elements in memory order are not what the caller believes
     view_type = types.Array(array.dtype, 1, "C")
 
     def generate(context, builder, signature, values):
@@ -33,6 +35,9 @@ def run(typing_context, array, at, size):
 @intrinsic
 def where(typing_context, array, at):
     """The address of element ``at``, in memory order, of a dense array: what a tile takes."""
+    if array.layout != "C":
+        return None
+
     def generate(context, builder, signature, values):
         source = make_array(array)(context, builder, values[0])
         return builder.ptrtoint(builder.gep(source.data, [values[1]]), context.get_value_type(types.int64))

@@ -1,32 +1,51 @@
-"""Convolution on all cores: see the README for the mathematics, and ``TILE.md`` for the loop that does the work."""
+"""Convolution on all cores: see README.md for the mathematics, and ``kernels/TILE.md`` for the loop that does the work.
+
+Each pass has two ways, direct (``direct.py``, ``gradient.py``) and Winograd's (``winograd.py``); ``choice.py`` chooses.
+"""
 
 from ..bias import sum_pixels
 from ..layout import channels_last
 from ..scratch import nbytes
-from . import direct, gradient
+from . import choice, direct, gradient
+from . import winograd as wino
 
 
 def forward(x, weight, bias, y, *, stride, padding, groups, relu=False, scratch):
-    direct.forward(x, weight, bias, y, stride, padding, groups, relu, scratch)
+    if choice.winograd(choice.FORWARD, x, weight, y, stride, groups):
+        wino.forward(x, weight, bias, y, padding, groups, relu, scratch)
+    else:
+        direct.forward(x, weight, bias, y, stride, padding, groups, relu, scratch)
 
 
 def backward_input(gy, weight, gx, y=None, *, stride, padding, groups, scratch):
-    direct.backward_input(gy, weight, gx, y, stride, padding, groups, scratch)
+    if choice.winograd(choice.INPUT, gx, weight, gy, stride, groups):
+        wino.backward_input(gy, weight, gx, y, padding, groups, scratch)
+    else:
+        direct.backward_input(gy, weight, gx, y, stride, padding, groups, scratch)
 
 
 def backward_weight(x, gy, gw, gb, y=None, *, stride, padding, groups, scratch):
-    gradient.backward_weight(x, gy, gw, y, stride, padding, groups, scratch)
+    if choice.winograd(choice.WEIGHT, x, gw, gy, stride, groups):
+        wino.backward_weight(x, gy, gw, y, padding, groups, scratch)
+    else:
+        gradient.backward_weight(x, gy, gw, y, stride, padding, groups, scratch)
     if gb is not None:
         sum_pixels(channels_last(gy), None if y is None else channels_last(y), gb)
 
 
 def forward_workspace(x, weight, bias, y, *, stride, padding, groups, relu=False):
+    if choice.winograd(choice.FORWARD, x, weight, y, stride, groups):
+        return nbytes(*wino.forward_plan(x, weight, y, groups))
     return nbytes(*direct.forward_plan(x, weight, y, stride, padding, groups))
 
 
 def backward_input_workspace(gy, weight, gx, y=None, *, stride, padding, groups):
+    if choice.winograd(choice.INPUT, gx, weight, gy, stride, groups):
+        return nbytes(*wino.backward_plan(gy, weight, gx, groups))
     return nbytes(*direct.backward_plan(gy, weight, gx, y, stride, padding, groups))
 
 
 def backward_weight_workspace(x, gy, gw, gb, y=None, *, stride, padding, groups):
+    if choice.winograd(choice.WEIGHT, x, gw, gy, stride, groups):
+        return nbytes(*wino.gradient_plan(x, gy, gw, groups))
     return nbytes(*gradient.plan(x, gy, gw, stride, padding, groups))

@@ -41,6 +41,7 @@ def pixels(taps):
 
 def forward(x, weight, bias, y, padding, groups, relu, scratch):
     K, C, R, _ = weight.shape
+    bias = None if bias is None else np.ascontiguousarray(bias)
     _convolve(channels_last(x), None, weight, bias, channels_last(y), padding, groups, relu, False,
               deal(scratch, *forward_plan(x, weight, y, groups)))
 

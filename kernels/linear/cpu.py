@@ -49,7 +49,7 @@ def backward_input(gy, weight, gx, y=None, *, scratch):
     # w's panels are copied together if several tiles of images use them; else each is read once, where it lies, and
     # many side by side are taken for few rows of w at a time, for memory likes long runs.
     shared = len(gy) > tall
-    panels, depth = (1, 256) if shared else (32, 32)
+    panels, depth = (1, 128) if shared else (32, 32)
     _backward_input(rows, weight, gx, spare, panels, depth, shared, tall, best.lanes(item),
                     tile.address("panel", item, 2), tile.address("panel", item, 1))
 

@@ -1,0 +1,37 @@
+"""Direct or Winograd: read from a table that was measured once, so that a run never depends on a stopwatch.
+
+``python -m benchmarks.choose`` measures the two on the machine at hand and writes ``table.py`` anew.
+``TINYCONV_CONV=direct`` and ``=winograd`` (wherever it is possible: 3x3 and 5x5 filters of stride 1) overrule it.
+"""
+
+import os
+
+from .. import isa
+from .table import WINOGRAD
+
+FORWARD, INPUT, WEIGHT = "forward", "input gradient", "weight gradient"
+
+
+def winograd(which, x, weight, y, stride, groups):
+    """Whether a pass of this convolution of x (N, C, H, W) to y (N, K, P, Q) is to be done by Winograd.
+
+    Raises ValueError if ``TINYCONV_CONV`` holds another word."""
+    K, C, R, S = weight.shape
+    if stride != (1, 1) or R != S or R not in (3, 5):
+        return False
+    word = forced()
+    if word:
+        return word == "winograd"
+    limits = WINOGRAD.get((isa.chosen().name, which, R))
+    m = 7 - R
+    P, Q = x.shape[2:] if which == INPUT else y.shape[2:]  # what the tiles cover
+    tiles = x.shape[0] * -(-P // m) * -(-Q // m)
+    return limits is not None and min(C, K // groups) >= limits[0] and tiles >= limits[1]
+
+
+def forced():
+    """The algorithm that ``TINYCONV_CONV`` names, or None."""
+    word = os.environ.get("TINYCONV_CONV") or None
+    if word not in (None, "direct", "winograd"):
+        raise ValueError(f"TINYCONV_CONV is {word!r}; use direct or winograd, or unset it")
+    return word
