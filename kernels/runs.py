@@ -54,8 +54,9 @@ def copy(target, source):
 @inline
 def copy_where(target, source, condition):
     """What a ReLU lets through backwards: the source where the condition is positive."""
+    zero = target.dtype.type(0)  # 0 itself is an integer, and with float32 makes double precision
     for i in range(target.size):
-        target[i] = source[i] if condition[i] > 0 else 0
+        target[i] = source[i] if condition[i] > zero else zero
 
 
 @inline
@@ -73,5 +74,6 @@ def add(target, source):
 @inline
 def clip(target):
     """ReLU in place; NaN stays."""
+    zero = target.dtype.type(0)
     for i in range(target.size):
-        target[i] = 0 if target[i] < 0 else target[i]
+        target[i] = zero if target[i] < zero else target[i]

@@ -56,44 +56,51 @@ def needed_size(y, weight, stride):
 
 def backward_input(gy, weight, gx, y, stride, padding, groups, scratch):
     packed, zeros, frames = deal(scratch, *backward_plan(gy, weight, gx, y, stride, padding, groups))
-    pack_bias(None, zeros, groups)
-    gys, gxs = channels_last(gy), channels_last(gx)
-    K, C, R, S = weight.shape
+    gys, gxs, (K, C, _, _) = channels_last(gy), channels_last(gx), weight.shape
     (top, left), _ = _frame_of_gradient(gy, weight, gx, stride, padding)
-    lanes = isa.chosen().lanes(weight.itemsize)
+    pack_bias(None, zeros, groups)
+    phases = list(_packed_phases(weight, packed, groups, stride))
     for source, images in _framed(gys, None if y is None else channels_last(y), frames, top, left):
         target = gxs[images]
         _, H, W, channels = source.shape
-        for phase in np.ndindex(stride):
+        line = gxs.shape[2] * C * groups
+        for phase, (D, E), part in phases:
             (i, h, rows), (j, w, columns) = (
                 _phase(*axis) for axis in zip(phase, stride, padding, gxs.shape[1:3], strict=True))
-            D, E = (-(-(taps - p) // step) for taps, p, step in zip((R, S), phase, stride, strict=True))
             if rows <= 0 or columns <= 0:
                 continue
             if D <= 0 or E <= 0:
                 target[:, h::stride[0], w::stride[1]] = 0  # no window sees these pixels
                 continue
-            part = packed.reshape(-1)[:groups * D * E * (K // groups) * packed.shape[2]].reshape(
-                groups, -1, packed.shape[2])
-            pack_backward(weight, part, groups, lanes, stride, phase)
             tap, depth = _taps(D, E, K // groups, W, channels)
             first = ((i - D + 1 + top) * W + j - E + 1 + left) * channels
-            width = gxs.shape[2] * gxs.shape[3]
             product(source, part, zeros, target, rows=(len(source), rows, columns),
                     source_grid=Grid(H * W * channels, W * channels, channels, first),
-                    result_grid=Grid(gxs.shape[1] * width, stride[0] * width, stride[1] * gxs.shape[3],
-                                     h * width + w * gxs.shape[3]),
+                    result_grid=Grid(gxs.shape[1] * line, stride[0] * line, stride[1] * C * groups,
+                                     h * line + w * C * groups),
                     group_steps=(K // groups, C), groups=groups, columns=C, tap=tap, depth=depth, relu=False)
 
 
+def _packed_phases(weight, packed, groups, stride):
+    """(phase, its taps down and across, their packed weights) of all phases; packs them one after the other."""
+    (K, _, R, S), begin, columns = weight.shape, 0, packed.shape[2]
+    for phase in np.ndindex(stride):
+        D, E = (-(-(taps - p) // step) for taps, p, step in zip((R, S), phase, stride, strict=True))
+        end = begin + max(0, D) * max(0, E) * (K // groups) * groups
+        part = packed.reshape(-1, columns)[begin:end].reshape(groups, -1, columns)
+        if end > begin:
+            pack_backward(weight, part, groups, isa.chosen().lanes(weight.itemsize), stride, phase)
+        yield phase, (D, E), part
+        begin = end
+
+
 def backward_plan(gy, weight, gx, y, stride, padding, groups):
-    """The (shape, dtype) of packed weights (of one phase), zeros in place of a bias, and framed gradients."""
+    """The (shape, dtype) of packed weights, zeros in place of a bias, and framed gradients."""
     K, C, R, S = weight.shape
     (top, left), size = _frame_of_gradient(gy, weight, gx, stride, padding)
     same = y is None and (top, left) == (0, 0) and size == gy.shape[2:]
     columns = isa.chosen().padded(C, gy.itemsize)
-    taps = math.prod(-(-n // step) for n, step in zip((R, S), stride, strict=True))
-    return (((groups, taps * (K // groups), columns), gy.dtype), ((groups, columns), gy.dtype),
+    return (((groups, R * S * (K // groups), columns), gy.dtype), ((groups, columns), gy.dtype),
             _frames_spec(None if same else (gy.shape[0], *size, K), gy.dtype))
 
 

@@ -5,6 +5,9 @@
 
 WINOGRAD = {
     ("avx512", "forward", 3): (64, 64),
+    ("avx512", "forward", 5): (32, 64),
     ("avx512", "input gradient", 3): (64, 64),
+    ("avx512", "input gradient", 5): (32, 64),
     ("avx512", "weight gradient", 3): (64, 256),
+    ("avx512", "weight gradient", 5): (32, 256),
 }

@@ -6,87 +6,109 @@ of y, with m = 4 for 3x3 filters and m = 2 for 5x5 ones.  With * for the product
     y  = A' [(G w G') * (B' x B)] A                 ' is the transpose
     gw = G' [(A gy A') * (B' x B)] G                the same product of three, derived by w
 
-A tile is held for CHUNK channels at a time, as 36 runs of CHUNK numbers one after the other in a flat array: distances
-that are constants let the compiler see that the runs do not overlap, and so use vector instructions.
+A tile is held for CHUNK channels at a time, as 36 runs of CHUNK numbers one after the other in a flat array.  Each
+transform is written once, for numbers that are ``step`` apart, and made for the two directions, down and across: steps
+and lengths that are constants let the compiler see that the runs do not overlap, and so use vector instructions.
 """
 
 from ..jit import inline
+from ..runs import run
 
 CHUNK = 64  # channels at a time: a tile and its transform fill half of a first-level cache
-_C = CHUNK
 _ROW = 6 * CHUNK
+
+
+def _b_along(step):
+    """v = B' d along one direction, for ``count`` neighbouring numbers."""
+    @inline
+    def b(d, v, count):
+        two, four, five = d.dtype.type(2), d.dtype.type(4), d.dtype.type(5)  # an integer would make double precision
+        for c in range(count):
+            d0, d1, d2, d3, d4, d5 = (d[c], d[c + step], d[c + 2 * step], d[c + 3 * step], d[c + 4 * step],
+                                      d[c + 5 * step])
+            even, odd, even2, odd2 = d4 - four * d2, d3 - four * d1, d4 - d2, two * (d3 - d1)
+            v[c] = four * d0 - five * d2 + d4
+            v[c + step] = even + odd
+            v[c + 2 * step] = even - odd
+            v[c + 3 * step] = even2 + odd2
+            v[c + 4 * step] = even2 - odd2
+            v[c + 5 * step] = four * d1 - five * d3 + d5
+    return b
+
+
+def _a_transposed_along(step):
+    """y = A' v."""
+    @inline
+    def a_transposed(m, v, y, count):
+        two, four, eight = v.dtype.type(2), v.dtype.type(4), v.dtype.type(8)
+        if m == 2:  # outside the loop, which else would not become vector code
+            for c in range(count):
+                y[c] = v[c] + (v[c + step] + v[c + 2 * step]) + (v[c + 3 * step] + v[c + 4 * step])
+                y[c + step] = ((v[c + step] - v[c + 2 * step]) + two * (v[c + 3 * step] - v[c + 4 * step])
+                               + v[c + 5 * step])
+            return
+        for c in range(count):
+            v0, v1, v2, v3, v4, v5 = (v[c], v[c + step], v[c + 2 * step], v[c + 3 * step], v[c + 4 * step],
+                                      v[c + 5 * step])
+            sum1, difference1, sum2, difference2 = v1 + v2, v1 - v2, v3 + v4, v3 - v4
+            y[c] = v0 + sum1 + sum2
+            y[c + step] = difference1 + two * difference2
+            y[c + 2 * step] = sum1 + four * sum2
+            y[c + 3 * step] = difference1 + eight * difference2 + v5
+    return a_transposed
+
+
+def _a_along(step):
+    """v = A g."""
+    @inline
+    def a(m, g, v, count):
+        two, four, eight = g.dtype.type(2), g.dtype.type(4), g.dtype.type(8)
+        if m == 2:
+            for c in range(count):
+                g0, g1 = g[c], g[c + step]
+                v[c] = g0
+                v[c + step] = g0 + g1
+                v[c + 2 * step] = g0 - g1
+                v[c + 3 * step] = g0 + two * g1
+                v[c + 4 * step] = g0 - two * g1
+                v[c + 5 * step] = g1
+            return
+        for c in range(count):
+            g0, g1, g2, g3 = g[c], g[c + step], g[c + 2 * step], g[c + 3 * step]
+            even, odd, even2, odd2 = g0 + g2, g1 + g3, g0 + four * g2, two * g1 + eight * g3
+            v[c] = g0
+            v[c + step] = even + odd
+            v[c + 2 * step] = even - odd
+            v[c + 3 * step] = even2 + odd2
+            v[c + 4 * step] = even2 - odd2
+            v[c + 5 * step] = g3
+    return a
+
+
+_b_down, _b_across = _b_along(_ROW), _b_along(CHUNK)
+_a_transposed_down, _a_transposed_across = _a_transposed_along(_ROW), _a_transposed_along(CHUNK)
+_a_down, _a_across = _a_along(_ROW), _a_along(CHUNK)
 
 
 @inline
 def b_both(x, v, spare):
     """v = B' x B."""
-    for j in range(6):
-        _b(x, spare, j * _C, _ROW)
+    _b_down(x, spare, _ROW)
     for i in range(6):
-        _b(spare, v, i * _ROW, _C)
-
-
-@inline
-def _b(d, v, at, step):
-    """B' along one line of a tile: runs ``step`` apart, from ``at`` on."""
-    two, four, five = d.dtype.type(2), d.dtype.type(4), d.dtype.type(5)  # an integer would make it double precision
-    for c in range(at, at + _C):
-        d0, d1, d2, d3, d4, d5 = (d[c], d[c + step], d[c + 2 * step], d[c + 3 * step], d[c + 4 * step], d[c + 5 * step])
-        even, odd, even2, odd2 = d4 - four * d2, d3 - four * d1, d4 - d2, two * (d3 - d1)
-        v[c] = four * d0 - five * d2 + d4
-        v[c + step] = even + odd
-        v[c + 2 * step] = even - odd
-        v[c + 3 * step] = even2 + odd2
-        v[c + 4 * step] = even2 - odd2
-        v[c + 5 * step] = four * d1 - five * d3 + d5
+        _b_across(run(spare, i * _ROW, _ROW), run(v, i * _ROW, _ROW), CHUNK)
 
 
 @inline
 def a_transposed_both(m, v, y, spare):
     """y = A' v A: the first m rows and columns of y."""
-    for j in range(6):
-        _a_transposed(m, v, spare, j * _C, _ROW)
+    _a_transposed_down(m, v, spare, _ROW)
     for i in range(m):
-        _a_transposed(m, spare, y, i * _ROW, _C)
-
-
-@inline
-def _a_transposed(m, v, y, at, step):
-    two, four, eight = v.dtype.type(2), v.dtype.type(4), v.dtype.type(8)
-    for c in range(at, at + _C):
-        v0, v1, v2, v3, v4, v5 = (v[c], v[c + step], v[c + 2 * step], v[c + 3 * step], v[c + 4 * step], v[c + 5 * step])
-        sum1, difference1, sum2, difference2 = v1 + v2, v1 - v2, v3 + v4, v3 - v4
-        y[c] = v0 + sum1 + sum2
-        if m == 2:
-            y[c + step] = difference1 + two * difference2 + v5
-        else:
-            y[c + step] = difference1 + two * difference2
-            y[c + 2 * step] = sum1 + four * sum2
-            y[c + 3 * step] = difference1 + eight * difference2 + v5
+        _a_transposed_across(m, run(spare, i * _ROW, _ROW), run(y, i * _ROW, _ROW), CHUNK)
 
 
 @inline
 def a_both(m, gy, v, spare):
     """v = A gy A', of the first m rows and columns of gy."""
-    for j in range(m):
-        _a(m, gy, spare, j * _C, _ROW)
+    _a_down(m, gy, spare, m * CHUNK)
     for i in range(6):
-        _a(m, spare, v, i * _ROW, _C)
-
-
-@inline
-def _a(m, g, v, at, step):
-    two, four, eight = g.dtype.type(2), g.dtype.type(4), g.dtype.type(8)
-    for c in range(at, at + _C):
-        g0, g1 = g[c], g[c + step]
-        if m == 2:
-            even, odd, even2, odd2, last = g0, g1, g0, two * g1, g1
-        else:
-            g2, g3 = g[c + 2 * step], g[c + 3 * step]
-            even, odd, even2, odd2, last = g0 + g2, g1 + g3, g0 + four * g2, two * g1 + eight * g3, g3
-        v[c] = g0
-        v[c + step] = even + odd
-        v[c + 2 * step] = even - odd
-        v[c + 3 * step] = even2 + odd2
-        v[c + 4 * step] = even2 - odd2
-        v[c + 5 * step] = last
+        _a_across(m, run(spare, i * _ROW, _ROW), run(v, i * _ROW, _ROW), CHUNK)

@@ -3,23 +3,25 @@
 For each of the 36 places of a transformed tile there is a product of matrices over (tiles, channels, filters), on the
 same register tiles as everything else: 36/16 multiplications for a pixel of y and a weight's 9 (36/4 for its 25) make
 4 and 2.8 times fewer, less what the tiles reach past the edge.  The price is rounding (the README has the bounds) and
-memory: so it is done for some images at a time, and only for shapes where ``choice.py`` says that it pays.
+memory traffic.  So a thread takes a block of tiles through all steps, transform, products and transform back, in
+buffers of its own that stay in its cache; and ``choice.py`` says for which shapes it pays at all.
 
 The input gradient is the same convolution with the taps backwards and channels and filters exchanged.
 """
 
+import numba
 import numpy as np
 
 from .. import isa, tile
 from ..jit import inline, jit, prange
 from ..layout import channels_last
-from ..runs import add, clear, clip, copy, copy_where, run
+from ..runs import add, clear, clip, copy, copy_where, run, where
 from ..scratch import deal
-from .gradient import accumulate
-from .rows import Grid, product
 from .transforms import CHUNK, a_both, a_transposed_both, b_both
 
-_SPECTRA = 16 << 20  # bytes of transformed tiles at a time
+_CACHE = 700 << 10  # bytes of a core's second cache for the transformed tiles of a block, if the weights fit beside
+_MANY = 8  # register tiles high is a block whose weights do not fit: so often is a weight used once it has come
+_SKEW = 80  # numbers between the 36 places, lest the 36 runs of a tile all fall into the same few sets of a cache
 
 _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)
 
@@ -39,8 +41,13 @@ def pixels(taps):
     return 7 - taps
 
 
+def _tiles(size, taps):
+    """Tiles down and right that cover ``size`` pixels of the result."""
+    m = pixels(taps)
+    return -(-size[0] // m), -(-size[1] // m)
+
+
 def forward(x, weight, bias, y, padding, groups, relu, scratch):
-    K, C, R, _ = weight.shape
     bias = None if bias is None else np.ascontiguousarray(bias)
     _convolve(channels_last(x), None, weight, bias, channels_last(y), padding, groups, relu, False,
               deal(scratch, *forward_plan(x, weight, y, groups)))
@@ -63,80 +70,204 @@ def backward_plan(gy, weight, gx, groups):
     return _plan(gy.shape[0], gx.shape[2:], K // groups, C, R, groups, gy.dtype)
 
 
-def _tiles(size, taps):
-    """Tiles down and right that cover ``size`` pixels of the result."""
-    m = pixels(taps)
-    return -(-size[0] // m), -(-size[1] // m)
-
-
 def _plan(N, size, channels, columns, taps, groups, dtype):
-    """The (shape, dtype) of transformed weights, source tiles and result tiles (of a chunk of images)."""
-    item = np.dtype(dtype).itemsize
+    """The (shape, dtype) of transformed weights, and each thread's source tiles and result tiles."""
+    item, tall = np.dtype(dtype).itemsize, isa.chosen().rows
     down, right = _tiles(size, taps)
-    columns = isa.chosen().padded(columns, item)
-    images = max(1, min(N, _SPECTRA // (36 * down * right * groups * (channels + columns) * item)))
-    tiles = _pitch(images * down * right)
-    return (((36 * groups, channels, columns), dtype), ((36 * groups, tiles, channels), dtype),
-            ((36 * groups, tiles, columns), dtype))
-
-
-def _pitch(tiles):
-    """Room for so many tiles between two of the 36 places: an odd number, lest the 36 runs of a tile, which are
-    written and read together, all fall into the same few sets of the caches."""
-    return tiles | 1
+    columns, tiles = isa.chosen().padded(columns, item), N * down * right
+    heights = _MANY
+    if 36 * channels * columns * item < 2 * _CACHE:
+        heights = min(_MANY, max(1, _CACHE // (36 * (channels + columns) * item * tall)))
+    block = tall * max(1, min(heights, tiles * groups // (4 * tall)))  # some tasks for each thread of a small machine
+    threads = numba.get_num_threads()
+    return (((36 * groups, channels, columns), dtype), ((threads, 36, block * channels + _SKEW), dtype),
+            ((threads, 36, block * columns + _SKEW), dtype))
 
 
 def _convolve(source, y, weight, bias, result, padding, groups, relu, backwards, arrays):
-    spectrum, tiles_in, tiles_out = arrays
-    taps = weight.shape[2]
-    m, (down, right) = pixels(taps), _tiles(result.shape[1:3], taps)
-    channels, columns = tiles_in.shape[2], tiles_out.shape[2]
-    _transform_weights(weight, _g_matrix(taps).astype(source.dtype), spectrum, groups,
-                       isa.chosen().lanes(source.itemsize), backwards)
-    images = tiles_in.shape[1] // (down * right)
-    zeros = np.zeros((36 * groups, columns), source.dtype)
-    for begin in range(0, len(source), images):
-        some = slice(begin, min(begin + images, len(source)))
-        count = (some.stop - begin) * down * right
-        v, u = (a.reshape(-1)[:36 * groups * _pitch(count) * a.shape[2]] for a in (tiles_in, tiles_out))
-        _transform_pixels(source[some], None if y is None else y[some], v, groups, padding, (down, right), m, channels,
-                          channels, _pitch(count))
-        product(v, spectrum, zeros, u, rows=(1, 1, count), source_grid=Grid(0, 0, channels, 0),
-                result_grid=Grid(0, 0, columns, 0), group_steps=(_pitch(count) * channels, _pitch(count) * columns),
-                groups=36 * groups, columns=columns, tap=np.zeros(1, np.int64), depth=channels, relu=False)
-        _transform_results(u, bias, result[some], groups, (down, right), m, columns, _pitch(count), relu)
+    spectrum, v, u = arrays
+    best, item, taps = isa.chosen(), source.itemsize, weight.shape[2]
+    _transform_weights(weight, _g_matrix(taps).astype(source.dtype), spectrum, groups, best.lanes(item), backwards)
+    block = (v.shape[2] - _SKEW) // spectrum.shape[1]
+    _convolve_blocks(source, y, spectrum, bias, result, v, u, groups, padding, _tiles(result.shape[1:3], taps),
+                     pixels(taps), block, relu, best.rows, best.lanes(item), tile.address("gather", item, 2),
+                     tile.address("gather", item, 1))
+
+
+@jit
+def _convolve_blocks(source, y, spectrum, bias, result, v, u, groups, padding, tiles, m, block, relu, tall, lanes,
+                     wide_tile, narrow_tile):
+    per_image, (_, channels, padded) = tiles[0] * tiles[1], spectrum.shape
+    count, columns = len(source) * per_image, result.shape[3] // groups
+    blocks, wide = (count + block - 1) // block, 2 * lanes
+    for task in prange(groups * blocks):
+        group, first, slot = task % groups, task // groups * block, numba.get_thread_id()
+        here = min(block, count - first)
+        patch, spare, full = (np.zeros(36 * CHUNK, v.dtype), np.empty(36 * CHUNK, v.dtype),
+                              np.empty(36 * CHUNK, v.dtype))
+        at = slot * 36 * v.shape[2]
+        for t in range(here):
+            n, top, left = _corner(first + t, tiles, m)
+            for c0 in range(0, channels, CHUNK):
+                size = min(CHUNK, channels - c0)
+                _load(source, y, patch, n, top - padding[0], left - padding[1], 6, group * channels + c0, size)
+                b_both(patch, full, spare)
+                for place in range(36):
+                    copy(run(v, at + place * v.shape[2] + t * channels + c0, size), run(full, place * CHUNK, size))
+        _multiply(v, spectrum, u, slot, group, groups, here, tall, wide, wide_tile, narrow_tile)
+        at = slot * 36 * u.shape[2]
+        for t in range(here):
+            n, top, left = _corner(first + t, tiles, m)
+            for c0 in range(0, columns, CHUNK):
+                size = min(CHUNK, columns - c0)
+                for place in range(36):
+                    copy(run(full, place * CHUNK, size), run(u, at + place * u.shape[2] + t * padded + c0, size))
+                a_transposed_both(m, full, patch, spare)
+                _put(patch, bias, result, n, top, left, m, group * columns + c0, size, relu)
+                clear(patch)
+
+
+@inline
+def _corner(t, tiles, m):
+    """The image of a tile, and its first pixel."""
+    n, rest = t // (tiles[0] * tiles[1]), t % (tiles[0] * tiles[1])
+    return n, rest // tiles[1] * m, rest % tiles[1] * m
+
+
+@inline
+def _multiply(v, spectrum, u, slot, group, groups, here, tall, wide, wide_tile, narrow_tile):
+    """u[place][t, k] = the sum over c of v[place][t, c] spectrum[place, group][c, k], in the buffers of a thread."""
+    _, channels, padded = spectrum.shape
+    rows, targets = np.arange(tall) * channels, np.arange(tall) * padded
+    zero, zeros, nothing = np.zeros(1, np.int64), np.zeros(tall, np.int64), np.zeros(wide, v.dtype)
+    for place in range(36):
+        a, b = (slot * 36 + place) * v.shape[2], (place * groups + group) * channels * padded
+        result = (slot * 36 + place) * u.shape[2]
+        for t in range(0, here, tall):
+            for column in range(0, padded, wide):
+                width = min(wide, padded - column)
+                tile.call(wide_tile if width == wide else narrow_tile,
+                          (min(tall, here - t), where(v, a + t * channels), where(rows, 0), where(zero, 0), 1, channels,
+                           where(spectrum, b + column * channels), width, where(nothing, 0), where(zeros, 0),
+                           where(u, result + t * padded + column), where(targets, 0)))
+
+
+@inline
+def _load(source, y, patch, n, top, left, size, c0, count):
+    """patch[(i, j), c] = source[n, top + i, left + j, c0 + c] for size x size pixels; 0 outside the image, and where y
+    is not positive."""
+    _, H, W, channels = source.shape
+    for i in range(size):
+        for j in range(size):
+            target = run(patch, (6 * i + j) * CHUNK, count)
+            h, w = top + i, left + j
+            at = ((n * H + h) * W + w) * channels + c0
+            if h < 0 or h >= H or w < 0 or w >= W:
+                clear(target)
+            elif y is None:
+                copy(target, run(source, at, count))
+            else:
+                copy_where(target, run(source, at, count), run(y, at, count))
+
+
+@inline
+def _put(tile, bias, result, n, top, left, m, first, size, relu):
+    """The m x m pixels of a tile to their places, plus bias, and with ``relu`` 0 where that is negative."""
+    _, P, Q, K = result.shape
+    for i in range(min(m, P - top)):
+        for j in range(min(m, Q - left)):
+            target = run(result, ((n * P + top + i) * Q + left + j) * K + first, size)
+            copy(target, run(tile, (6 * i + j) * CHUNK, size))
+            if bias is not None:
+                add(target, run(bias, first, size))
+            if relu:
+                clip(target)
 
 
 def backward_weight(x, gy, gw, y, padding, groups, scratch):
-    v, u, sums = deal(scratch, *gradient_plan(x, gy, gw, groups))
-    xs, gys, ys = channels_last(x), channels_last(gy), None if y is None else channels_last(y)
-    K, C, taps, _ = gw.shape
-    m, (down, right), lanes = pixels(taps), _tiles(gys.shape[1:3], taps), isa.chosen().lanes(x.itemsize)
-    tall, columns, images = tile.height(C), sums.shape[2], v.shape[1] // (down * right)
-    once = np.zeros(1, np.int64)
-    for begin in range(0, len(xs), images):
-        some = slice(begin, min(begin + images, len(xs)))
-        count = (some.stop - begin) * down * right
-        pitch = _pitch(count)
-        a, b = (array.reshape(-1)[:36 * groups * pitch * array.shape[2]] for array in (v, u))
-        _transform_pixels(xs[some], None, a, groups, padding, (down, right), m, v.shape[2], tall, pitch)
-        _transform_gradients(gys[some], None if ys is None else ys[some], b, groups, (down, right), m, columns,
-                             2 * lanes, pitch)
-        accumulate(a, b, pitch, sums.reshape(-1), (pitch * v.shape[2], pitch * tall), C, once, once, once, tall, count,
-                   K // groups, 36 * groups, begin == 0)
-    _transform_sums(sums, _g_matrix(taps).astype(x.dtype), gw, groups, lanes)
+    sums, v, u = deal(scratch, *gradient_plan(x, gy, gw, groups))
+    best, item, (_, C, taps, _) = isa.chosen(), x.itemsize, gw.shape
+    tall = tile.height(C)
+    block = (v.shape[2] - _SKEW) // (-(-C // tall) * tall)
+    sums[...] = 0
+    _sum_blocks(channels_last(x), channels_last(gy), None if y is None else channels_last(y), sums, v, u, groups,
+                padding, _tiles(gy.shape[2:], taps), pixels(taps), block, (u.shape[2] - _SKEW) // block, tall,
+                2 * best.lanes(item), tile.address("panel", item, 2), tile.address("panel", item, 1))
+    _transform_sums(sums, _g_matrix(taps).astype(x.dtype), gw, groups, best.lanes(item))
 
 
 def gradient_plan(x, gy, gw, groups):
-    """The (shape, dtype) of transformed tiles of x and of gy (of a chunk of images), and of the sums."""
+    """The (shape, dtype) of the sums of transformed gradients, and each thread's transformed tiles of x and of gy.
+
+    A thread sums a slice of the filters of a group over all tiles, some tiles at a time; how many depends on the shape
+    alone, for it decides how the sum rounds."""
     K, C, taps, _ = gw.shape
+    best, item, tall, threads = isa.chosen(), x.itemsize, tile.height(C), numba.get_num_threads()
     down, right = _tiles(gy.shape[2:], taps)
-    columns, tall = isa.chosen().padded(K // groups, x.itemsize), tile.height(C)
-    channels = -(-C // tall) * tall
-    images = max(1, min(x.shape[0], 2 * _SPECTRA // (36 * down * right * groups * (channels + columns) * x.itemsize)))
-    tiles = _pitch(images * down * right)
-    return (((36 * groups, tiles, channels), x.dtype), ((36 * groups, tiles, columns), x.dtype),
-            ((36 * groups, C, columns), x.dtype))
+    columns, channels = best.padded(K // groups, item), -(-C // tall) * tall
+    wide = best.columns(item)
+    slice_ = -(-columns // (wide * -(-threads // groups))) * wide  # filters of a task
+    block = 56 if 36 * C * columns * item < 2 * _CACHE else 112
+    block = min(block, x.shape[0] * down * right)
+    return (((36 * groups, C, columns), x.dtype), ((threads, 36, block * channels + _SKEW), x.dtype),
+            ((threads, 36, block * slice_ + _SKEW), x.dtype))
+
+
+@jit
+def _sum_blocks(x, gy, y, sums, v, u, groups, padding, tiles, m, block, slice_, tall, wide, wide_tile, narrow_tile):
+    """sums[place, group, c, k] = the sum over all tiles of (B' x B)[place, c] (A gy A')[place, k]."""
+    _, channels, padded = sums.shape
+    count, columns = len(x) * tiles[0] * tiles[1], gy.shape[3] // groups
+    slices = (padded + slice_ - 1) // slice_
+    for task in prange(groups * slices):
+        group, k0, slot = task // slices, task % slices * slice_, numba.get_thread_id()
+        patch, spare, full = (np.zeros(36 * CHUNK, v.dtype), np.empty(36 * CHUNK, v.dtype),
+                              np.empty(36 * CHUNK, v.dtype))
+        for first in range(0, count, block):
+            here = min(block, count - first)
+            for t in range(here):
+                n, top, left = _corner(first + t, tiles, m)
+                for c in range(0, channels, CHUNK):
+                    size = min(CHUNK, channels - c)
+                    _load(x, None, patch, n, top - padding[0], left - padding[1], 6, group * channels + c, size)
+                    b_both(patch, full, spare)
+                    _store(full, v, slot, block, tall, t, c, size)
+                for k in range(k0, min(k0 + slice_, columns), CHUNK):
+                    size = min(CHUNK, min(k0 + slice_, columns) - k)
+                    _load(gy, y, patch, n, top, left, m, group * columns + k, size)
+                    a_both(m, patch, full, spare)
+                    _store(full, u, slot, block, wide, t, k - k0, size)
+            _add_products(v, u, sums, slot, group, groups, k0, min(slice_, padded - k0), here, block, tall, wide,
+                          wide_tile, narrow_tile)
+
+
+@inline
+def _store(full, v, slot, block, wide, t, c, size):
+    """The 36 runs of tile t to panels of ``wide`` columns, with room for ``block`` tiles each."""
+    for place in range(36):
+        base, done = (slot * 36 + place) * v.shape[2], 0
+        while done < size:
+            panel, inside = (c + done) // wide, (c + done) % wide
+            part = min(wide - inside, size - done)
+            copy(run(v, base + (panel * block + t) * wide + inside, part), run(full, place * CHUNK + done, part))
+            done += part
+
+
+@inline
+def _add_products(v, u, sums, slot, group, groups, k0, columns, here, block, tall, wide, wide_tile, narrow_tile):
+    """sums[place, group][c, k] += the sum over tiles t of v[place][t, c] u[place][t, k - k0]."""
+    _, channels, padded = sums.shape
+    zero = np.zeros(1, np.int64)
+    for place in range(36):
+        a, b = (slot * 36 + place) * v.shape[2], (slot * 36 + place) * u.shape[2]
+        result = (place * groups + group) * channels * padded
+        for column in range(0, columns, wide):
+            width = min(wide, padded - k0 - column)
+            for c in range(0, channels, tall):
+                target = where(sums, result + (k0 + column) * channels + c * width)
+                tile.call(wide_tile if width == wide else narrow_tile,
+                          (min(tall, channels - c), where(v, a + c * block), where(zero, 0), tall,
+                           where(u, b + column * block), where(zero, 0), wide, 1, here, target, width, target, width))
 
 
 @jit
@@ -173,105 +304,6 @@ def _transform_weights(weight, g, spectrum, groups, lanes, backwards):
                         full[i] += g[b, s] * half[a * R + s, i]
                 at = (((a * 6 + b) * groups + group) * padded + panel * wide) * depth + row * width
                 copy(run(spectrum, at, width), run(full, 0, width))
-
-
-@inline
-def _load(source, y, patch, n, top, left, size, c0, count):
-    """patch[(i, j), c] = source[n, top + i, left + j, c0 + c] for size x size pixels; 0 outside the image, and where y
-    is not positive."""
-    _, H, W, channels = source.shape
-    for i in range(size):
-        for j in range(size):
-            target = run(patch, (6 * i + j) * CHUNK, count)
-            h, w = top + i, left + j
-            at = ((n * H + h) * W + w) * channels + c0
-            if h < 0 or h >= H or w < 0 or w >= W:
-                clear(target)
-            elif y is None:
-                copy(target, run(source, at, count))
-            else:
-                copy_where(target, run(source, at, count), run(y, at, count))
-
-
-@jit
-def _transform_pixels(source, y, v, groups, padding, tiles, m, padded, wide, pitch):
-    """B' x B of every tile of 6 x 6 pixels, m apart.
-
-    v: panels [place, group, panel][tile, c], ``wide`` channels each, ``padded`` channels in a group's panels."""
-    N, channels = source.shape[0], source.shape[3]
-    down, right = tiles
-    per_group = channels // groups
-    for line in prange(N * down):
-        n, top = line // down, line % down * m - padding[0]
-        patch, spare, full = (np.zeros(36 * CHUNK, v.dtype), np.empty(36 * CHUNK, v.dtype),
-                              np.empty(36 * CHUNK, v.dtype))
-        for across in range(right):
-            for group in range(groups):
-                for c0 in range(0, per_group, CHUNK):
-                    size = min(CHUNK, per_group - c0)
-                    _load(source, y, patch, n, top, across * m - padding[1], 6, group * per_group + c0, size)
-                    b_both(patch, full, spare)
-                    _store(full, v, group, groups, padded, wide, line * right + across, pitch, c0, size)
-
-
-@jit
-def _transform_gradients(gy, y, v, groups, tiles, m, padded, wide, pitch):
-    """A gy A' of every m x m pixels, into panels as above."""
-    N, channels = gy.shape[0], gy.shape[3]
-    down, right = tiles
-    per_group = channels // groups
-    for line in prange(N * down):
-        n, top = line // down, line % down * m
-        patch, spare, full = (np.zeros(36 * CHUNK, v.dtype), np.empty(36 * CHUNK, v.dtype),
-                              np.empty(36 * CHUNK, v.dtype))
-        for across in range(right):
-            for group in range(groups):
-                for c0 in range(0, per_group, CHUNK):
-                    size = min(CHUNK, per_group - c0)
-                    _load(gy, y, patch, n, top, across * m, m, group * per_group + c0, size)
-                    a_both(m, patch, full, spare)
-                    _store(full, v, group, groups, padded, wide, line * right + across, pitch, c0, size)
-
-
-@inline
-def _store(full, v, group, groups, padded, wide, t, pitch, c0, size):
-    """The 36 runs of tile t to their places, across panels."""
-    for place in range(36):
-        base, c = (place * groups + group) * padded * pitch, c0
-        while c < c0 + size:
-            first = c // wide * wide  # of this panel
-            width = min(wide, padded - first)
-            part = min(first + width, c0 + size) - c
-            copy(run(v, base + first * pitch + t * width + c - first, part), run(full, place * CHUNK + c - c0, part))
-            c += part
-
-
-@jit
-def _transform_results(u, bias, result, groups, tiles, m, padded, pitch, relu):
-    """result = A' u A + bias, and with ``relu`` 0 where that is negative."""
-    N, P, Q, K = result.shape
-    down, right = tiles
-    per_group = K // groups
-    for line in prange(N * down):
-        n, top = line // down, line % down * m
-        full, spare, y = (np.zeros(36 * CHUNK, u.dtype), np.empty(36 * CHUNK, u.dtype), np.empty(36 * CHUNK, u.dtype))
-        for across in range(right):
-            left = across * m
-            for group in range(groups):
-                for c0 in range(0, per_group, CHUNK):
-                    size, first = min(CHUNK, per_group - c0), group * per_group + c0
-                    for place in range(36):
-                        at = ((place * groups + group) * pitch + line * right + across) * padded + c0
-                        copy(run(full, place * CHUNK, size), run(u, at, size))
-                    a_transposed_both(m, full, y, spare)
-                    for i in range(min(m, P - top)):
-                        for j in range(min(m, Q - left)):
-                            target = run(result, ((n * P + top + i) * Q + left + j) * K + first, size)
-                            copy(target, run(y, (6 * i + j) * CHUNK, size))
-                            if bias is not None:
-                                add(target, run(bias, first, size))
-                            if relu:
-                                clip(target)
 
 
 @jit
