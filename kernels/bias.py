@@ -13,7 +13,7 @@ def sum_pixels(gy, y, total):
     A strip of filters is summed by one thread, from the first pixel to the last: the same order, and so the same
     rounding, for any number of threads.  In double precision: a batch has hundreds of thousands of pixels."""
     N, P, Q, K = gy.shape
-    width = 16
+    width = 32
     for strip in prange((K + width - 1) // width):
         begin, end = strip * width, min((strip + 1) * width, K)
         sums = np.zeros(end - begin)
