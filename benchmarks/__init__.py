@@ -3,18 +3,22 @@
 One idea per file, in the order in which a run uses them:
 
 ``shapes.py``          the layers of AlexNet as plain data: sizes, floating-point operations, bytes
-``timing.py``          interleaved runs, warm-up, medians
+``convolutions.py``    the convolutions of VGG-16, GoogLeNet, ResNet-50 and convnet-benchmarks
+``jobs.py``            everything that there is to measure, as a list
+``timing.py``          sides in turns, samples, medians; what disturbed a sample
+``processes.py``       each side in a process of its own, and what makes PyTorch a tuned one; ``worker.py`` runs there
+``layers.py``          each pass of each layer as a tinyconv kernel launch; ``torch_layers.py`` in PyTorch
+``step.py``            a whole training step and inference, in both; ``torch_networks.py`` has PyTorch's networks
 ``peak.py``            what this machine can do at best: multiply-adds and copies per second, measured
-``layers.py``          each pass of each layer as a tinyconv kernel launch
-``torch_layers.py``    the same in PyTorch
-``step.py``            a whole training step, in both; ``torch_networks.py`` has PyTorch's AlexNets
-``memory.py``          page faults and peak memory of warm training steps, each in a process of its own
+``memory.py``          page faults and peak memory of warm training steps
+``breakdown.py``       where the time of a training step goes, by kernel
+``startup.py``         how long until the first forward pass; it times ``first_step.py``
 ``machine.py``         what it ran on
-``report.py``          the table and the JSON; ``picture.py`` the picture
+``report.py``          the table and the JSON; ``picture.py`` the roofline
 
-tinyconv is imported before PyTorch, here and wherever both are used: its kernels ask OpenMP for threads that wait
-passively (see ``kernels/jit.py``), and the two libraries share one OpenMP runtime, which listens to whoever comes
-first.  PyTorch waits passively then, too, which costs it a little at batch 1; the JSON states the policy.
+Where both are used in one process (the tests do), tinyconv is imported before PyTorch: its kernels ask OpenMP for
+threads that wait passively (see ``kernels/jit.py``), and whoever comes first sets the policy.  PyTorch's own processes
+load PyTorch first, and there it waits as it does where tinyconv is not.
 """
 
 import tinyconv.kernels.jit  # noqa: F401

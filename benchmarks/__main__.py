@@ -1,13 +1,14 @@
-"""Time AlexNet's layers and training steps: a table on stdout, JSON and a picture in runs/bench."""
+"""Time tinyconv beside PyTorch, layers and whole networks: a table on stdout, JSON and a picture in runs/bench."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import re
+import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +17,16 @@ from tqdm import tqdm
 from tinyconv.commandline import Parser
 from tinyconv.safefile import make_folder
 
-from . import layers, machine, memory, peak, report, shapes, step, timing
-
-KINDS = ("conv", "pool", "lrn", "relu", "linear", "dropout", "loss", "update", "step", "memory")
-STEP = "training step"
-
-
-@dataclass(frozen=True)
-class Job:
-    """Something to measure.  ``subject`` is a layer, or the variant of a network."""
-
-    subject: Any
-    kind: str
-    which: str
-    batch: int | None
-
-    @property
-    def label(self) -> str:
-        """What ``--filter`` is matched against."""
-        name = self.subject if isinstance(self.subject, str) else self.subject.name
-        return f"{name} {self.which}" + (f" batch {self.batch}" if self.batch else "")
+from . import breakdown, machine, memory, peak, report, startup, timing
+from .jobs import ALEXNET_BATCHES, KINDS, NETWORKS, TINYCONV, TORCH, TUNED, Job, all_jobs, cost
+from .processes import Sides
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0 whenever it has measured: it reports, it does not judge."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    jobs = [job for job in _jobs(options.batch, options.step_batch)
+    jobs = [job for job in all_jobs(options.batch, options.networks)
             if job.kind in options.layers and options.filter.search(job.label)]
     if not jobs:
         parser.error(f"nothing to measure matches --filter {options.filter.pattern!r} among {' '.join(options.layers)}")
@@ -64,65 +48,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(jobs: Iterable[Job], with_torch: bool, effort: timing.Effort, quick: bool = False) -> report.Report:
-    """Measure each job, and the peaks before and after."""
+def run(jobs: Sequence[Job], with_torch: bool, effort: timing.Effort, quick: bool = False) -> report.Report:
+    """Measure each job, and the peaks before and after.  A job that fails is reported, and the others go on."""
     about: dict[str, Any] = {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-             "machine": machine.describe(), "versions": machine.versions(),
-             "threads": machine.use_all_cores(with_torch)}
+                             "machine": machine.describe(), "versions": machine.versions(),
+                             "threads": machine.use_all_cores(with_torch=False)}
     if not with_torch:
         about["versions"]["torch"] = None  # what is not used is not reported
     seconds = 0.05 if quick else 1.0
     best = peak.measure(seconds)
-    results: list[report.Result] = []
-    footprints: list[dict[str, Any]] = []
-    with tqdm(list(jobs), file=sys.stderr, unit="job", dynamic_ncols=True) as progress:
-        for job in progress:
+    found = report.Report(about, best, [], [], [], [], [])
+    timed = [job for job in jobs if job.kind not in _ALONE]
+    with tqdm(total=len(jobs), file=sys.stderr, unit="job", dynamic_ncols=True) as progress:
+        if timed:
+            with Sides([TINYCONV, *((TORCH, TUNED) if with_torch else ())]) as sides:
+                for name, threads in sides.threads.items():
+                    about["threads"][name] = threads.get("torch", threads["tinyconv"])
+                for job in timed:
+                    progress.set_description(job.label)
+                    _note_failures(found, job, lambda job=job: found.results.append(_time(job, sides, effort)))
+                    progress.update()
+        for job in (job for job in jobs if job.kind in _ALONE):
             progress.set_description(job.label)
-            if job.kind == "memory":
-                footprints += _footprints(job, with_torch, quick)
-            else:
-                results.append(_time_step(job, with_torch, effort) if job.kind == "step"
-                               else _time_layer(job, with_torch, effort))
-    return report.Report(about, peak.better(best, peak.measure(seconds)), results, footprints)
+            _note_failures(found, job, lambda job=job: _ALONE[job.kind](found, job, with_torch, quick))
+            progress.update()
+    return dataclasses.replace(found, peak=peak.better(best, peak.measure(seconds)))
 
 
-def _jobs(batches: Sequence[int], step_batch: int) -> Iterator[Job]:
-    """All that there is to measure, in the order of the table."""
-    network = shapes.alexnet()
-    for batch in batches:
-        for layer in network:
-            if layer.kind != "update":
-                yield from (Job(layer, layer.kind, which, batch) for which in layer.passes)
-    yield Job(network[-1], "update", shapes.UPDATE, None)
-    yield from (Job(variant, "step", STEP, step_batch) for variant in step.VARIANTS)
-    yield from (Job(variant, "memory", "memory", step_batch) for variant in step.VARIANTS)
+def _time(job: Job, sides: Sides, effort: timing.Effort) -> report.Result:
+    flops, moved = cost(job)
+    return report.Result(job.layer, job.kind, job.which, job.batch, flops, moved, sides.time(job, effort), job.network)
 
 
-def _time_layer(job: Job, with_torch: bool, effort: timing.Effort) -> report.Result:
-    layer, batch = job.subject, job.batch or 1
-    data = layers.numbers(layer, batch)
-    sides = {report.OURS: layers.side(layer, job.which, data).run}
-    if with_torch:
-        from . import torch_layers
-
-        sides[report.THEIRS] = torch_layers.side(layer, job.which, data).run
-    return report.Result(layer.name, job.kind, job.which, job.batch, layer.flops(batch, job.which),
-                         layer.bytes(batch, job.which), timing.interleave(sides, effort))
+def _note_failures(found: report.Report, job: Job, measure: Any) -> None:
+    try:
+        measure()
+    except (RuntimeError, subprocess.CalledProcessError) as error:
+        print(f"bench: {job.label}: {error}", file=sys.stderr)
+        found.failures.append(f"{job.label}: {str(error).strip().splitlines()[-1]}")
 
 
-def _time_step(job: Job, with_torch: bool, effort: timing.Effort) -> report.Result:
-    variant, batch = job.subject, job.batch or 1
-    ours = step.tinyconv_step(variant, batch)
-    flops = step.flops(ours.model, batch, step.VARIANTS[variant])
-    sides = {report.OURS: ours.run}
-    if with_torch:
-        sides[report.THEIRS] = step.torch_step(variant, batch).run
-    return report.Result(variant, job.kind, job.which, batch, flops, 0, timing.interleave(sides, effort))
+def _footprints(found: report.Report, job: Job, with_torch: bool, quick: bool) -> None:
+    for side in memory.SIDES:
+        if with_torch or side not in (TORCH, TUNED):
+            found.memory.append(memory.measure(side, job.layer, job.images, *((1, 1) if quick else ())))
 
 
-def _footprints(job: Job, with_torch: bool, quick: bool) -> list[dict[str, Any]]:
-    sides = [side for side in memory.SIDES if with_torch or side != "torch"]
-    return [memory.measure(side, job.subject, job.batch or 1, *((1, 1) if quick else ())) for side in sides]
+def _breakdown(found: report.Report, job: Job, with_torch: bool, quick: bool) -> None:
+    found.profile.append(breakdown.measure(job.layer, job.images, 1 if quick else 3))
+
+
+def _startup(found: report.Report, job: Job, with_torch: bool, quick: bool) -> None:
+    found.startup.append(startup.measure(job.layer))
+
+
+_ALONE = {"memory": _footprints, "profile": _breakdown, "startup": _startup}
 
 
 def _torch_is_there() -> bool:
@@ -136,21 +116,25 @@ def _torch_is_there() -> bool:
 
 def _effort(options: argparse.Namespace) -> timing.Effort:
     if options.quick:
-        return timing.Effort(budget=0.02, repeat=options.repeat or 1, turn=0.0, most=20)
-    return timing.Effort(budget=options.budget, repeat=options.repeat or timing.Effort.repeat)
+        return timing.Effort(repeat=options.repeat or 1, turn=0.0, patience=0.0)
+    return timing.Effort(repeat=options.repeat or timing.Effort.repeat, patience=options.patience)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m benchmarks", description=__doc__,
                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--batch", type=_positive, nargs="+", default=[1, 32, 128], help="images in a layer's input")
-    parser.add_argument("--step-batch", type=_positive, default=32, help="images in a whole training step")
+    parser.add_argument("--batch", type=_positive, nargs="+", default=None, metavar="N",
+                        help=f"images in a batch (default: AlexNet {ALEXNET_BATCHES}, other networks one size each)")
     parser.add_argument("--layers", nargs="+", choices=KINDS, default=KINDS, metavar="KIND",
                         help=f"what to measure: {', '.join(KINDS)}")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), metavar="NETWORK",
+                        help=f"whose shapes: {', '.join(NETWORKS)}")
     parser.add_argument("--filter", type=_pattern, default=re.compile(""), metavar="REGEX",
                         help='measure only what matches, for example "conv[23] forward" or "paper"')
-    parser.add_argument("--repeat", type=_positive, help=f"timed calls at least (default: {timing.Effort.repeat})")
-    parser.add_argument("--budget", type=float, default=1.0, help="seconds for each line of the table, for more calls")
+    parser.add_argument("--repeat", type=_positive,
+                        help=f"undisturbed samples wanted (default: {timing.Effort.repeat})")
+    parser.add_argument("--patience", type=float, default=timing.Effort.patience, metavar="SECONDS",
+                        help="how long to replace disturbed samples, for each line of the table")
     parser.add_argument("--quick", action="store_true", help="as few calls as possible: does it run at all?")
     parser.add_argument("--no-torch", dest="torch", action="store_false", help="do not compare with PyTorch")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder for bench.json and bench.png")

@@ -1,9 +1,13 @@
-"""The picture: how many times as fast as PyTorch, and how near to the peak, one column for each batch size."""
+"""The picture: a roofline (Williams, Waterman, Patterson 2009), tinyconv at the left, PyTorch at the right.
+
+Across: arithmetic intensity, floating-point operations per byte that the mathematics must move.  Up: GFLOP/s.  The
+roof is what this machine was measured to do at best: bytes on the slope, multiply-adds on the flat.  A point on the
+roof cannot be faster by that count; Winograd's algorithm may stand above it, for it does with fewer multiplications.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -11,74 +15,72 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402 (the backend is chosen before it is imported)
+from matplotlib.lines import Line2D  # noqa: E402
 
-from .report import OURS, THEIRS, Report, Result, write  # noqa: E402
+from .peak import Peak  # noqa: E402
+from .report import OURS, RIVALS, THEIRS, TUNED, Report, Result, write  # noqa: E402
 
-FASTER, SLOWER, OTHER = "#2b7a4b", "#c4572e", "#8a94a6"
-LINE = 0.17  # inches for each bar
+# One colour for each pass, one marker for each network; both told apart without colour, too.
+COLORS = {"forward": "#1b6ca8", "input gradient": "#c4572e", "weight gradient": "#3b8f4e"}
+MARKERS = {"alexnet": "o", "convnet": "D", "vgg16": "s", "googlenet": "^", "resnet50": "v"}
+LINEAR = "X"  # AlexNet's linear layers stand at the left
 
 
 def draw(report: Report, path: Path) -> None:
-    """Write the picture as a PNG file."""
-    columns = [(section, list(results)) for section, results in groupby(report.results, key=lambda r: r.section)]
-    bars = max(len(results) for _, results in columns), max(sum(r.flops > 0 for r in results) for _, results in columns)
-    heights = [max(4, n) + 4 for n in bars]  # 4 more for titles and axes
-    figure, axes = plt.subplots(2, len(columns), squeeze=False, layout="constrained",
-                                gridspec_kw={"height_ratios": heights},
-                                figsize=(5.2 * len(columns), LINE * sum(heights) + 1))
-    for (title, results), upper, lower in zip(columns, axes[0], axes[1], strict=True):
-        _compare(upper, results, title)
-        _against_peak(lower, [r for r in results if r.flops], report.peak.gflops)
-        for axis, n in ((upper, bars[0]), (lower, bars[1])):
-            axis.set_ylim(max(4, n) - 0.4, -0.6)  # top to bottom; bars equally thick in all columns
+    """Write the picture as a PNG file.  Results without a count of operations are not in it."""
+    results = [result for result in report.results if result.intensity]
+    sides = [OURS, *[side for side in (TUNED, THEIRS) if any(side in r.timings for r in results)][:1]]
+    figure, axes = plt.subplots(1, len(sides), squeeze=False, layout="constrained", sharex=True, sharey=True,
+                                figsize=(6.6 * len(sides), 5.6))
+    for side, panel in zip(sides, axes[0], strict=True):
+        _roof(panel, report.peak, results)
+        _points(panel, [r for r in results if side in r.timings], side)
+        panel.set_title({OURS: "tinyconv", TUNED: "PyTorch, tuned"}.get(side, RIVALS.get(side)), fontsize=11)
+        panel.set_xlabel("arithmetic intensity, FLOP / byte")
+    axes[0][0].set_ylabel("GFLOP/s")
+    _legend(figure, results)
     machine, versions = report.about["machine"], report.about["versions"]
-    figure.suptitle(f"AlexNet, tinyconv {versions['tinyconv']} and PyTorch {versions['torch'] or '(absent)'} on "
-                    f"{machine['cpu']}, {machine['cores']} cores", fontsize=10)
+    torch = f", PyTorch {versions['torch']}" if versions.get("torch") else ""
+    figure.suptitle(f"tinyconv {versions['tinyconv']}{torch} on {machine['cpu']}, {machine['cores']} cores",
+                    fontsize=10)
     write(path, lambda part: figure.savefig(part, format="png", dpi=110))
     plt.close(figure)
 
 
-def _compare(axes: Any, results: Sequence[Result], title: str) -> None:
-    """Bars of PyTorch's time over tinyconv's, from the line at 1, logarithmic; without PyTorch, milliseconds."""
-    ratios = [r.ratio for r in results if r.ratio is not None]
-    if len(ratios) < len(results):
-        axes.barh(range(len(results)), [r.timings[OURS].median * 1e3 for r in results], color=OTHER)
-        axes.set_xlabel("milliseconds")
-        axes.set_xscale("log")
-    else:
-        colors = [FASTER if r >= 1 else SLOWER for r in ratios]
-        axes.barh(range(len(results)), [r - 1 for r in ratios], left=1, color=colors)
-        axes.set_xscale("log")
-        low, high = min(0.25, *ratios) / 2.5, max(4, *ratios) * 2.5  # room for the numbers
-        axes.set_xlim(low, high)
-        ticks = [t for t in (0.01, 0.1, 0.5, 1, 2, 10, 100) if low < t < high]
-        axes.set_xticks(ticks, [f"{t:g}" for t in ticks], minor=False)
-        axes.set_xticks([], minor=True)
-        axes.axvline(1, color="black", linewidth=0.8)
-        for i, ratio in enumerate(ratios):
-            axes.text(ratio, i, f" {ratio:.2f} ", va="center", ha="left" if ratio >= 1 else "right", fontsize=7)
-        axes.set_xlabel("PyTorch's time / tinyconv's: right of 1 tinyconv is faster", fontsize=8)
-    axes.set_title(title, fontsize=10)
-    _name_bars(axes, results)
-
-
-def _against_peak(axes: Any, results: Sequence[Result], peak: float) -> None:
-    """GFLOP/s of what is bound by arithmetic, and a line at the measured peak."""
-    if not results:
-        axes.axis("off")
-        return
-    axes.barh(range(len(results)), [r.rate() for r in results], color=OTHER, label="tinyconv")
-    if all(THEIRS in r.timings for r in results):
-        axes.plot([r.rate(THEIRS) for r in results], range(len(results)), "k|", markersize=8, label="PyTorch")
-    axes.axvline(peak, color=SLOWER, linestyle="--", linewidth=1, label=f"peak {peak:.0f}")
-    axes.set_xlim(0, 1.05 * max(peak, *(r.rate(side) for r in results for side in r.timings)))
-    axes.set_xlabel("GFLOP/s")
-    axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
-    _name_bars(axes, results)
-
-
-def _name_bars(axes: Any, results: Sequence[Result]) -> None:
-    axes.set_yticks(range(len(results)), [f"{r.layer} {r.what}" for r in results], fontsize=7)
-    axes.tick_params(axis="x", labelsize=7)
-    axes.grid(axis="x", alpha=0.3)
+def _roof(axes: Any, peak: Peak, results: Sequence[Result]) -> None:
+    """The two measured bounds over the intensities that occur, and the ridge where they meet."""
+    intensities = [r.intensity for r in results] or [1.0]
+    ridge = peak.gflops / peak.gbytes
+    low, high = min(0.5 * ridge, *intensities) / 2, max(4 * ridge, *intensities) * 2
+    axes.loglog([low, ridge, high], [low * peak.gbytes, peak.gflops, peak.gflops], color="black", linewidth=1.4)
+    axes.axhline(peak.gflops_one_core, color="black", linewidth=0.7, linestyle=":")
+    for text, y, above in ((f"{peak.gflops:.0f} GFLOP/s, all cores", peak.gflops, 4),
+                           (f"{peak.gflops_one_core:.0f} GFLOP/s, one core", peak.gflops_one_core, -11)):
+        axes.annotate(text, (high, y), xytext=(-4, above), textcoords="offset points", ha="right", fontsize=8)
+    axes.annotate(f"copy, {peak.gbytes:.0f} GB/s", (low, low * peak.gbytes), xytext=(4, 12),
+                  textcoords="offset points", fontsize=8)
+    axes.set_xlim(low, high)
+    axes.grid(which="major", alpha=0.3)
     axes.set_axisbelow(True)
+
+
+def _points(axes: Any, results: Sequence[Result], side: str) -> None:
+    for r in results:
+        axes.plot(r.intensity, r.rate(side), _marker(r), color=COLORS.get(r.which, "#666666"), markersize=5,
+                  markeredgewidth=0, alpha=0.65)
+
+
+def _marker(result: Result) -> str:
+    return LINEAR if result.kind == "linear" else MARKERS.get(result.network, "o")
+
+
+def _legend(figure: Any, results: Sequence[Result]) -> None:
+    """Below the panels; only what occurs."""
+    passes = {r.which for r in results}
+    networks = {"alexnet linear" if r.kind == "linear" else r.network: _marker(r) for r in results}
+    handles = [Line2D([], [], marker="o", linestyle="", color=color, label=name)
+               for name, color in COLORS.items() if name in passes]
+    handles += [Line2D([], [], marker=marker, linestyle="", color="#666666", label=name)
+                for name, marker in networks.items()]
+    if handles:
+        figure.legend(handles=handles, fontsize=8, loc="outside lower center", ncols=len(handles), frameon=False)

@@ -1,5 +1,5 @@
-"""Each pass of each layer as PyTorch runs it on a CPU, as installed: NCHW, its own allocator, no autograd where its
-operators can be called directly.
+"""Each pass of each layer as PyTorch runs it on a CPU: as installed (NCHW), or tuned (channels_last where asked for,
+``SGD(fused=True)``); no autograd where its operators can be called directly.
 
 ``layers.py`` does the same in tinyconv.  Imported only where PyTorch is installed.
 """
@@ -20,9 +20,18 @@ from .shapes import FORWARD, INPUT
 aten = torch.ops.aten
 
 
-def side(layer: shapes.Layer, which: str, data: Numbers) -> Side:
-    """The pass ``which`` of ``layer`` on these numbers, by PyTorch."""
-    return _KINDS[layer.kind](layer, which, data)
+class Data(dict[str, Any]):
+    """The numbers of a case, and how PyTorch shall hold them."""
+
+    channels_last = False
+    fused = False
+
+
+def side(layer: shapes.Layer, which: str, data: Numbers, channels_last: bool = False, fused: bool = False) -> Side:
+    """The pass ``which`` of ``layer`` on these numbers, by PyTorch.  ``fused`` is for the update."""
+    held = Data(data)
+    held.channels_last, held.fused = channels_last, fused
+    return _KINDS[layer.kind](layer, which, held)
 
 
 def _call(names: str, function: Callable[[], Any]) -> Side:
@@ -52,11 +61,13 @@ def _autograd(x: torch.Tensor, gy: torch.Tensor | None, function: Callable[[torc
     return _call("gx", lambda: torch.autograd.grad(y, leaf, gy, retain_graph=True)[0])
 
 
-def _tensors(data: Numbers, *names: str) -> list[torch.Tensor]:
-    return [torch.from_numpy(data[name]) for name in names]
+def _tensors(data: Data, *names: str) -> list[torch.Tensor]:
+    tensors = [torch.from_numpy(data[name]) for name in names]
+    return [t.contiguous(memory_format=torch.channels_last) if data.channels_last and t.dim() == 4 else t
+            for t in tensors]
 
 
-def _conv(layer: shapes.Conv, which: str, data: Numbers) -> Side:
+def _conv(layer: shapes.Conv, which: str, data: Data) -> Side:
     x, weight, bias, gy = _tensors(data, "x", "weight", "bias", "gy")
     stride, padding = [layer.stride] * 2, [layer.padding] * 2
     if which == FORWARD:
@@ -71,7 +82,7 @@ def _conv(layer: shapes.Conv, which: str, data: Numbers) -> Side:
     return _call("gw gb", lambda: backward(False, True, True)[1:])
 
 
-def _linear(layer: shapes.Linear, which: str, data: Numbers) -> Side:
+def _linear(layer: shapes.Linear, which: str, data: Data) -> Side:
     x, weight, bias, gy = _tensors(data, "x", "weight", "bias", "gy")
     if which == FORWARD:
         return _forward(lambda: F.linear(x, weight, bias))
@@ -80,7 +91,7 @@ def _linear(layer: shapes.Linear, which: str, data: Numbers) -> Side:
     return _call("gw gb", lambda: (gy.t().mm(x), gy.sum(0)))
 
 
-def _pool(layer: shapes.Pool, which: str, data: Numbers) -> Side:
+def _pool(layer: shapes.Pool, which: str, data: Data) -> Side:
     x, gy = _tensors(data, "x", "gy")
     window = [layer.kernel] * 2, [layer.stride] * 2, [0, 0], [1, 1], True
     if which == FORWARD:  # with the places of the maxima, as in training
@@ -89,7 +100,7 @@ def _pool(layer: shapes.Pool, which: str, data: Numbers) -> Side:
     return _call("gx", lambda: aten.max_pool2d_with_indices_backward(gy, x, *window, places))
 
 
-def _lrn(layer: shapes.LRN, which: str, data: Numbers) -> Side:
+def _lrn(layer: shapes.LRN, which: str, data: Data) -> Side:
     x, gy = _tensors(data, "x", "gy")
 
     def lrn(t: torch.Tensor) -> torch.Tensor:
@@ -98,7 +109,7 @@ def _lrn(layer: shapes.LRN, which: str, data: Numbers) -> Side:
     return _forward(lambda: lrn(x)) if which == FORWARD else _autograd(x, gy, lrn)
 
 
-def _relu(layer: shapes.ReLU, which: str, data: Numbers) -> Side:
+def _relu(layer: shapes.ReLU, which: str, data: Data) -> Side:
     x, gy = _tensors(data, "x", "gy")
     if which == FORWARD:
         return _forward(lambda: F.relu(x))
@@ -106,28 +117,28 @@ def _relu(layer: shapes.ReLU, which: str, data: Numbers) -> Side:
     return _call("gx", lambda: aten.threshold_backward(gy, y, 0))
 
 
-def _dropout(layer: shapes.Dropout, which: str, data: Numbers) -> Side:
+def _dropout(layer: shapes.Dropout, which: str, data: Data) -> Side:
     x, gy = _tensors(data, "x", "gy")
     if which == FORWARD:
         return _forward(lambda: F.dropout(x, layer.p))
     return _autograd(x, gy, lambda t: F.dropout(t, layer.p))
 
 
-def _loss(layer: shapes.Loss, which: str, data: Numbers) -> Side:
+def _loss(layer: shapes.Loss, which: str, data: Data) -> Side:
     x, target = _tensors(data, "x", "target")
     if which == FORWARD:
         return _forward(lambda: F.cross_entropy(x, target))
     return _autograd(x, None, lambda t: F.cross_entropy(t, target))
 
 
-def _update(layer: shapes.Update, which: str, data: Numbers) -> Side:
+def _update(layer: shapes.Update, which: str, data: Data) -> Side:
     parameters = [torch.nn.Parameter(torch.tensor(w)) for w in data["w"]]
     for parameter, g in zip(parameters, data["g"], strict=True):
         parameter.grad = torch.from_numpy(g)
-    optimizer = torch.optim.SGD(parameters, **SGD)
+    optimizer = torch.optim.SGD(parameters, **SGD, fused=data.fused)
     return Side(optimizer.step, lambda: {f"w{i}": p.detach().numpy() for i, p in enumerate(parameters)})
 
 
-_KINDS: dict[str, Callable[[Any, str, Numbers], Side]] = {
+_KINDS: dict[str, Callable[[Any, str, Data], Side]] = {
     "conv": _conv, "linear": _linear, "pool": _pool, "lrn": _lrn, "relu": _relu, "dropout": _dropout, "loss": _loss,
     "update": _update}

@@ -1,7 +1,7 @@
-"""PyTorch's twins of the three AlexNets, with the weights of a tinyconv network.
+"""PyTorch's twins of the three AlexNets and of VGG-16's convolutions, with the weights of a tinyconv network.
 
 The ``paper`` variant's two towers are written as one column with groups, as a user of PyTorch would: the numbers are
-the same, because groups see what towers see, and its LRN gets the towers as separate images (a view).
+the same, because groups see what towers see, and its LRN gets the towers as separate images.
 
 Imported only where PyTorch is installed.
 """
@@ -14,6 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from .convolutions import VGG16
+from .step import STACK
+
 State = Mapping[str, np.ndarray]
 
 
@@ -22,15 +25,21 @@ class TowerLRN(nn.LocalResponseNorm):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         n, c, h, w = x.shape
-        return super().forward(x.view(2 * n, c // 2, h, w)).view(n, c, h, w)
+        return super().forward(x.reshape(2 * n, c // 2, h, w)).reshape(n, c, h, w)  # views, unless channels_last
 
 
 def build(variant: str, state: State, size: int) -> nn.Module:
     """The network ``variant`` for images of ``size`` pixels with the weights ``state`` of tinyconv's."""
+    if variant == STACK:
+        return _loaded(_vgg16(), state)
     if variant == "paper":
         state = merge_towers(state)
     classes, _ = state[max(name for name in state if name.startswith("classifier") and name.endswith("weight"))].shape
     network = _torchvision(classes) if variant == "torchvision" else _krizhevsky(variant, classes, size)
+    return _loaded(network, state)
+
+
+def _loaded(network: nn.Module, state: State) -> nn.Module:
     network.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
     return network
 
@@ -89,6 +98,18 @@ def _torchvision(classes: int) -> nn.Module:
         nn.Dropout(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, classes))
     return _named({"features": features, "avgpool": nn.AdaptiveAvgPool2d(6), "flatten": nn.Flatten(),
                    "classifier": classifier})
+
+
+def _vgg16() -> nn.Module:
+    layers: list[nn.Module] = []
+    channels = 3
+    for filters in VGG16:
+        if isinstance(filters, str):
+            layers.append(nn.MaxPool2d(2, 2))
+        else:
+            layers += [nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU()]
+            channels = filters
+    return nn.Sequential(*layers, nn.Flatten())
 
 
 def _named(modules: dict[str, nn.Module]) -> nn.Sequential:

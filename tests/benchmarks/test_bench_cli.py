@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as cli
-from benchmarks import memory, peak
+from benchmarks import convolutions, jobs, memory, peak
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ["--quick", "--batch", "1", "--layers", "pool", "relu", "--filter", "5 forward"]
@@ -38,7 +38,8 @@ def test_with_torch_both_sides_are_timed(tmp_path):
     pytest.importorskip("torch")
     assert cli.main([*TINY, "--out", str(tmp_path)]) == 0
     data, found = labels(tmp_path)
-    assert len(found) == 2 and all(set(r["sides"]) == {"tinyconv", "torch"} and r["ratio"] > 0 for r in data["results"])
+    assert len(found) == 2
+    assert all(set(r["sides"]) == {"tinyconv", "torch", "tuned"} and r["ratio"] > 0 for r in data["results"])
 
 
 def test_without_torch_the_column_is_missing(tmp_path, monkeypatch, capsys):
@@ -67,11 +68,37 @@ def test_a_wrong_command_says_what_is_wrong(arguments, message, capsys):
 
 
 def test_everything_is_on_the_list():
-    jobs = list(cli._jobs([1, 32], 32))
-    assert {job.kind for job in jobs} == set(cli.KINDS)
-    assert sum(job.kind == "conv" for job in jobs) == 2 * 5 * 3
-    assert [job.label for job in jobs if job.kind == "step"][0] == "paper training step batch 32"
-    assert sum(job.kind == "update" for job in jobs) == 1
+    found = list(jobs.all_jobs([1, 32]))
+    assert {job.kind for job in found} == set(jobs.KINDS)
+    assert sum(job.kind == "conv" and job.network == "alexnet" for job in found) == 2 * 5 * 3
+    assert [job.label for job in found if job.kind == "step"][0] == "paper training step batch 1"
+    assert sum(job.kind == "update" for job in found) == 1
+    assert [job.batch for job in jobs.all_jobs() if job.label.startswith("caffe training step")] == [1, 8, 32, 128]
+
+
+def test_the_other_networks_have_batch_sizes_of_their_own():
+    found = [job for job in jobs.all_jobs() if job.network != "alexnet" and job.kind == "conv"]
+    assert {(job.network, job.batch) for job in found} == set(convolutions.BATCH.items())
+    assert {job.layer for job in found if job.network == "convnet"} == {"L1", "L2", "L3", "L4", "L5"}
+
+
+def test_a_job_that_fails_is_told_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+    """A shape that nobody can compute: the worker says so and lives."""
+    bad = jobs.Job("alexnet", "relu5", "relu", "no such pass", -1)
+    monkeypatch.setattr(cli, "all_jobs", lambda *_: [bad, jobs.Job("alexnet", "relu5", "relu", "forward", 1)])
+    assert cli.main(["--quick", "--no-torch", "--out", str(tmp_path)]) == 0
+    assert "not measured: relu5 no such pass" in capsys.readouterr().out
+    data, found = labels(tmp_path)
+    assert found == [("relu5", "forward", 1)] and len(data["failures"]) == 1
+
+
+def test_a_breakdown_names_launches_and_what_moves_data(tmp_path):
+    assert cli.main(["--quick", "--batch", "1", "--layers", "profile", "--filter", "torchvision", "--out",
+                     str(tmp_path)]) == 0
+    (found,) = labels(tmp_path)[0]["profile"]
+    calls = {row["name"]: row["calls"] for row in found["launches"]}
+    assert found["batch"] == 1 and 0 <= found["relayout_seconds"] < found["seconds_per_step"]
+    assert calls["softmax_cross_entropy.forward"] == 1
 
 
 def test_peaks_are_plausible():

@@ -16,13 +16,15 @@ CASES = [(layer, which) for layer in SMALL for which in layer.passes]
 TOLERANCE = 1e-5
 
 
+@pytest.mark.parametrize("tuned", [False, True], ids=["as installed", "tuned"])
 @pytest.mark.parametrize("layer, which", CASES, ids=lambda value: getattr(value, "name", value))
-def test_tinyconv_and_torch_compute_the_same(layer, which):
+def test_tinyconv_and_torch_compute_the_same(layer, which, tuned):
     pytest.importorskip("torch")
     from benchmarks import torch_layers
 
     data = layers.numbers(layer, 3)
-    ours, theirs = layers.side(layer, which, data), torch_layers.side(layer, which, data)
+    ours = layers.side(layer, which, data)
+    theirs = torch_layers.side(layer, which, data, channels_last=tuned, fused=tuned)
     for _ in range(2):  # the second run must not be spoiled by the first
         ours.run()
         theirs.run()

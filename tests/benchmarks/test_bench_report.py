@@ -39,10 +39,11 @@ def test_json_layout(tmp_path):
     path = tmp_path / "new" / "bench.json"
     report.write_json(made_up(), path)
     data = json.loads(path.read_text(encoding="utf-8"))
-    assert list(data) == ["format", "date", "threads", "settings", "machine", "versions", "peak", "results", "memory"]
-    assert data["format"] == 1 and data["peak"] == {"gflops_one_core": 100, "gflops": 200, "gbytes": 20}
+    assert list(data) == ["format", "date", "threads", "settings", "machine", "versions", "peak", "results", "memory",
+                          "profile", "startup", "failures"]
+    assert data["format"] == 2 and data["peak"] == {"gflops_one_core": 100, "gflops": 200, "gbytes": 20}
     first = data["results"][0]
-    assert list(first) == ["layer", "kind", "pass", "batch", "flops", "bytes", "unit", "sides", "ratio"]
+    assert list(first) == ["network", "layer", "kind", "pass", "batch", "flops", "bytes", "unit", "sides", "ratio"]
     assert first["sides"]["torch"]["median_s"] == 0.02 and first["sides"]["tinyconv"]["runs"] == 3
     assert [p.name for p in path.parent.iterdir()] == ["bench.json"]  # no temporary file is left
 
@@ -81,3 +82,33 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     with pytest.raises(OSError, match="disk full"):
         report.write(path, fail)
     assert path.read_text(encoding="utf-8") == "old"
+
+
+def test_ratios_are_to_the_tuned_pytorch_where_there_is_one():
+    timings = {"tinyconv": Timing((1.0,)), "torch": Timing((4.0,)), "tuned": Timing((3.0,), 2, way="channels_last")}
+    result = report.Result("conv1", "conv", "forward", 1, int(1e9), int(1e6), timings)
+    assert (result.ratio, result.ratio_to("torch"), result.intensity) == (3.0, 4.0, 1000.0)
+    line = next(line for line in report.Report(ABOUT, PEAK, [result]).table().splitlines() if line.startswith("conv1"))
+    assert line.split()[-5:] == ["3000.000", "ms", "0.3", "3.00x", "c"] and "4.00x" in line
+    tuned = result.as_json(PEAK)["sides"]["tuned"]
+    assert (tuned["layout"], tuned["dropped"], tuned["disturbed"], tuned["ratio"]) == ("channels_last", 2, False, 3.0)
+
+
+def test_what_was_disturbed_is_marked():
+    result = report.Result("relu1", "relu", "forward", 1, 0, int(1e7), {"tinyconv": Timing((0.5,), disturbed=True)})
+    table = report.Report(ABOUT, PEAK, [result]).table()
+    assert "500.000 ms*" in table and "other programs disturbed" in table
+
+
+def test_breakdown_and_start_up_lines():
+    profile = {"variant": "paper", "batch": 8, "seconds_per_step": 0.2, "relayout_seconds": 0.01,
+               "launches": [{"name": "conv.forward", "calls": 5, "seconds": 0.15}],
+               "functions": [{"name": "conv.cpu._pack", "calls": 9, "seconds": 0.01}]}
+    startup = {"variant": "paper", "compile_seconds": 20.0, "cold": {"import": 1, "forward": 12, "step": 22},
+               "warm": {"import": 1, "forward": 1.5, "step": 2}}
+    table = report.Report(ABOUT, PEAK, [], [], [profile], [startup], ["fc6: too large"]).table()
+    assert "packing and re-layout 5.0%" in table and "not measured: fc6: too large" in table
+    rows = {" ".join(line.split()[:2]): line.split() for line in table.splitlines()}
+    assert rows["conv.forward 5"][-3:] == ["150.00", "ms", "75.0%"]
+    assert rows["between launches"][-3:] == ["50.00", "ms", "25.0%"]
+    assert rows["first forward"][-2:] == ["12.00", "1.50"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import shapes
+from benchmarks import convolutions, shapes
 from benchmarks.shapes import FORWARD, INPUT, WEIGHT
 
 LAYERS = {layer.name: layer for layer in shapes.alexnet()}
@@ -36,3 +36,25 @@ def test_bytes_by_hand():
     assert LAYERS["pool5"].bytes(1, FORWARD) == 4 * 256 * 13 * 13 + (4 + 2) * 256 * 6 * 6
     assert LAYERS["fc7"].bytes(1, WEIGHT) == 4 * (4096 + 4096 + 4096 * 4096)
     assert LAYERS["update"].bytes(1, shapes.UPDATE) == 20 * 60_965_224
+
+
+@pytest.mark.parametrize("network, shapes, multiply_accumulates", [
+    # Worked out by hand from the papers' tables: distinct shapes, and the sum of their multiply-accumulates an image.
+    ("convnet", 5, 3 * 96 * 121 * 118 ** 2 + 64 * 128 * 81 * 56 ** 2 + 128 * 128 * 81 * 24 ** 2
+     + 128 * 128 * 49 * 10 ** 2 + 384 * 384 * 9 * 11 ** 2),
+    ("vgg16", 9, 9 * ((3 + 64) * 64 * 224 ** 2 + (64 + 128) * 128 * 112 ** 2 + (128 + 256) * 256 * 56 ** 2
+                      + (256 + 512) * 512 * 28 ** 2 + 512 * 512 * 14 ** 2))])
+def test_the_shapes_of_other_networks(network, shapes, multiply_accumulates):
+    layers = getattr(convolutions, network)()
+    assert len(layers) == shapes
+    assert sum(layer.flops(1, FORWARD) for layer in layers) == 2 * multiply_accumulates
+
+
+def test_shapes_that_repeat_stand_there_once():
+    for network in (convolutions.vgg16, convolutions.googlenet, convolutions.resnet50):
+        names = [layer.name for layer in network()]
+        assert len(set(names)) == len(names)
+    names = [layer.name for layer in convolutions.resnet50()]
+    assert len(names) == 23 and "resnet50 128>128 3x3 at 56/2" in names and "resnet50 2048>512 1x1 at 7" in names
+    names = [layer.name for layer in convolutions.googlenet()]
+    assert names[0] == "googlenet 3>64 7x7 at 224/2" and "googlenet 48>128 5x5 at 7" in names
