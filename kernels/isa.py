@@ -18,10 +18,8 @@ import llvmlite.binding
 class ISA(NamedTuple):
     name: str
     bytes: int  # of a vector
-    rows: int  # R of gather and panel tiles
+    rows: int  # R
     vectors: int  # J
-    dot_rows: int  # R and J of dot tiles, where a's numbers come as vectors, too
-    dot_columns: int
 
     def lanes(self, itemsize):
         """V: numbers in a vector."""
@@ -32,14 +30,14 @@ class ISA(NamedTuple):
         return -(-columns // self.lanes(itemsize)) * self.lanes(itemsize)
 
     def columns(self, itemsize):
-        """Columns of a gather or panel tile: the width of a panel of packed weights."""
+        """Columns of a tile: the width of a panel of packed weights."""
         return self.vectors * self.lanes(itemsize)
 
 
-AVX512 = ISA("avx512", 64, 14, 2, 6, 4)  # 32 registers: 28 + 2 + 1
-AVX2 = ISA("avx2", 32, 6, 2, 4, 3)  # 16 registers: 12 + 2 + 1, and 12 + 3 + 1
-NEON = ISA("neon", 16, 14, 2, 6, 4)  # 32 registers
-PLAIN = ISA("plain", 16, 4, 2, 4, 2)  # loops that Numba compiles as it likes
+AVX512 = ISA("avx512", 64, 14, 2)  # 32 registers: 28 + 2 + 1
+AVX2 = ISA("avx2", 32, 6, 2)  # 16 registers: 12 + 2 + 1
+NEON = ISA("neon", 16, 14, 2)  # 32 registers
+PLAIN = ISA("plain", 16, 4, 2)  # the loops of plain_tile.py, which Numba compiles as it likes
 ALL = {isa.name: isa for isa in (AVX512, AVX2, NEON, PLAIN)}
 
 

@@ -2,14 +2,14 @@
 
 A *tile* is a small block of a result, R rows x J vectors, that stays in registers while a whole sum of products runs
 through it.  Compilers do not find this form by themselves, so its code is written out here as LLVM instructions, which
-Numba compiles for the processor at hand.  There are three kinds.  They differ in where the numbers of a step lie:
+Numba compiles for the processor at hand.  There are two kinds.  They differ in where the numbers of a step lie:
 
     gather   y[r, c] = init[r, c] + sum over t, k of  a[row[r] + tap[t] + k]     * b[t*KI + k, c]
     panel    y[r, c] = init[r, c] + sum over t, k of  a[tap_a[t] + k*step_a + r] * b[tap_b[t] + k*step_b + c]
-    dot      y[r, c] = init[r, c] + sum over k    of  a[r*step_a + k]            * b[c*step_b + k]
 
 Each is a C function of addresses and of counts in elements.  ``address`` compiles one and tells where it is; ``call``
 calls it from a Numba function.  A tile checks nothing: what it reads and writes is its caller's business.
+``plain_tile.py`` has both as plain loops, for processors that have none of the vector instructions in ``isa.py``.
 """
 
 from functools import cache
@@ -19,7 +19,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from . import isa
+from . import isa, plain_tile
 from .jit import c_function
 
 _INT = ir.IntType(64)
@@ -74,16 +74,6 @@ class _Code:
         name = f"llvm.fma.v{self.lanes}f{8 * self.item}"
         function = cgutils.get_or_insert_function(self.b.module, ir.FunctionType(self.vector, [self.vector] * 3), name)
         return self.b.call(function, [x, y, z])
-
-    def sum_of_lanes(self, value):
-        """Halves added to halves until one number is left."""
-        width = self.lanes
-        while width > 1:
-            width //= 2
-            halves = [[i + offset for i in range(width)] for offset in (0, width)]
-            low, high = (self.b.shuffle_vector(value, value, self.lanes_of(half)) for half in halves)
-            value = self.b.fadd(low, high)
-        return self.b.extract_element(value, ir.Constant(ir.IntType(32), 0))
 
     def loop(self, count, state, body):
         """``for i in range(count): state = body(i, state)``, with the state (a list of values) in registers."""
@@ -164,32 +154,7 @@ def _panel(code, rows, columns, args):
             code.store(acc[r * columns + j], code.at(target, code.lanes * j))
 
 
-def _dot(code, rows, columns, args):
-    a, step_a, b, step_b, depth, init, init_step, y, y_step = args
-    a, b, init, y = map(code.numbers, (a, b, init, y))
-    a_rows = [code.at(a, code.b.mul(step_a, code.int(r))) for r in range(rows)]
-    b_rows = [code.at(b, code.b.mul(step_b, code.int(j))) for j in range(columns)]
-
-    def body(_, state):
-        k, *acc = state
-        column = [code.load(code.at(b_rows[j], k)) for j in range(columns)]
-        result = []
-        for r in range(rows):
-            row = code.load(code.at(a_rows[r], k))
-            result += [code.fma(row, column[j], acc[r * columns + j]) for j in range(columns)]
-        return [code.b.add(k, code.int(code.lanes)), *result]
-
-    zero = ir.Constant(code.vector, [0.0] * code.lanes)
-    vectors = code.b.sdiv(depth, code.int(code.lanes))
-    _, *acc = code.loop(vectors, [code.int(0), *[zero] * (rows * columns)], body)
-    for r in range(rows):
-        for j in range(columns):
-            before = code.b.load(code.at(init, code.b.mul(init_step, code.int(r)), j))
-            code.b.store(code.b.fadd(before, code.sum_of_lanes(acc[r * columns + j])),
-                         code.at(y, code.b.mul(y_step, code.int(r)), j))
-
-
-_KINDS = {"gather": _gather, "panel": _panel, "dot": _dot}
+_KINDS = {"gather": _gather, "panel": _panel}
 
 
 @intrinsic(prefer_literal=True)
@@ -231,25 +196,22 @@ def _vector_panel(most, width, lanes, item):
     return panel
 
 
-def _vector_dot(most, width, lanes, item):
-    def dot(rows, a, step_a, b, step_b, depth, init, init_step, y, y_step):
-        _emit("dot", most, width, lanes, item, rows, (a, step_a, b, step_b, depth, init, init_step, y, y_step))
-    return dot
-
-
-ARGUMENTS = {"gather": 12, "panel": 13, "dot": 10}
-_MAKERS = {"gather": _vector_gather, "panel": _vector_panel, "dot": _vector_dot}
+ARGUMENTS = {"gather": 12, "panel": 13}
+_MAKERS = {"gather": _vector_gather, "panel": _vector_panel}
 
 
 @cache
 def address(kind, itemsize, vectors):
     """Where the compiled tile of a kind is; compiles it the first time.
 
-    itemsize: 4 for float32, 8 for float64.  vectors: the columns of the tile, in vectors (of "dot": in numbers)."""
+    itemsize: 4 for float32, 8 for float64.  vectors: the columns of the tile, in vectors."""
     best = isa.chosen()
-    most = best.dot_rows if kind == "dot" else best.rows
-    signature = types.void(*[types.int64] * ARGUMENTS[kind])
-    return c_function(signature)(_MAKERS[kind](most, vectors, best.lanes(itemsize), itemsize)).address
+    lanes = best.lanes(itemsize)
+    if best is isa.PLAIN:
+        function = getattr(plain_tile, kind)(vectors * lanes, itemsize)
+    else:
+        function = _MAKERS[kind](best.rows, vectors, lanes, itemsize)
+    return c_function(types.void(*[types.int64] * ARGUMENTS[kind]))(function).address
 
 
 def height(rows):

@@ -14,9 +14,6 @@ from ..closeness import assert_close
 from .launches import CPU, LAUNCHES
 
 REFERENCE = tc.device("reference")
-# Their matrix products are the BLAS's, whose rounding may depend on how it shares the work out; its threads are not
-# Numba's.
-LOOPS = [name for name in LAUNCHES if not name.startswith("linear")]
 
 
 @pytest.fixture
@@ -27,7 +24,7 @@ def threads() -> Iterator[None]:
 
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one core: there is nothing to compare")
-@pytest.mark.parametrize("name", LOOPS)
+@pytest.mark.parametrize("name", LAUNCHES)
 def test_any_number_of_threads_gives_the_same_bits(name: str, threads: None) -> None:
     results = []
     for count in range(1, min(numba.config.NUMBA_NUM_THREADS, 4) + 1):

@@ -1,0 +1,62 @@
+"""The tiles as plain loops: what they compute, and what serves where no vector instructions are known.
+
+``tile.py`` writes the same two functions instruction by instruction; they take the same arguments, for the same call.
+"""
+
+from numba import types
+from numba.extending import intrinsic
+
+
+def gather(width, itemsize):
+    def gather(rows, a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row):
+        a, b, init, y = numbers(a, itemsize), numbers(b, itemsize), numbers(init, itemsize), numbers(y, itemsize)
+        row, tap, init_row, y_row = table(row), table(tap), table(init_row), table(y_row)
+        for r in range(rows):
+            here, start, before = y_row[r], row[r], init_row[r]
+            for c in range(width):
+                y[here + c] = init[before + c]
+            for t in range(taps):
+                for k in range(depth):
+                    factor, line = a[start + tap[t] + k], (t * depth + k) * step_b
+                    for c in range(width):
+                        y[here + c] += factor * b[line + c]
+    return gather
+
+
+def panel(width, itemsize):
+    def panel(rows, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step):
+        a, b, init, y = numbers(a, itemsize), numbers(b, itemsize), numbers(init, itemsize), numbers(y, itemsize)
+        tap_a, tap_b = table(tap_a), table(tap_b)
+        for r in range(rows):
+            here = r * y_step
+            for c in range(width):
+                y[here + c] = init[r * init_step + c]
+            for t in range(taps):
+                for k in range(depth):
+                    factor, line = a[tap_a[t] + k * step_a + r], tap_b[t] + k * step_b
+                    for c in range(width):
+                        y[here + c] += factor * b[line + c]
+    return panel
+
+
+@intrinsic(prefer_literal=True)
+def numbers(typing_context, address, itemsize):
+    """An address as a pointer to float32 (itemsize 4) or float64 (8): p[i] is the number i places on."""
+    if not isinstance(itemsize, types.Literal):
+        return None  # Numba asks once more, with the value
+    return _pointer(types.float32 if itemsize.literal_value == 4 else types.float64, address, itemsize)
+
+
+@intrinsic
+def table(typing_context, address):
+    """An address as a pointer to integers."""
+    return _pointer(types.int64, address)
+
+
+def _pointer(item, *arguments):
+    target = types.CPointer(item)
+
+    def generate(context, builder, signature, values):
+        return builder.inttoptr(values[0], context.get_value_type(target))
+
+    return target(*arguments), generate

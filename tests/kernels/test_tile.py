@@ -1,0 +1,151 @@
+"""The register tile by itself: every kind, height, width and precision against the formula in NumPy."""
+
+import ctypes
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from tinyconv.kernels import isa, tile
+
+BEST = isa.chosen()
+DTYPES = {4: np.float32, 8: np.float64}
+# Sums of some forty products of numbers of about 1: a few units of the last place.
+TOL = {4: 1e-5, 8: 1e-13}
+
+
+def _function(kind: str, itemsize: int, vectors: int) -> Callable[..., None]:
+    """The tile as ctypes calls it: a row count and addresses (of arrays) or distances."""
+    count = tile.ARGUMENTS[kind]
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * count)(tile.address(kind, itemsize, vectors))
+    return lambda *arguments: call(*(a.ctypes.data if isinstance(a, np.ndarray) else int(a) for a in arguments))
+
+
+def _draw(itemsize: int) -> Callable[..., np.ndarray]:
+    rng = np.random.default_rng(0)
+    return lambda *shape: rng.standard_normal(shape).astype(DTYPES[itemsize])
+
+
+def _close(actual: np.ndarray, expected: np.ndarray, itemsize: int) -> None:
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=TOL[itemsize] * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("taps, depth", [(1, 1), (1, 7), (3, 13), (0, 5), (2, 0)])  # none: y = init
+@pytest.mark.parametrize("rows", range(1, BEST.rows + 1))
+@pytest.mark.parametrize("vectors", [1, 2])
+@pytest.mark.parametrize("itemsize", DTYPES)
+def test_gather(itemsize: int, vectors: int, rows: int, taps: int, depth: int) -> None:
+    """Rows in no order, some of them the same; taps that overlap; b with a gap after each line; rows of y apart."""
+    draw, rng = _draw(itemsize), np.random.default_rng(1)
+    wide = vectors * BEST.lanes(itemsize)
+    step_b = wide + 3
+    a, b = draw(200), draw(taps * depth * step_b + wide)
+    row, tap = rng.integers(0, 100, rows), np.array([40, 0, 45])[:taps]
+    init, init_row = draw(4 * wide), rng.integers(0, 3, rows) * wide
+    y, y_row = np.full((rows + 1) * (wide + 5), np.nan, DTYPES[itemsize]), rng.permutation(rows) * (wide + 5) + 2
+    _function("gather", itemsize, vectors)(rows, a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row)
+    written = np.zeros(y.size, bool)
+    for r in range(rows):
+        expected = init[init_row[r]:][:wide].astype(np.float64)
+        for t in range(taps):
+            for k in range(depth):
+                expected += a[row[r] + tap[t] + k].astype(np.float64) * b[(t * depth + k) * step_b:][:wide]
+        _close(y[y_row[r]:][:wide], expected, itemsize)
+        written[y_row[r]:y_row[r] + wide] = True
+    assert np.isnan(y[~written]).all(), "it wrote beside its rows"
+
+
+@pytest.mark.parametrize("taps, depth", [(1, 1), (1, 7), (3, 13), (0, 5), (2, 0)])
+@pytest.mark.parametrize("rows", range(1, BEST.rows + 1))
+@pytest.mark.parametrize("vectors", [1, 2])
+@pytest.mark.parametrize("itemsize", DTYPES)
+def test_panel(itemsize: int, vectors: int, rows: int, taps: int, depth: int) -> None:
+    draw = _draw(itemsize)
+    wide = vectors * BEST.lanes(itemsize)
+    step_a, step_b, init_step, y_step = BEST.rows + 2, wide + 1, wide + 4, wide + 5
+    tap_a, tap_b = np.array([17, 3, 60])[:taps], np.array([0, 5 * step_b, 2])[:taps]
+    a, b = draw(100 + depth * step_a), draw(6 * step_b + depth * step_b + wide)
+    init, y = draw(rows * init_step), np.full((rows + 1) * y_step, np.nan, DTYPES[itemsize])
+    _function("panel", itemsize, vectors)(rows, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y,
+                                          y_step)
+    written = np.zeros(y.size, bool)
+    for r in range(rows):
+        expected = init[r * init_step:][:wide].astype(np.float64)
+        for t in range(taps):
+            for k in range(depth):
+                expected += a[tap_a[t] + k * step_a + r].astype(np.float64) * b[tap_b[t] + k * step_b:][:wide]
+        _close(y[r * y_step:][:wide], expected, itemsize)
+        written[r * y_step:r * y_step + wide] = True
+    assert np.isnan(y[~written]).all(), "it wrote beside its rows"
+
+
+def test_y_may_be_where_init_is() -> None:
+    """So a long sum is taken in pieces: the second piece begins with what the first has left."""
+    draw, wide = _draw(8), BEST.lanes(8)
+    a, b, zero = draw(10), draw(10, wide), np.zeros(1, np.int64)
+    y, run = np.zeros(wide), _function("gather", 8, 1)
+    run(1, a, zero, zero, 1, 6, b, wide, y, zero, y, zero)
+    run(1, a[6:], zero, zero, 1, 4, b[6:], wide, y, zero, y, zero)
+    _close(y, a @ b, 8)
+
+
+@pytest.mark.parametrize("itemsize", DTYPES)
+def test_every_tile_gives_the_same_bits(itemsize: int) -> None:
+    """Whatever its kind, height and width, a number is the same chain of multiply-adds, k after k.  So the cut of a
+    product into tiles changes nothing."""
+    draw, wide, zero = _draw(itemsize), 2 * BEST.lanes(itemsize), np.zeros(1, np.int64)
+    a, b, nothing = draw(BEST.rows, 50), draw(50, wide), np.zeros(wide, DTYPES[itemsize])
+    columns = np.ascontiguousarray(a.T)
+
+    def product(kind: str, tall: int, vectors: int) -> bytes:
+        y, tile_of = np.full((BEST.rows, wide), np.nan, DTYPES[itemsize]), _function(kind, itemsize, vectors)
+        for first in range(0, BEST.rows, tall):
+            rows = min(tall, BEST.rows - first)
+            for column in range(0, wide, vectors * BEST.lanes(itemsize)):
+                panel, target = b.reshape(-1)[column:], y[first:].reshape(-1)[column:]
+                if kind == "gather":
+                    tile_of(rows, a, np.arange(first, first + rows) * 50, zero, 1, 50, panel, wide, nothing,
+                            np.zeros(rows, np.int64), target, np.arange(rows) * wide)
+                else:
+                    tile_of(rows, columns.reshape(-1)[first:], zero, BEST.rows, panel, zero, wide, 1, 50, nothing, 0,
+                            target, wide)
+        _close(y, a.astype(np.float64) @ b, itemsize)
+        return y.tobytes()
+
+    assert len({product(*cut) for cut in itertools.product(("gather", "panel"), (1, 3, BEST.rows), (1, 2))}) == 1
+
+
+@pytest.mark.parametrize("rows, height", [(1, 1), (13, 13), (14, 14), (15, 8), (27, 14), (29, 10), (64, 13)])
+def test_heights_are_even(monkeypatch: pytest.MonkeyPatch, rows: int, height: int) -> None:
+    """15 rows are 8 + 7, never 14 + 1: a tile of one row waits for its chain of additions."""
+    monkeypatch.setattr(isa, "chosen", lambda: isa.AVX512)
+    assert tile.height(rows) == height
+
+
+@pytest.mark.parametrize("name", ["avx512", "avx2", "neon"])
+def test_a_tile_fits_the_registers(name: str) -> None:
+    """And is large enough: R*J chains of multiply-adds of 4 cycles, two of them started in a cycle."""
+    best = isa.ALL[name]
+    accumulators = best.rows * best.vectors
+    assert accumulators + best.vectors + 1 <= (16 if name == "avx2" else 32)
+    assert accumulators >= 8
+
+
+def test_an_unknown_instruction_set_is_refused() -> None:
+    program = "from tinyconv.kernels import isa; isa.chosen()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          env={**os.environ, "TINYCONV_ISA": "mmx"})
+    assert "ValueError: TINYCONV_ISA is 'mmx'; use one of avx512, avx2, neon, plain, or unset it" in done.stderr
+
+
+def test_columns_are_counted_in_vectors() -> None:
+    expected: dict[str, Any] = {"avx512": (16, 8), "avx2": (8, 4), "neon": (4, 2), "plain": (4, 2)}
+    for name, lanes in expected.items():
+        best = isa.ALL[name]
+        assert (best.lanes(4), best.lanes(8)) == lanes
+        assert best.columns(4) == 2 * lanes[0] and best.padded(lanes[0] + 1, 4) == 2 * lanes[0]
+        assert best.padded(lanes[1], 8) == lanes[1]

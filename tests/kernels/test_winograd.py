@@ -1,0 +1,168 @@
+"""Winograd's convolution, called directly, against the definition in float64; and how it, and the direct one, round."""
+
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tinyconv.kernels.conv import choice, reference, winograd
+from tinyconv.kernels.scratch import nbytes
+
+import tinyconv as tc
+
+from ..closeness import assert_close
+from ..witness import normal
+
+CPU = tc.device("cpu")
+# Of the largest element.  The transforms multiply by up to 5, forth and back, and add up numbers that cancel: a factor
+# of about ten on top of what a direct sum loses.
+TOL = {"float32": 5e-5, "float64": 1e-12}
+
+
+class Case(NamedTuple):
+    images: int
+    size: tuple[int, int]
+    channels: int  # per group, in and out
+    filters: int
+    groups: int
+    taps: int
+    padding: tuple[int, int]
+    dtype: str = "float64"
+    chunk: int = 16 << 20  # bytes of transformed tiles at a time
+
+    @property
+    def outputs(self) -> tuple[int, int]:
+        h, w = (n + 2 * p - self.taps + 1 for n, p in zip(self.size, self.padding, strict=True))
+        return h, w
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"stride": (1, 1), "padding": self.padding, "groups": self.groups}
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    taps = draw(st.sampled_from([3, 5]))
+    padding = draw(st.tuples(*[st.integers(0, taps + 1)] * 2))
+    size = tuple(draw(st.integers(max(1, taps - 2 * p), 13)) for p in padding)
+    channels, filters = (draw(st.one_of(st.integers(1, 5), st.sampled_from([16, 31, 33]))) for _ in range(2))
+    return Case(draw(st.integers(1, 4)), (size[0], size[1]), channels, filters, draw(st.integers(1, 3)), taps, padding,
+                draw(st.sampled_from(["float32", "float64"])), draw(st.sampled_from([1, 400_000, 16 << 20])))
+
+
+def _draw(case: Case) -> tuple[np.ndarray, ...]:
+    """x, weight, bias, gy, and an array like gy of which half is not positive: rounded to the case's precision."""
+    K, outputs = case.filters * case.groups, (case.images, case.filters * case.groups, *case.outputs)
+    arrays = (normal(1, case.images, case.channels * case.groups, *case.size),
+              normal(2, K, case.channels, case.taps, case.taps), normal(3, K), normal(4, *outputs), normal(5, *outputs))
+    return tuple(a.astype(case.dtype) for a in arrays)
+
+
+def _scratch(plan: Any) -> np.ndarray:
+    """Memory as bad as the pool's may be: every number a NaN."""
+    return np.full(nbytes(*plan), 0xFF, np.uint8)
+
+
+EXAMPLES = (
+    Case(1, (1, 1), 1, 1, 1, 3, (1, 1)),
+    Case(2, (5, 9), 70, 67, 1, 3, (1, 0)),  # more channels than are transformed at a time
+    Case(2, (6, 5), 130, 3, 1, 5, (2, 2), "float32"),
+    Case(5, (13, 7), 17, 33, 2, 3, (0, 4), "float32", 1),  # a chunk for each image
+    Case(5, (7, 8), 3, 16, 3, 5, (6, 4), "float64", 300_000),  # two whole chunks and one that is not
+)
+
+
+def _examples(test: Any) -> Any:
+    for case in EXAMPLES:
+        test = example(case=case, masked=True)(test)
+    return test
+
+
+@_examples
+@given(case=cases(), masked=st.booleans())
+def test_forward(case: Case, masked: bool) -> None:
+    x, w, b, gy, _ = _draw(case)
+    bias = b if masked else None
+    expected = np.empty(gy.shape)
+    reference.forward(x.astype(float), w.astype(float), bias, expected, relu=masked, **case.options)
+    with patch.object(winograd, "_SPECTRA", case.chunk):
+        y = CPU.upload(np.full_like(gy, np.nan))
+        winograd.forward(CPU.upload(x), w, bias, y, case.padding, case.groups, masked,
+                         _scratch(winograd.forward_plan(x, w, y, case.groups)))
+    assert_close(y, expected, TOL[case.dtype])
+
+
+@_examples
+@given(case=cases(), masked=st.booleans())
+def test_backward_input(case: Case, masked: bool) -> None:
+    x, w, _, gy, y = _draw(case)
+    mask = y if masked else None
+    expected = np.empty(x.shape)
+    reference.backward_input(gy.astype(float), w.astype(float), expected, mask, **case.options)
+    with patch.object(winograd, "_SPECTRA", case.chunk):
+        gx = CPU.upload(np.full_like(x, np.nan))
+        winograd.backward_input(CPU.upload(gy), w, gx, None if mask is None else CPU.upload(y), case.padding,
+                                case.groups, _scratch(winograd.backward_plan(gy, w, gx, case.groups)))
+    assert_close(gx, expected, TOL[case.dtype])
+
+
+@_examples
+@given(case=cases(), masked=st.booleans())
+def test_backward_weight(case: Case, masked: bool) -> None:
+    x, w, _, gy, y = _draw(case)
+    mask = y if masked else None
+    expected, gw = np.empty(w.shape), np.full_like(w, np.nan)
+    reference.backward_weight(x.astype(float), gy.astype(float), expected, None, mask, **case.options)
+    with patch.object(winograd, "_SPECTRA", case.chunk):
+        winograd.backward_weight(CPU.upload(x), CPU.upload(gy), gw, None if mask is None else CPU.upload(y),
+                                 case.padding, case.groups,
+                                 _scratch(winograd.gradient_plan(x, gy, gw, case.groups)))
+    assert_close(gw, expected, TOL[case.dtype])
+
+
+# What the lesson (kernels/conv/README.md) promises of float32, in units of the largest element.
+BOUNDS = {"direct": 1e-5, "winograd": 5e-5}
+
+
+@pytest.mark.parametrize("algorithm", BOUNDS)
+@pytest.mark.parametrize("taps", [3, 5])
+@pytest.mark.parametrize("channels", [16, 128, 512])
+def test_rounding_stays_within_the_bounds(monkeypatch: pytest.MonkeyPatch, channels: int, taps: int,
+                                          algorithm: str) -> None:
+    """All three passes, of normal numbers and of positive ones, whose sums grow and do not cancel."""
+    monkeypatch.setenv("TINYCONV_CONV", algorithm)
+    case = Case(2, (9, 11), channels, 24, 1, taps, (taps // 2, taps // 2), "float32")
+    for positive in (False, True):
+        x, w, _, gy, _ = (abs(a) if positive else a for a in _draw(case))
+        x64, w64, gy64 = (a.astype(float) for a in (x, w, gy))
+        expected = [np.empty(a.shape) for a in (gy, x, w)]
+        reference.forward(x64, w64, None, expected[0], **case.options)
+        reference.backward_input(gy64, w64, expected[1], **case.options)
+        reference.backward_weight(x64, gy64, expected[2], None, **case.options)
+        y, gx, gw = CPU.upload(np.empty_like(gy)), CPU.upload(np.empty_like(x)), np.empty_like(w)
+        CPU.launch("conv.forward", CPU.upload(x), w, None, y, **case.options)
+        CPU.launch("conv.backward_input", CPU.upload(gy), w, gx, **case.options)
+        CPU.launch("conv.backward_weight", CPU.upload(x), CPU.upload(gy), gw, None, **case.options)
+        for what, ours, theirs in zip(("y", "gx", "gw"), (y, gx, gw), expected, strict=True):
+            assert_close(ours, theirs, BOUNDS[algorithm], what)
+
+
+@pytest.mark.parametrize("taps, stride, possible", [
+    ((3, 3), (1, 1), True), ((5, 5), (1, 1), True), ((1, 1), (1, 1), False), ((7, 7), (1, 1), False),
+    ((3, 5), (1, 1), False), ((3, 3), (2, 2), False), ((5, 5), (1, 2), False)])
+def test_where_it_is_possible(monkeypatch: pytest.MonkeyPatch, taps: Any, stride: Any, possible: bool) -> None:
+    x, w, y = np.empty((1, 4, 9, 9)), np.empty((4, 4, *taps)), np.empty((1, 4, 5, 5))
+    monkeypatch.setenv("TINYCONV_CONV", "winograd")
+    for which in (choice.FORWARD, choice.INPUT, choice.WEIGHT):
+        assert choice.winograd(which, x, w, y, stride, 1) is possible
+    monkeypatch.setenv("TINYCONV_CONV", "direct")
+    assert not choice.winograd(choice.FORWARD, x, w, y, stride, 1)
+
+
+def test_an_unknown_algorithm_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYCONV_CONV", "fft")
+    x, w = tc.tensor(normal(1, 1, 2, 5, 5)), tc.tensor(normal(2, 2, 2, 3, 3))
+    with pytest.raises(ValueError, match="TINYCONV_CONV is 'fft'; use direct or winograd, or unset it"):
+        tc.functional.conv2d(x, w)
