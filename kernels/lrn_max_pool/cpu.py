@@ -93,7 +93,7 @@ def _backward(x, index, gy, gx, rows, vectors, size, alpha_over_size, beta, k, f
         normalised, sums = vector[4, :C], vector[5, :C]
         squares[:] = 0
         ratios[:] = 0
-        gather_row(gy, index, n, h, R, S, stride_h, stride_w, pad_h, pad_w, g)
+        gather_row(gy, index, n, h, W, R, S, stride_h, stride_w, pad_h, pad_w, g, 0)
         for w in range(W):
             pixel = x[n, h, w]
             scale_of(pixel, squares, size, alpha_over_size, k, scale)

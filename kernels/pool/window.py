@@ -2,6 +2,7 @@
 the kernel that normalises and pools at once."""
 
 from ..jit import inline
+from ..runs import clear, run
 
 
 @inline
@@ -23,29 +24,81 @@ def next_place(pixel, here, best, place):
 
 
 @inline
-def add_chosen(g, place, here, target):
-    """Add the gradient of those channels whose window chose the place ``here``."""
-    for c in range(target.size):
-        target[c] += g[c] if place[c] == here else 0
-
-
-@inline
 def windows_over(position, kernel, stride, pad, outputs):
     """The outputs whose windows cover this input row (or column): from, to (exclusive)."""
     return max(0, -((kernel - 1 - position - pad) // stride)), min(outputs, (position + pad) // stride + 1)
 
 
 @inline
-def gather_row(gy, index, n, h, R, S, stride_h, stride_w, pad_h, pad_w, row):
-    """row (W, C) = the gradient that the windows of image n send to its input row h, added up in a fixed order."""
-    W, P, Q = row.shape[0], gy.shape[1], gy.shape[2]
-    flat = row.reshape(-1)
-    for i in range(flat.size):
-        flat[i] = 0
+def gather_row(gy, index, n, h, W, R, S, stride_h, stride_w, pad_h, pad_w, target, at):
+    """The W pixels of ``target`` from element ``at`` on = the gradient that the windows of image n send to its input
+    row h, added up in a fixed order.
+
+    Each pixel is written once: its terms meet in a register.  Windows that overlap by up to one stride, all that
+    networks have, send a pixel one, two or four terms; others go the long way."""
+    _, P, Q, C = gy.shape
     p0, p1 = windows_over(h, R, stride_h, pad_h, P)
-    for p in range(p0, p1):
-        r = h + pad_h - p * stride_h
-        for q in range(Q):
-            left = q * stride_w - pad_w
-            for s in range(max(0, -left), min(S, W - left)):
-                add_chosen(gy[n, p, q], index[n, p, q], index.dtype.type(r * S + s), row[left + s])
+    q0 = q1 = 0
+    for w in range(W):
+        while q1 < Q and q1 * stride_w <= w + pad_w:  # the next window begins
+            q1 += 1
+        while q0 < q1 and q0 * stride_w + S <= w + pad_w:  # the oldest has ended
+            q0 += 1
+        pixel = run(target, at + w * C, C)
+        count = (p1 - p0) * (q1 - q0) if p1 > p0 else 0
+        if count == 0:
+            clear(pixel)
+            continue
+        first = _term(gy, index, n, h + pad_h, w + pad_w, p0, q0, S, stride_h, stride_w)
+        last = _term(gy, index, n, h + pad_h, w + pad_w, p1 - 1, q1 - 1, S, stride_h, stride_w)
+        if count == 1:
+            _one(first, pixel)
+        elif count == 2:
+            _two(first, last, pixel)
+        elif p1 - p0 == 2 and q1 - q0 == 2:
+            _four(first, _term(gy, index, n, h + pad_h, w + pad_w, p0, q1 - 1, S, stride_h, stride_w),
+                  _term(gy, index, n, h + pad_h, w + pad_w, p1 - 1, q0, S, stride_h, stride_w), last, pixel)
+        else:
+            clear(pixel)
+            for p in range(p0, p1):
+                for q in range(q0, q1):
+                    _add(_term(gy, index, n, h + pad_h, w + pad_w, p, q, S, stride_h, stride_w), pixel)
+
+
+@inline
+def _term(gy, index, n, h, w, p, q, S, stride_h, stride_w):
+    """The gradient of output (p, q), the places it chose, and the place of pixel (h, w) of the padded image."""
+    _, P, Q, C = gy.shape
+    at = ((n * P + p) * Q + q) * C
+    here = (h - p * stride_h) * S + w - q * stride_w
+    return run(gy, at, C), run(index, at, C), index.dtype.type(here)
+
+
+@inline
+def _chosen(term, c):
+    g, place, here = term
+    return g[c] if place[c] == here else g.dtype.type(0)
+
+
+@inline
+def _one(a, pixel):
+    for c in range(pixel.size):
+        pixel[c] = _chosen(a, c)
+
+
+@inline
+def _two(a, b, pixel):
+    for c in range(pixel.size):
+        pixel[c] = _chosen(a, c) + _chosen(b, c)
+
+
+@inline
+def _four(a, b, c, d, pixel):
+    for i in range(pixel.size):
+        pixel[i] = _chosen(a, i) + _chosen(b, i) + _chosen(c, i) + _chosen(d, i)
+
+
+@inline
+def _add(a, pixel):
+    for c in range(pixel.size):
+        pixel[c] += _chosen(a, c)
