@@ -10,7 +10,7 @@ import numba
 from ..jit import jit, prange
 from ..layout import channels_last
 from ..lrn.pixel import gradient, scale_of, to_minus_beta
-from ..pool.window import first_place, gather_row, next_place
+from ..pool.window import first_place, gather_row, next_places
 from ..scratch import deal, nbytes
 
 _TASKS = 32  # at least so many, however small the batch, where the image has as many rows
@@ -74,12 +74,11 @@ def _forward(x, y, index, rings, vectors, size, alpha_over_size, beta, k, R, S, 
             done = top + r1 - 1
             for q in range(Q):
                 left = q * stride_w - pad_w
-                s0 = max(0, -left)
+                s0, s1 = max(0, -left), min(S, W - left)
                 best, place = y[n, p, q], index[n, p, q]
                 first_place(ring[(top + r0) % R, left + s0], index.dtype.type(r0 * S + s0), best, place)
                 for r in range(r0, r1):
-                    for s in range(s0, min(S, W - left)):
-                        next_place(ring[(top + r) % R, left + s], index.dtype.type(r * S + s), best, place)
+                    next_places(ring, ((top + r) % R * W + left + s0) * C, s1 - s0, r * S + s0, best, place)
 
 
 @jit
@@ -93,7 +92,7 @@ def _backward(x, index, gy, gx, rows, vectors, size, alpha_over_size, beta, k, f
         normalised, sums = vector[4, :C], vector[5, :C]
         squares[:] = 0
         ratios[:] = 0
-        gather_row(gy, index, n, h, R, S, stride_h, stride_w, pad_h, pad_w, g)
+        gather_row(gy, index, n, h, W, R, S, stride_h, stride_w, pad_h, pad_w, g, 0)
         for w in range(W):
             pixel = x[n, h, w]
             scale_of(pixel, squares, size, alpha_over_size, k, scale)

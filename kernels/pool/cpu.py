@@ -8,7 +8,8 @@ import numpy as np
 
 from ..jit import inline, jit, prange
 from ..layout import channels_last
-from .window import first_place, gather_row, next_place, windows_over
+from ..runs import run
+from .window import first_place, gather_row, next_places, windows_over
 
 
 def max_forward(x, y, index, *, kernel_size, stride, padding):
@@ -44,12 +45,12 @@ def _max_forward(x, y, index, R, S, stride_h, stride_w, pad_h, pad_w):
         top = p * stride_h - pad_h
         for q in range(Q):
             left = q * stride_w - pad_w
-            r0, s0 = max(0, -top), max(0, -left)
-            best, place = y[n, p, q], index[n, p, q]
-            first_place(x[n, top + r0, left + s0], index.dtype.type(r0 * S + s0), best, place)
+            r0, s0, s1 = max(0, -top), max(0, -left), min(S, W - left)
+            best, place = run(y, (row * Q + q) * C, C), run(index, (row * Q + q) * C, C)
+            corner = (n * H + top) * W + left
+            first_place(run(x, (corner + r0 * W + s0) * C, C), index.dtype.type(r0 * S + s0), best, place)
             for r in range(r0, min(R, H - top)):
-                for s in range(s0, min(S, W - left)):
-                    next_place(x[n, top + r, left + s], index.dtype.type(r * S + s), best, place)
+                next_places(x, (corner + r * W + s0) * C, s1 - s0, r * S + s0, best, place)
 
 
 @jit
@@ -57,7 +58,7 @@ def _max_backward(gy, index, gx, R, S, stride_h, stride_w, pad_h, pad_w):
     N, H, W, C = gx.shape
     for row in prange(N * H):
         n, h = row // H, row % H
-        gather_row(gy, index, n, h, R, S, stride_h, stride_w, pad_h, pad_w, gx[n, h])
+        gather_row(gy, index, n, h, W, R, S, stride_h, stride_w, pad_h, pad_w, gx, row * W * C)
 
 
 @inline

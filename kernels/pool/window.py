@@ -2,6 +2,7 @@
 the kernel that normalises and pools at once."""
 
 from ..jit import inline
+from ..runs import clear, run
 
 
 @inline
@@ -14,19 +15,39 @@ def first_place(pixel, here, best, place):
 
 
 @inline
-def next_place(pixel, here, best, place):
-    """Go on with the next: strictly greater, so a tie keeps the first; NaN beats all, and nothing beats NaN."""
-    for c in range(best.size):
-        wins = (not pixel[c] <= best[c]) & (best[c] == best[c])  # "not <=": also where pixel is NaN
-        best[c] = pixel[c] if wins else best[c]
-        place[c] = here if wins else place[c]
+def next_places(pixels, at, count, here, best, place):
+    """Go on with ``count`` pixels side by side in memory, from element ``at`` of ``pixels`` and place ``here`` on.
+    Three at a time where there are three: ``best`` and ``place`` are then read and written once, not thrice."""
+    C, kind = best.size, place.dtype.type
+    s = 0
+    while s + 3 <= count:
+        _next_three(run(pixels, at + s * C, C), run(pixels, at + (s + 1) * C, C), run(pixels, at + (s + 2) * C, C),
+                    kind(here + s), kind(here + s + 1), kind(here + s + 2), best, place)
+        s += 3
+    while s < count:
+        _next_one(run(pixels, at + s * C, C), kind(here + s), best, place)
+        s += 1
 
 
 @inline
-def add_chosen(g, place, here, target):
-    """Add the gradient of those channels whose window chose the place ``here``."""
-    for c in range(target.size):
-        target[c] += g[c] if place[c] == here else 0
+def _next_one(a, here, best, place):
+    for c in range(best.size):
+        best[c], place[c] = _larger(a[c], here, best[c], place[c])
+
+
+@inline
+def _next_three(a, b, c, here_a, here_b, here_c, best, place):
+    for i in range(best.size):
+        value, chosen = _larger(a[i], here_a, best[i], place[i])
+        value, chosen = _larger(b[i], here_b, value, chosen)
+        best[i], place[i] = _larger(c[i], here_c, value, chosen)
+
+
+@inline
+def _larger(candidate, here, best, place):
+    """Strictly greater wins, so a tie keeps the first; NaN beats all, and nothing beats NaN."""
+    wins = (not candidate <= best) & (best == best)  # "not <=": also where the candidate is NaN
+    return candidate if wins else best, here if wins else place
 
 
 @inline
@@ -36,16 +57,75 @@ def windows_over(position, kernel, stride, pad, outputs):
 
 
 @inline
-def gather_row(gy, index, n, h, R, S, stride_h, stride_w, pad_h, pad_w, row):
-    """row (W, C) = the gradient that the windows of image n send to its input row h, added up in a fixed order."""
-    W, P, Q = row.shape[0], gy.shape[1], gy.shape[2]
-    flat = row.reshape(-1)
-    for i in range(flat.size):
-        flat[i] = 0
+def gather_row(gy, index, n, h, W, R, S, stride_h, stride_w, pad_h, pad_w, target, at):
+    """The W pixels of ``target`` from element ``at`` on = the gradient that the windows of image n send to its input
+    row h, added up in a fixed order.
+
+    Each pixel is written once: its terms meet in a register.  Windows that overlap by up to one stride, all that
+    networks have, send a pixel one, two or four terms; others go the long way."""
+    _, P, Q, C = gy.shape
     p0, p1 = windows_over(h, R, stride_h, pad_h, P)
-    for p in range(p0, p1):
-        r = h + pad_h - p * stride_h
-        for q in range(Q):
-            left = q * stride_w - pad_w
-            for s in range(max(0, -left), min(S, W - left)):
-                add_chosen(gy[n, p, q], index[n, p, q], index.dtype.type(r * S + s), row[left + s])
+    q0 = q1 = 0
+    for w in range(W):
+        while q1 < Q and q1 * stride_w <= w + pad_w:  # the next window begins
+            q1 += 1
+        while q0 < q1 and q0 * stride_w + S <= w + pad_w:  # the oldest has ended
+            q0 += 1
+        pixel = run(target, at + w * C, C)
+        count = (p1 - p0) * (q1 - q0) if p1 > p0 else 0
+        if count == 0:
+            clear(pixel)
+            continue
+        first = _term(gy, index, n, h + pad_h, w + pad_w, p0, q0, S, stride_h, stride_w)
+        last = _term(gy, index, n, h + pad_h, w + pad_w, p1 - 1, q1 - 1, S, stride_h, stride_w)
+        if count == 1:
+            _one(first, pixel)
+        elif count == 2:
+            _two(first, last, pixel)
+        elif p1 - p0 == 2 and q1 - q0 == 2:
+            _four(first, _term(gy, index, n, h + pad_h, w + pad_w, p0, q1 - 1, S, stride_h, stride_w),
+                  _term(gy, index, n, h + pad_h, w + pad_w, p1 - 1, q0, S, stride_h, stride_w), last, pixel)
+        else:
+            clear(pixel)
+            for p in range(p0, p1):
+                for q in range(q0, q1):
+                    _add(_term(gy, index, n, h + pad_h, w + pad_w, p, q, S, stride_h, stride_w), pixel)
+
+
+@inline
+def _term(gy, index, n, h, w, p, q, S, stride_h, stride_w):
+    """The gradient of output (p, q), the places it chose, and the place of pixel (h, w) of the padded image."""
+    _, P, Q, C = gy.shape
+    at = ((n * P + p) * Q + q) * C
+    here = (h - p * stride_h) * S + w - q * stride_w
+    return run(gy, at, C), run(index, at, C), index.dtype.type(here)
+
+
+@inline
+def _chosen(term, c):
+    g, place, here = term
+    return g[c] if place[c] == here else g.dtype.type(0)
+
+
+@inline
+def _one(a, pixel):
+    for c in range(pixel.size):
+        pixel[c] = _chosen(a, c)
+
+
+@inline
+def _two(a, b, pixel):
+    for c in range(pixel.size):
+        pixel[c] = _chosen(a, c) + _chosen(b, c)
+
+
+@inline
+def _four(a, b, c, d, pixel):
+    for i in range(pixel.size):
+        pixel[i] = _chosen(a, i) + _chosen(b, i) + _chosen(c, i) + _chosen(d, i)
+
+
+@inline
+def _add(a, pixel):
+    for c in range(pixel.size):
+        pixel[c] += _chosen(a, c)
