@@ -23,5 +23,18 @@ def deal(scratch: np.ndarray, *arrays: tuple[tuple[int, ...], Any]) -> list[np.n
     return result
 
 
+def prepared(kept, key, space, fill):
+    """``space`` as ``fill(space)`` made it; or, unless ``kept`` is None, what was kept under ``key``, made at the first
+    call in memory of its own."""
+    if kept is None:
+        fill(space)
+        return space
+    if key not in kept:
+        block = np.empty(space.nbytes + _ALIGNMENT, np.uint8)
+        kept[key], = deal(block[-block.ctypes.data % _ALIGNMENT:], (space.shape, space.dtype))
+        fill(kept[key])
+    return kept[key]
+
+
 def _padded(size: int) -> int:
     return -(-size // _ALIGNMENT) * _ALIGNMENT

@@ -10,11 +10,11 @@ from . import choice, direct, gradient
 from . import winograd as wino
 
 
-def forward(x, weight, bias, y, *, stride, padding, groups, relu=False, scratch):
+def forward(x, weight, bias, y, *, stride, padding, groups, relu=False, kept=None, scratch):
     if choice.winograd(choice.FORWARD, x, weight, y, stride, groups):
-        wino.forward(x, weight, bias, y, padding, groups, relu, scratch)
+        wino.forward(x, weight, bias, y, padding, groups, relu, kept, scratch)
     else:
-        direct.forward(x, weight, bias, y, stride, padding, groups, relu, scratch)
+        direct.forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch)
 
 
 def backward_input(gy, weight, gx, y=None, *, stride, padding, groups, scratch):
@@ -33,7 +33,7 @@ def backward_weight(x, gy, gw, gb, y=None, *, stride, padding, groups, scratch):
         sum_pixels(channels_last(gy), None if y is None else channels_last(y), gb)
 
 
-def forward_workspace(x, weight, bias, y, *, stride, padding, groups, relu=False):
+def forward_workspace(x, weight, bias, y, *, stride, padding, groups, relu=False, kept=None):
     if choice.winograd(choice.FORWARD, x, weight, y, stride, groups):
         return nbytes(*wino.forward_plan(x, weight, y, groups))
     return nbytes(*direct.forward_plan(x, weight, y, stride, padding, groups))

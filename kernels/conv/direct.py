@@ -14,16 +14,17 @@ import numpy as np
 
 from .. import isa
 from ..layout import channels_last
-from ..scratch import deal
+from ..scratch import deal, prepared
 from .packing import frame, pack_backward, pack_bias, pack_forward
 from .rows import Grid, product
 
 _FRAMES = 4 << 20  # bytes of framed images at a time
 
 
-def forward(x, weight, bias, y, stride, padding, groups, relu, scratch):
+def forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch):
     packed, offsets, frames = deal(scratch, *forward_plan(x, weight, y, stride, padding, groups))
-    pack_forward(weight, packed, groups, isa.chosen().lanes(weight.itemsize))
+    packed = prepared(kept, ("direct", groups), packed,
+                      lambda panels: pack_forward(weight, panels, groups, isa.chosen().lanes(weight.itemsize)))
     pack_bias(bias, offsets, groups)
     xs, ys = channels_last(x), channels_last(y)
     K, C, R, S = weight.shape

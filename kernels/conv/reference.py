@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def forward(x, weight, bias, y, *, stride, padding, groups, relu=False):
+def forward(x, weight, bias, y, *, stride, padding, groups, relu=False, kept=None):
     """y[n,k,p,q] = bias[k] + sum over c,r,s of weight[k,c,r,s] x[n, c0+c, p*stride-padding+r, q*stride-padding+s].
 
     x (N,C,H,W), weight (K,C/G,R,S), bias (K) or None, y (N,K,P,Q).  c0 is the first channel of k's group; x is zero

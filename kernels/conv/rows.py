@@ -17,7 +17,7 @@ from .. import isa, tile
 from ..jit import inline, jit, prange
 from ..runs import clip, copy, run, where
 
-_BLOCK = 400 << 10  # bytes of source image that a task goes over: they stay in a core's cache, beside a panel
+_BLOCK = 200 << 10  # bytes of source image that a task goes over: they stay in a core's cache, beside a panel
 
 
 class Grid(NamedTuple):
@@ -47,9 +47,7 @@ def product(source, weights, bias, result, *, rows, source_grid, result_grid, gr
 
 
 @inline
-def _place(row, rows, grid):
-    n, rest = row // (rows[1] * rows[2]), row % (rows[1] * rows[2])
-    p, q = rest // rows[2], rest % rows[2]
+def _place(n, p, q, grid):
     return n * grid.image + p * grid.down + q * grid.right + grid.first
 
 
@@ -72,12 +70,20 @@ def _product(source, weights, bias, result, rows, source_grid, result_grid, grou
         places, targets, zeros = np.empty(tall, np.int64), np.empty(tall, np.int64), np.zeros(tall, np.int64)
         spare, spare_rows = np.empty(tall * wide, source.dtype), np.arange(tall) * wide
         here = min(block, count - first)
+        n, rest = first // (rows[1] * rows[2]), first % (rows[1] * rows[2])
+        p, q = rest // rows[2], rest % rows[2]  # counted on from here: a division takes longer than a multiply-add
+        from_group, to_group = group * group_steps[0], group * group_steps[1] + column
         tiles = (here + tall - 1) // tall
         for t in range(tiles):  # of nearly equal height
             begin, end = first + here * t // tiles, first + here * (t + 1) // tiles
             for r in range(end - begin):
-                places[r] = _place(begin + r, rows, source_grid) + group * group_steps[0]
-                targets[r] = _place(begin + r, rows, result_grid) + group * group_steps[1] + column
+                places[r] = _place(n, p, q, source_grid) + from_group
+                targets[r] = _place(n, p, q, result_grid) + to_group
+                q += 1
+                if q == rows[2]:
+                    p, q = p + 1, 0
+                    if p == rows[1]:
+                        n, p = n + 1, 0
             if valid == width:
                 tile.call(address, (end - begin, where(source, 0), where(places, 0), where(tap, 0), tap.size,
                                     depth, b, width, init, where(zeros, 0), where(result, 0), where(targets, 0)))

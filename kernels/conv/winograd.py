@@ -16,11 +16,12 @@ from .. import isa, tile
 from ..jit import inline, jit, prange
 from ..layout import channels_last
 from ..runs import add, clear, clip, copy, copy_where, run, where
-from ..scratch import deal
+from ..scratch import deal, prepared
 from .transforms import CHUNK, a_both, a_transposed_both, b_both
 
 _CACHE = 700 << 10  # bytes of a core's second cache for the transformed tiles of a block, if the weights fit beside
-_MANY = 8  # register tiles high is a block whose weights do not fit: so often is a weight used once it has come
+_MANY = 8  # register tiles high is a block whose weights (or sums) do not fit: so often is one used once it has come
+_FEW = 4  # and a block whose sums fit
 _SKEW = 80  # numbers between the 36 places, lest the 36 runs of a tile all fall into the same few sets of a cache
 
 _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)
@@ -47,9 +48,9 @@ def _tiles(size, taps):
     return -(-size[0] // m), -(-size[1] // m)
 
 
-def forward(x, weight, bias, y, padding, groups, relu, scratch):
+def forward(x, weight, bias, y, padding, groups, relu, kept, scratch):
     bias = None if bias is None else np.ascontiguousarray(bias)
-    _convolve(channels_last(x), None, weight, bias, channels_last(y), padding, groups, relu, False,
+    _convolve(channels_last(x), None, weight, bias, channels_last(y), padding, groups, relu, False, kept,
               deal(scratch, *forward_plan(x, weight, y, groups)))
 
 
@@ -61,7 +62,7 @@ def forward_plan(x, weight, y, groups):
 def backward_input(gy, weight, gx, y, padding, groups, scratch):
     R = weight.shape[2]
     _convolve(channels_last(gy), None if y is None else channels_last(y), weight, None, channels_last(gx),
-              (R - 1 - padding[0], R - 1 - padding[1]), groups, False, True,
+              (R - 1 - padding[0], R - 1 - padding[1]), groups, False, True, None,
               deal(scratch, *backward_plan(gy, weight, gx, groups)))
 
 
@@ -78,16 +79,19 @@ def _plan(N, size, channels, columns, taps, groups, dtype):
     heights = _MANY
     if 36 * channels * columns * item < 2 * _CACHE:
         heights = min(_MANY, max(1, _CACHE // (36 * (channels + columns) * item * tall)))
-    block = tall * max(1, min(heights, tiles * groups // (4 * tall)))  # some tasks for each thread of a small machine
     threads = numba.get_num_threads()
+    rounds = -(-tiles * groups // (threads * heights * tall))  # that each thread goes through
+    block = -(-tiles // max(1, threads * rounds // groups))
     return (((36 * groups, channels, columns), dtype), ((threads, 36, block * channels + _SKEW), dtype),
             ((threads, 36, block * columns + _SKEW), dtype))
 
 
-def _convolve(source, y, weight, bias, result, padding, groups, relu, backwards, arrays):
+def _convolve(source, y, weight, bias, result, padding, groups, relu, backwards, kept, arrays):
     spectrum, v, u = arrays
     best, item, taps = isa.chosen(), source.itemsize, weight.shape[2]
-    _transform_weights(weight, _g_matrix(taps).astype(source.dtype), spectrum, groups, best.lanes(item), backwards)
+    g = _g_matrix(taps).astype(source.dtype)
+    spectrum = prepared(kept, ("winograd", groups), spectrum, lambda panels: _transform_weights(
+        weight, g, panels, groups, best.lanes(item), backwards))
     block = (v.shape[2] - _SKEW) // spectrum.shape[1]
     _convolve_blocks(source, y, spectrum, bias, result, v, u, groups, padding, _tiles(result.shape[1:3], taps),
                      pixels(taps), block, relu, best.rows, best.lanes(item), tile.address("gather", item, 2),
@@ -207,7 +211,7 @@ def gradient_plan(x, gy, gw, groups):
     columns, channels = best.padded(K // groups, item), -(-C // tall) * tall
     wide = best.columns(item)
     slice_ = -(-columns // (wide * -(-threads // groups))) * wide  # filters of a task
-    block = 56 if 36 * C * columns * item < 2 * _CACHE else 112
+    block = best.rows * (_FEW if 36 * C * columns * item < 2 * _CACHE else _MANY)
     block = min(block, x.shape[0] * down * right)
     return (((36 * groups, C, columns), x.dtype), ((threads, 36, block * channels + _SKEW), x.dtype),
             ((threads, 36, block * slice_ + _SKEW), x.dtype))

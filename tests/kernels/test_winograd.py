@@ -30,7 +30,7 @@ class Case(NamedTuple):
     taps: int
     padding: tuple[int, int]
     dtype: str = "float64"
-    chunk: int = 16 << 20  # bytes of transformed tiles at a time
+    heights: int = 8  # register tiles of a block at most
 
     @property
     def outputs(self) -> tuple[int, int]:
@@ -69,8 +69,8 @@ EXAMPLES = (
     Case(1, (1, 1), 1, 1, 1, 3, (1, 1)),
     Case(2, (5, 9), 70, 67, 1, 3, (1, 0)),  # more channels than are transformed at a time
     Case(2, (6, 5), 130, 3, 1, 5, (2, 2), "float32"),
-    Case(5, (13, 7), 17, 33, 2, 3, (0, 4), "float32", 1),  # a chunk for each image
-    Case(5, (7, 8), 3, 16, 3, 5, (6, 4), "float64", 300_000),  # two whole chunks and one that is not
+    Case(5, (13, 7), 17, 33, 2, 3, (0, 4), "float32", 1),  # several blocks, the last one partly full
+    Case(5, (7, 8), 3, 16, 3, 5, (6, 4), "float64", 1),
 )
 
 
@@ -87,9 +87,9 @@ def test_forward(case: Case, masked: bool) -> None:
     bias = b if masked else None
     expected = np.empty(gy.shape)
     reference.forward(x.astype(float), w.astype(float), bias, expected, relu=masked, **case.options)
-    with patch.object(winograd, "_SPECTRA", case.chunk):
+    with patch.multiple(winograd, _MANY=case.heights, _FEW=case.heights):
         y = CPU.upload(np.full_like(gy, np.nan))
-        winograd.forward(CPU.upload(x), w, bias, y, case.padding, case.groups, masked,
+        winograd.forward(CPU.upload(x), w, bias, y, case.padding, case.groups, masked, None,
                          _scratch(winograd.forward_plan(x, w, y, case.groups)))
     assert_close(y, expected, TOL[case.dtype])
 
@@ -101,7 +101,7 @@ def test_backward_input(case: Case, masked: bool) -> None:
     mask = y if masked else None
     expected = np.empty(x.shape)
     reference.backward_input(gy.astype(float), w.astype(float), expected, mask, **case.options)
-    with patch.object(winograd, "_SPECTRA", case.chunk):
+    with patch.multiple(winograd, _MANY=case.heights, _FEW=case.heights):
         gx = CPU.upload(np.full_like(x, np.nan))
         winograd.backward_input(CPU.upload(gy), w, gx, None if mask is None else CPU.upload(y), case.padding,
                                 case.groups, _scratch(winograd.backward_plan(gy, w, gx, case.groups)))
@@ -115,7 +115,7 @@ def test_backward_weight(case: Case, masked: bool) -> None:
     mask = y if masked else None
     expected, gw = np.empty(w.shape), np.full_like(w, np.nan)
     reference.backward_weight(x.astype(float), gy.astype(float), expected, None, mask, **case.options)
-    with patch.object(winograd, "_SPECTRA", case.chunk):
+    with patch.multiple(winograd, _MANY=case.heights, _FEW=case.heights):
         winograd.backward_weight(CPU.upload(x), CPU.upload(gy), gw, None if mask is None else CPU.upload(y),
                                  case.padding, case.groups,
                                  _scratch(winograd.gradient_plan(x, gy, gw, case.groups)))

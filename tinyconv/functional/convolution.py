@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..device import Array
 from ..function import Function
 from ..tensor import Tensor
 from . import checks
 from .checks import Pair, pair
+from .kept import kept_of
 
 
 class Conv2d(Function):
@@ -15,6 +18,7 @@ class Conv2d(Function):
 
     name = "conv2d"
     relu = False
+    kept: dict[Any, Any] | None = None
     stride: tuple[int, int]
     padding: tuple[int, int]
     groups: int
@@ -26,7 +30,7 @@ class Conv2d(Function):
         x = self.device.dense(x)
         y = self.device.empty((x.shape[0], weight.shape[0], *self.output), x.dtype)
         self.save(x, weight, y if self.relu else None)
-        self.device.launch("conv.forward", x, weight, bias, y, relu=self.relu, **self.options)
+        self.device.launch("conv.forward", x, weight, bias, y, relu=self.relu, kept=self.kept, **self.options)
         return y
 
     def backward(self, gy: Array) -> tuple[Array | None, ...]:
@@ -81,7 +85,8 @@ def prepare(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, paddin
                          f"it should be ({weight.shape[0]},)")
     kernel = weight.shape[2], weight.shape[3]
     output = checks.window_size("conv2d", x, kernel, strides, paddings, ceil_mode)
-    return Conv2d(stride=strides, padding=paddings, groups=int(groups), output=output, relu=relu)
+    return Conv2d(stride=strides, padding=paddings, groups=int(groups), output=output, relu=relu,
+                  kept=kept_of(weight))
 
 
 def _check_groups(x: Tensor, weight: Tensor, groups: int) -> None:

@@ -1,0 +1,61 @@
+"""What is made of the weights is made once under ``no_grad``, and never outlives a change of them."""
+
+from collections.abc import Iterator
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from tinyconv.kernels.conv import direct, winograd
+
+import tinyconv as tc
+import tinyconv.functional as F
+
+from ..witness import normal
+
+
+@pytest.fixture(params=["direct", "winograd"])
+def packings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Grows by one element with each packing of the weights."""
+    monkeypatch.setenv("TINYCONV_CONV", request.param)
+    module, name = (direct, "pack_forward") if request.param == "direct" else (winograd, "_transform_weights")
+    real, calls = getattr(module, name), []
+
+    def counted(*args: object) -> None:
+        calls.append(1)
+        real(*args)
+
+    with patch.object(module, name, counted):
+        yield calls
+
+
+def test_once_without_a_graph_and_always_with_one(packings: list[int]) -> None:
+    x, w = tc.tensor(normal(1, 2, 3, 8, 8)), tc.tensor(normal(2, 4, 3, 3, 3), requires_grad=True)
+    with tc.no_grad():
+        first = F.conv2d(x, w).numpy()
+        np.testing.assert_array_equal(F.conv2d(x, w).numpy(), first)
+    assert len(packings) == 1
+    np.testing.assert_array_equal(F.conv2d(x, w).numpy(), first)
+    np.testing.assert_array_equal(F.conv2d(x, w).numpy(), first)
+    assert len(packings) == 3
+    with tc.no_grad():  # training dropped what was kept
+        np.testing.assert_array_equal(F.conv2d(x, w).numpy(), first)
+    assert len(packings) == 4
+
+
+def test_a_change_in_place_is_seen(packings: list[int]) -> None:
+    x, w = tc.tensor(normal(1, 2, 3, 8, 8)), tc.tensor(normal(2, 4, 3, 3, 3))
+    with tc.no_grad():
+        first = F.conv2d(x, w).numpy()
+        w.copy_(2 * w.numpy())
+        np.testing.assert_array_equal(F.conv2d(x, w).numpy(), 2 * first)  # twice is exact in floating point
+    assert len(packings) == 2
+
+
+def test_groups_are_kept_apart(packings: list[int]) -> None:
+    w = tc.tensor(normal(2, 4, 2, 3, 3))
+    x = tc.tensor(normal(1, 2, 4, 8, 8))
+    with tc.no_grad():
+        F.conv2d(x[:, :2], w)
+        both = F.conv2d(x, w, groups=2).numpy()
+    expected = [F.conv2d(x[:, 2 * g:2 * g + 2], w[2 * g:2 * g + 2]).numpy() for g in range(2)]
+    np.testing.assert_allclose(both, np.concatenate(expected, axis=1), atol=1e-4)
