@@ -4,8 +4,8 @@ A tile of R rows and J vectors keeps R*J accumulators, J vectors of b and one nu
 
     R*J + J + 1 <= registers        and R*J >= latency * throughput of a multiply-add, about 8 to 10.
 
-Among those the tallest with J = 2 loads least for its R*J multiply-adds, and R = 14 cuts the image widths of the usual
-networks (13, 14, 27, 28, 55, 56 ...) well.
+A tall tile uses each vector of b, which comes from the second cache, for many rows; J = 2 keeps the loads well below
+one a multiply-add; and R = 14 cuts the image widths of the usual networks (13, 14, 27, 28, 55, 56 ...) well.
 """
 
 import os

@@ -156,8 +156,8 @@ def test_only_the_gradients_that_are_wanted(device: str) -> None:
 
 
 def test_a_batch_that_is_split_into_chunks_is_the_same(torch: Any) -> None:
-    """The CPU kernel builds its windows for a few images at a time: 8 MiB of them.  70 images of 32x32 with 5x5x8
-    windows are 57 MiB in float32, so that there are full chunks and one that is not."""
-    arrays = [normal(1, 70, 8, 32, 32), normal(2, 4, 8, 5, 5), normal(3, 4)]
+    """The CPU kernel puts zeros around a few images at a time: 4 MiB of them.  130 images of 36x36 pixels with 8
+    channels are 5.1 MiB in float32: a full chunk and one that is not.  The weight gradient has some 6 images in one."""
+    arrays = [normal(1, 130, 8, 32, 32), normal(2, 4, 8, 5, 5), normal(3, 4)]
     agree(torch, "cpu", lambda *a: F.conv2d(*a, padding=2),
           lambda *a: torch.nn.functional.conv2d(*a, padding=2), arrays)

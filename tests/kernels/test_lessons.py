@@ -1,4 +1,5 @@
-"""The lessons compute: every ``>>>`` in a kernel's README gives what it says, and so does the README of the house."""
+"""The lessons compute: every ``>>>`` in the READMEs of the kernels and in TILE.md gives what it says, and so does the
+README of the house."""
 
 import doctest
 import re
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LESSONS = sorted((ROOT / "kernels").rglob("README.md"))
+LESSONS = sorted((ROOT / "kernels").rglob("*.md"))
 
 
 def test_every_kernel_folder_has_a_lesson():
@@ -15,7 +16,7 @@ def test_every_kernel_folder_has_a_lesson():
     assert folders <= {p.parent for p in LESSONS}
 
 
-@pytest.mark.parametrize("lesson", LESSONS, ids=lambda p: p.parent.name)
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda p: f"{p.parent.name}/{p.name}")
 def test_a_lesson_computes(lesson):
     result = doctest.testfile(str(lesson), module_relative=False)
     assert result.attempted > 0 and result.failed == 0

@@ -89,15 +89,24 @@ def _run(*command: str, **environment: str) -> str:
     return done.stdout
 
 
-SELECTION = ("tests/kernels/test_tile.py", "tests/kernels/test_conv.py", "tests/kernels/test_linear.py",
-             "tests/kernels/test_launches.py")
+OTHERS = [name for name in isa.ALL if name not in ("avx512", isa.chosen().name)]
+FILES = [f"tests/kernels/test_{name}.py" for name in ("tile", "conv", "linear", "launches")]
 
 
-@pytest.mark.parametrize("name", [name for name in isa.ALL if name not in ("avx512", isa.chosen().name)])
-def test_other_instruction_sets(name: str, algorithm: str) -> None:
-    """Vectors of other widths compile everywhere: a processor without them does them in pieces."""
-    _run("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "cpu or tile or conv or linear", *SELECTION,
-         TINYCONV_ISA=name)
+def _test_with(name: str, which: str) -> None:
+    _run("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", which, *FILES, TINYCONV_ISA=name)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_instruction_set(name: str, algorithm: str) -> None:
+    """Vectors of other widths run everywhere: a processor without them does them in pieces."""
+    _test_with(name, "cpu and by_hand or groups and cpu or chunks or definition and (conv or linear)")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_all_of_another_instruction_set(name: str, algorithm: str) -> None:
+    _test_with(name, "cpu or test_tile or conv or linear")
 
 
 STEP = """\

@@ -52,10 +52,12 @@ def test_logits_of_torchvision(torch: Any, size: int) -> None:
     assert_close(ours(tc.tensor(x)).numpy(), expected, tol=1e-4)
 
 
-def test_fifty_steps_of_training(torch: Any) -> None:
+@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+def test_fifty_steps_of_training(torch: Any, monkeypatch: pytest.MonkeyPatch, algorithm: str) -> None:
     """The same weights, batches and constant learning rate (so that the two SGDs are the same), dropout off: the loss
     curves agree step by step.  Rounding differences grow as training goes on; after 50 steps they are still far below
     1e-3, while a wrong weight decay of 5e-4 instead of 0 is not."""
+    monkeypatch.setenv("TINYCONV_CONV", algorithm)
     torch.manual_seed(0)
     theirs = _torchvision_in_pytorch(torch, 10).eval()
     ours = alexnet("torchvision", num_classes=10, input_size=67).eval()
