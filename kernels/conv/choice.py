@@ -22,7 +22,7 @@ def winograd(which, x, weight, y, stride, groups):
     word = forced()
     if word:
         return word == "winograd"
-    limits = WINOGRAD.get((isa.chosen().name, which, R))
+    limits = WINOGRAD.get((isa.chosen().name, which, R, min(groups, 2)))
     m = 7 - R
     P, Q = x.shape[2:] if which == INPUT else y.shape[2:]  # what the tiles cover
     tiles = x.shape[0] * -(-P // m) * -(-Q // m)

@@ -1,0 +1,86 @@
+"""Measures where Winograd's convolution is quicker than the direct one, and writes ``kernels/conv/table.py``.
+
+    python -m benchmarks.choose            # minutes; the machine should have nothing else to do
+
+For each pass, filter size and number of groups, layers of 16 to 512 channels and filters on few and on many tiles are run both ways.  The
+table gets, for this machine's instruction set, the (channels, tiles) from which on Winograd gains most; the lines of
+other instruction sets stay as they are.  Nothing is measured when a network runs.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tinyconv.kernels.conv.table as table_module
+from tinyconv.kernels import isa
+from tinyconv.kernels.conv import choice
+
+from tinyconv.device import device
+from tinyconv.safefile import write_text
+
+from . import machine, timing
+
+CHANNELS = (16, 32, 48, 64, 128, 256, 512)  # of a group
+GROUPS = (1, 2)
+TILES = (16, 64, 256, 1024)  # of the batch: 4x4 in an image
+EFFORT = timing.Effort(repeat=5, turn=0.02, patience=1.0)
+
+
+def ratio(which: str, taps: int, groups: int, channels: int, images: int) -> float:
+    """How many times as fast Winograd is: the direct time over Winograd's."""
+    cpu, size = device("cpu"), 4 * (7 - taps)
+    draw = np.random.default_rng(0).standard_normal
+    x, gy = (cpu.upload(draw((images, channels * groups, size, size)).astype(np.float32)) for _ in range(2))
+    w = cpu.upload(draw((channels * groups, channels, taps, taps)).astype(np.float32), plain=True)
+    options: dict[str, Any] = {"stride": (1, 1), "padding": (taps // 2, taps // 2), "groups": groups}
+    arrays = {choice.FORWARD: ("conv.forward", x, w, None, gy), choice.INPUT: ("conv.backward_input", gy, w, x),
+              choice.WEIGHT: ("conv.backward_weight", x, gy, w, None)}[which]
+
+    def by(word: str) -> Any:
+        def run() -> None:
+            os.environ["TINYCONV_CONV"] = word
+            cpu.launch(*arrays, **options)
+
+        run()  # compiles, reserves memory
+        return lambda: timing.take_turn(run, EFFORT.turn, 0.0)
+
+    times = timing.interleave({"direct": by("direct"), "winograd": by("winograd")}, EFFORT)
+    return times["direct"].median / times["winograd"].median
+
+
+def limits(ratios: dict[tuple[int, int], float]) -> tuple[int, int] | None:
+    """The corner (channels, tiles) of the grid from which on Winograd gains most: the sum of the logarithms of all
+    ratios behind it, so that the noise of a single one does not decide.  None if it gains nowhere."""
+    def gain(corner: tuple[int, int]) -> float:
+        return sum(math.log(r) for (c, t), r in ratios.items() if c >= corner[0] and t >= corner[1])
+
+    best = max(ratios, key=gain)
+    return best if gain(best) > 0 else None
+
+
+def main() -> int:
+    machine.use_all_cores(with_torch=False)
+    lines = {key: value for key, value in table_module.WINOGRAD.items() if key[0] != isa.chosen().name}
+    for which, taps, groups in product((choice.FORWARD, choice.INPUT, choice.WEIGHT), (3, 5), GROUPS):
+        ratios = {}
+        for channels in CHANNELS:
+            for tiles in TILES:
+                ratios[channels, tiles] = ratio(which, taps, groups, channels, tiles // 16)
+            print(f"{which}, {taps}x{taps}, {groups} groups, {channels} channels, tiles {TILES}:",
+                  "  ".join(f"{ratios[channels, tiles]:.2f}x" for tiles in TILES), flush=True)
+        if found := limits(ratios):
+            lines[isa.chosen().name, which, taps, groups] = found
+    body = "".join(f'    ("{name}", "{which}", {taps}, {groups}): {value},\n'
+                   for (name, which, taps, groups), value in sorted(lines.items()))
+    write_text(Path(table_module.__file__), f'"""{table_module.__doc__}"""\n\nWINOGRAD = {{\n{body}}}\n')
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
