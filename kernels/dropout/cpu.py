@@ -33,14 +33,21 @@ def _apply(x, y, threshold, scale, key0, key1, stream, step, first_sample):
     N, pixels, C = x.shape
     count = pixels * C
     strip = 256  # blocks of four elements that a thread takes at a time
-    strips = ((count + 3) // 4 + strip - 1) // strip
+    strips = (count + 4 * strip - 1) // (4 * strip)
+    zero = x.dtype.type(0)
     for task in prange(N * strips):
         n, first = task // strips, task % strips * strip
-        for block in range(first, min(first + strip, (count + 3) // 4)):
-            sample = np.uint64(first_sample + n) & np.uint64(0xFFFFFFFF)
-            words = _philox(np.uint64(block), sample, np.uint64(step), np.uint64(stream), np.uint64(key0),
-                            np.uint64(key1))
-            for lane in range(min(4, count - 4 * block)):
-                element = 4 * block + lane  # = c * pixels + i
+        sample = np.uint64(first_sample + n) & np.uint64(0xFFFFFFFF)
+        words = np.empty((strip, 4), np.uint64)
+        for block in range(strip):
+            words[block, 0], words[block, 1], words[block, 2], words[block, 3] = _philox(
+                np.uint64(first + block), sample, np.uint64(step), np.uint64(stream), np.uint64(key0), np.uint64(key1))
+        word, begin = words.reshape(-1), 4 * first
+        end = min(begin + 4 * strip, count)
+        if C == 1:
+            for i in range(begin, end):
+                y[n, i, 0] = x[n, i, 0] * scale if word[i - begin] >= threshold else zero
+        else:
+            for element in range(begin, end):
                 c, i = element // pixels, element % pixels
-                y[n, i, c] = x[n, i, c] * scale if words[lane] >= threshold else 0
+                y[n, i, c] = x[n, i, c] * scale if word[element - begin] >= threshold else zero
