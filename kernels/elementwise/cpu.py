@@ -6,6 +6,7 @@ scaling.  The others are NumPy's own vectorised loops, which broadcast, and take
 
 import numpy as np
 
+from .. import runs
 from ..jit import jit, prange
 from ..layout import channels_last, flat, same_order
 
@@ -20,6 +21,8 @@ def copy(x, y):
         _transpose(x.reshape(*x.shape[:2], -1), channels_last(y).reshape(len(y), -1, y.shape[1]))
     elif parallel and x.ndim == 4 and _is_channels_last(x) and y.flags.c_contiguous:
         _transpose(channels_last(x).reshape(len(x), -1, x.shape[1]), y.reshape(*y.shape[:2], -1))
+    elif parallel and x.ndim == 4 and _has_even_pixels(x) and _has_even_pixels(y):
+        _copy_pixels(x, y, x.strides[3] // x.itemsize, y.strides[3] // y.itemsize)
     else:
         np.copyto(y, x, casting="unsafe")  # as assignment does: a conversion to integers cuts off the fraction
 
@@ -82,6 +85,15 @@ def _copy(x, y):
 
 
 @jit
+def _copy_pixels(x, y, pitch_x, pitch_y):
+    """Pixels, ``pitch`` elements from one to the next, as runs: that their numbers lie side by side is known here."""
+    N, C, H, W = x.shape
+    for row in prange(N * H):
+        for w in range(row * W, (row + 1) * W):
+            runs.copy(runs.run(y, w * pitch_y, C), runs.run(x, w * pitch_x, C))
+
+
+@jit
 def _fill(y, value):
     for i in prange(y.size):
         y[i] = value
@@ -95,6 +107,12 @@ def _scale(x, factor, y):
 
 def _is_channels_last(x):
     return x.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def _has_even_pixels(x):
+    """Whether pixels are vectors at equal distances: a slice of the channels of an array that lies channels-last."""
+    n, c, h, w = x.strides
+    return c == x.itemsize and h == x.shape[3] * w and n == x.shape[2] * h
 
 
 @jit

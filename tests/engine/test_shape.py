@@ -61,6 +61,19 @@ def test_a_single_element(device: str, layout: str) -> None:
     np.testing.assert_array_equal(x.grad.numpy(), [[0, 0, 0], [0, 0, 3]])
 
 
+def test_many_channels_cut_out_and_joined(device: str) -> None:
+    """As many as have a copy on all cores: out of one array, into the middle of another."""
+    numbers = normal(0, 2, 48, 64, 33)
+    x = place(numbers, device)
+    pieces = [x[:, 32:], x[:, 5:32], x[::-1, :5, ::-1, ::-1]]
+    expected = [numbers[:, 32:], numbers[:, 5:32], numbers[::-1, :5, ::-1, ::-1]]
+    np.testing.assert_array_equal(F.cat(pieces, axis=1).numpy(), np.concatenate(expected, axis=1))
+    gy = normal(1, 2, 48, 64, 33)
+    (F.cat([x[:, 16:], x[:, :16]], axis=1) * place(gy, device, requires_grad=False)).sum().backward()
+    assert x.grad is not None
+    np.testing.assert_array_equal(x.grad.numpy(), np.concatenate([gy[:, 32:], gy[:, :32]], axis=1))
+
+
 def test_backward_slices(device: str) -> None:
     x = tc.tensor(np.arange(6.0), device, requires_grad=True)
     y = x[4:0:-2]

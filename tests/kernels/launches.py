@@ -94,6 +94,8 @@ LAUNCHES: dict[str, Callable[[], tuple[list[Any], dict[str, Any]]]] = {
     "elementwise.copy": lambda: ([_plain(8, 32, 32, 32), _scale()], {}),
     "elementwise.copy alike": lambda: ([_scale(), _image(8, 32, 32, 32)], {}),
     "elementwise.copy to plain": lambda: ([_scale(), _plain(8, 32, 32, 32)], {}),
+    "elementwise.copy of channels": lambda: (
+        [_image(8, 64, 32, 32)[:, 16:48], _image(8, 96, 32, 32)[:, 32:64]], {}),
     "elementwise.copy of images": lambda: (
         [_plain(5, 3, 67, 71), CPU.upload(np.zeros((5, 3, 67, 71), np.float32))], {}),
     "elementwise.sub": lambda: ([_image(8, 32, 32, 32) for _ in range(3)], {}),
