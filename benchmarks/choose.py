@@ -2,9 +2,9 @@
 
     python -m benchmarks.choose            # minutes; the machine should have nothing else to do
 
-For each pass, filter size and number of groups, layers of 16 to 512 channels and filters on few and on many tiles are run both ways.  The
-table gets, for this machine's instruction set, the (channels, tiles) from which on Winograd gains most; the lines of
-other instruction sets stay as they are.  Nothing is measured when a network runs.
+For each pass, filter size and number of groups, layers of 16 to 512 channels and filters on few and on many tiles are
+run both ways.  The table gets, for this machine's instruction set, the (channels, tiles) from which on Winograd gains
+most; the lines of other instruction sets stay as they are.  Nothing is measured when a network runs.
 """
 
 from __future__ import annotations

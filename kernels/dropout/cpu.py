@@ -21,7 +21,6 @@ def apply(x, y, *, p, seed, stream, step, first_sample):
 def _philox(c0, c1, c2, c3, k0, k1):
     """Philox4x32-10: see reference.py."""
     low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
-    c0, c1, c2, c3, k0, k1 = c0 & low, c1 & low, c2 & low, c3 & low, k0 & low, k1 & low  # the compiler may know, too
     for _ in range(10):
         product0, product1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
         c0, c1, c2, c3 = (product1 >> half) ^ c1 ^ k0, product1 & low, (product0 >> half) ^ c3 ^ k1, product0 & low
@@ -40,7 +39,7 @@ def _apply(x, y, threshold, scale, key0, key1, stream, step, first_sample):
         n, first = task // strips, task % strips * strip
         sample = np.uint64(first_sample + n) & np.uint64(0xFFFFFFFF)
         words = np.empty((strip, 4), np.uint64)
-        for block in range(strip):  # by itself, so that it becomes vector code
+        for block in range(strip):
             words[block, 0], words[block, 1], words[block, 2], words[block, 3] = _philox(
                 np.uint64(first + block), sample, np.uint64(step), np.uint64(stream), np.uint64(key0), np.uint64(key1))
         word, begin = words.reshape(-1), 4 * first
