@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
+KERNELS := $(shell find kernels -name '*.py')
 PYTEST_ARGS ?=
 TRAIN_ARGS  ?=
 TORCH  ?= torch==2.13.0
@@ -13,21 +14,22 @@ TORCH  ?= torch==2.13.0
 help:  ## show this list
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-train: $(VENV)/.run  ## train the two-tower AlexNet on the embedded images: about 5 minutes on two cores; goes on where it was stopped
+train: $(VENV)/.warm  ## train the two-tower AlexNet on the embedded images: about 5 minutes on two cores; goes on where it was stopped
 	$(PY) examples/alexnet_imagenet.py --resume $(TRAIN_ARGS)
 
-test: $(VENV)/.dev  ## run the test suite (all but the slow tests); PYTEST_ARGS="-k lrn" for some of it
+test: $(VENV)/.dev $(VENV)/.warm  ## run the test suite (all but the slow tests); PYTEST_ARGS="-k lrn" for some of it
 	$(PY) -m pytest $(PYTEST_ARGS)
 
-test-slow: $(VENV)/.dev  ## run the tests that take minutes: interrupted training, fifty steps beside PyTorch ...
+test-slow: $(VENV)/.dev $(VENV)/.warm  ## run the tests that take minutes: interrupted training, fifty steps beside PyTorch ...
 	$(PY) -m pytest -m slow $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 
-bench: $(VENV)/.dev  ## time every kernel of AlexNet, beside PyTorch if installed; BATCH="1 32" LAYERS=conv FILTER=...
-	$(PY) -m benchmarks $(if $(BATCH),--batch $(BATCH)) $(if $(LAYERS),--layers $(LAYERS)) $(if $(FILTER),--filter "$(FILTER)") $(BENCH_ARGS)
+bench: $(VENV)/.dev  ## time kernels and networks beside PyTorch: 25 minutes; BATCH="1 32" LAYERS=conv FILTER=... NETWORKS=vgg16
+	$(PY) -m benchmarks $(if $(BATCH),--batch $(BATCH)) $(if $(LAYERS),--layers $(LAYERS)) \
+		$(if $(NETWORKS),--networks $(NETWORKS)) $(if $(FILTER),--filter "$(FILTER)") $(BENCH_ARGS)
 
 torch: $(VENV)/.dev  ## install PyTorch's CPU build: the witness in the tests, the rival in the benchmark
 	@$(PY) -c "import torch" 2>/dev/null || $(PY) -m pip install --quiet "$(TORCH)+cpu" 2>/dev/null || \
@@ -46,6 +48,11 @@ $(VENV)/.made:
 
 $(VENV)/.run: setup.py pyproject.toml | $(VENV)/.made
 	$(PY) -m pip install --quiet -e .
+	@touch $@
+
+# Compiled code is kept beside the kernels, until one of them changes.
+$(VENV)/.warm: $(KERNELS) | $(VENV)/.run
+	@$(PY) -m tinyconv.warm
 	@touch $@
 
 $(VENV)/.dev: setup.py pyproject.toml | $(VENV)/.made
