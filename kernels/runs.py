@@ -13,11 +13,8 @@ from numba.np.arrayobj import make_array, populate_array
 from .jit import inline
 
 
-@intrinsic
-def run(typing_context, array, at, size):
-    """``size`` elements of a dense array from element ``at`` in memory order on, as a one-dimensional view."""
-    if array.layout != "C":
-        return None  # a typing error: elements in memory order are not what the caller believes
+def _run(array):
+    """(type, code) of a one-dimensional view of ``size`` elements from ``at`` on, counted from the first in memory."""
     view_type = types.Array(array.dtype, 1, "C")
 
     def generate(context, builder, signature, values):
@@ -30,6 +27,19 @@ def run(typing_context, array, at, size):
         return view._getvalue()
 
     return view_type(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def run(typing_context, array, at, size):
+    """``size`` elements of a dense array from element ``at`` in memory order on, as a one-dimensional view."""
+    # None is a typing error: the elements do not lie as the caller believes.
+    return _run(array) if array.layout == "C" else None
+
+
+@intrinsic
+def run_within(typing_context, array, at, size):
+    """The same of a part of a dense array, whose caller counts in elements of the whole."""
+    return _run(array)
 
 
 @intrinsic

@@ -90,7 +90,7 @@ def _copy_pixels(x, y, pitch_x, pitch_y):
     N, C, H, W = x.shape
     for row in prange(N * H):
         for w in range(row * W, (row + 1) * W):
-            runs.copy(runs.run(y, w * pitch_y, C), runs.run(x, w * pitch_x, C))
+            runs.copy(runs.run_within(y, w * pitch_y, C), runs.run_within(x, w * pitch_x, C))
 
 
 @jit
