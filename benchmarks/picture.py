@@ -52,13 +52,14 @@ def _roof(axes: Any, peak: Peak, results: Sequence[Result]) -> None:
     intensities = [r.intensity for r in results] or [1.0]
     ridge = peak.gflops / peak.gbytes
     low, high = min(0.5 * ridge, *intensities) / 2, max(4 * ridge, *intensities) * 2
+    middle = (low * ridge) ** 0.5
     axes.loglog([low, ridge, high], [low * peak.gbytes, peak.gflops, peak.gflops], color="black", linewidth=1.4)
     axes.axhline(peak.gflops_one_core, color="black", linewidth=0.7, linestyle=":")
-    for text, y, above in ((f"{peak.gflops:.0f} GFLOP/s, all cores", peak.gflops, 4),
-                           (f"{peak.gflops_one_core:.0f} GFLOP/s, one core", peak.gflops_one_core, -11)):
-        axes.annotate(text, (high, y), xytext=(-4, above), textcoords="offset points", ha="right", fontsize=8)
-    axes.annotate(f"copy, {peak.gbytes:.0f} GB/s", (low, low * peak.gbytes), xytext=(4, 12),
-                  textcoords="offset points", fontsize=8)
+    for text, x, y, offset, side in (
+            (f"{peak.gflops:.0f} GFLOP/s, all cores", high, peak.gflops, (-4, 4), "right"),
+            (f"{peak.gflops_one_core:.0f} GFLOP/s, one core", low, peak.gflops_one_core, (4, 4), "left"),
+            (f"copy, {peak.gbytes:.0f} GB/s", middle, middle * peak.gbytes, (-6, 6), "right")):
+        axes.annotate(text, (x, y), xytext=offset, textcoords="offset points", ha=side, fontsize=8)
     axes.set_xlim(low, high)
     axes.grid(which="major", alpha=0.3)
     axes.set_axisbelow(True)
