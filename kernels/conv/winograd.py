@@ -259,19 +259,23 @@ def _store(full, v, slot, block, wide, t, c, size):
 
 @inline
 def _add_products(v, u, sums, slot, group, groups, k0, columns, here, block, tall, wide, wide_tile, narrow_tile):
-    """sums[place, group][c, k] += the sum over tiles t of v[place][t, c] u[place][t, k - k0]."""
+    """sums[place, group][c, k] += the sum over tiles t of v[place][t, c] u[place][t, k - k0].
+
+    Each block is summed from zero: many short sums round better than a long one."""
     _, channels, padded = sums.shape
-    zero = np.zeros(1, np.int64)
+    zero, nothing, part = np.zeros(1, np.int64), np.zeros(wide, v.dtype), np.empty(tall * wide, v.dtype)
     for place in range(36):
         a, b = (slot * 36 + place) * v.shape[2], (slot * 36 + place) * u.shape[2]
         result = (place * groups + group) * channels * padded
         for column in range(0, columns, wide):
             width = min(wide, padded - k0 - column)
             for c in range(0, channels, tall):
-                target = where(sums, result + (k0 + column) * channels + c * width)
+                height = min(tall, channels - c)
                 tile.call(wide_tile if width == wide else narrow_tile,
-                          (min(tall, channels - c), where(v, a + c * block), where(zero, 0), tall,
-                           where(u, b + column * block), where(zero, 0), wide, 1, here, target, width, target, width))
+                          (height, where(v, a + c * block), where(zero, 0), tall, where(u, b + column * block),
+                           where(zero, 0), wide, 1, here, where(nothing, 0), 0, where(part, 0), width))
+                add(run(sums, result + (k0 + column) * channels + c * width, height * width),
+                    run(part, 0, height * width))
 
 
 @jit
