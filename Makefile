@@ -14,7 +14,7 @@ TORCH  ?= torch==2.13.0
 help:  ## show this list
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-train: $(VENV)/.warm  ## train the two-tower AlexNet on the embedded images: about 5 minutes on two cores; goes on where it was stopped
+train: $(VENV)/.warm  ## train the two-tower AlexNet on the embedded images: about 4 minutes on two cores; goes on where it was stopped
 	$(PY) examples/alexnet_imagenet.py --resume $(TRAIN_ARGS)
 
 test: $(VENV)/.dev $(VENV)/.warm  ## run the test suite (all but the slow tests); PYTEST_ARGS="-k lrn" for some of it

@@ -1,6 +1,6 @@
 """Train AlexNet, the two-tower network of 2012, on ImageNet or on any folder of photos.
 
-    python examples/alexnet_imagenet.py                                    # the embedded Fashion-MNIST, about 5 minutes
+    python examples/alexnet_imagenet.py                                    # the embedded Fashion-MNIST, about 4 minutes
     python examples/alexnet_imagenet.py --data ILSVRC2012_FOLDER --out runs/imagenet --init variant
     python examples/alexnet_imagenet.py --data photos/ --crop 67 --out runs/photos      # a folder for each class
     python examples/alexnet_imagenet.py --resume ...                       # goes on where it was stopped
