@@ -4,7 +4,7 @@ A batch is small and the weights are many (fc6 of AlexNet: 151 MB), so each pass
 lie.  What is packed is x and gy, into panels: some columns (or rows) side by side, as a tile takes them.
 
     forward           y' = w x'     a tile's rows: neurons, which read along their weights; its columns: images
-    input gradient    gx = gy w     rows: images; columns: inputs, read from w as they lie
+    input gradient    gx = gy w     rows: images; columns: inputs, from w in small panels
     weight gradient   gw = gy' x    rows: neurons; columns: inputs, written to gw as they lie
 """
 
@@ -16,6 +16,7 @@ from ..jit import jit, prange
 from ..runs import clear, copy, copy_where, run, where
 from ..scratch import deal, nbytes
 
+_SIDE, _DOWN = 32, 32  # panels side by side, and rows of w, that are taken at a time: memory likes long runs
 _DEPTH = 1024  # of a sum that a forward tile takes in one go: what it reads stays in a core's second cache
 
 
@@ -41,16 +42,12 @@ def _forward_plan(x, weight):
 
 
 def backward_input(gy, weight, gx, y=None, *, scratch):
-    rows, spare, dense_w = deal(scratch, *_input_plan(gy, weight))
+    rows, sums, dense_w = deal(scratch, *_input_plan(gy, weight))
     weight = _dense(weight, dense_w)
     best, item = isa.chosen(), gy.itemsize
     tall = tile.height(len(gy))
     _pack_transposed(gy, y, rows, tall, -(-len(gy) // tall) * tall)
-    # w's panels are copied together if several tiles of images use them; else each is read once, where it lies, and
-    # many side by side are taken for few rows of w at a time, for memory likes long runs.
-    shared = len(gy) > tall
-    panels, depth = (1, 128) if shared else (32, 32)
-    _backward_input(rows, weight, gx, spare, panels, depth, shared, tall, best.lanes(item),
+    _backward_input(rows, weight, gx, sums, _SIDE, _DOWN, tall, best.lanes(item),
                     tile.address("panel", item, 2), tile.address("panel", item, 1))
 
 
@@ -59,12 +56,14 @@ def backward_input_workspace(gy, weight, gx, y=None):
 
 
 def _input_plan(gy, weight):
-    """The (shape, dtype) of gy in tiles of images, a last panel of gx, and a copy of w if it does not lie row by
-    row."""
+    """The (shape, dtype) of gy in tiles of images, gx in panels, and a copy of w if it does not lie row by row.
+
+    gx is summed in panels because its own rows may be a multiple of 4096 bytes apart, and then all want one place of
+    the first cache."""
     tall = tile.height(len(gy))
     tiles = -(-len(gy) // tall)
-    return (((tiles * tall * gy.shape[1],), gy.dtype), ((len(gy) * isa.chosen().columns(gy.itemsize),), gy.dtype),
-            _spare(weight))
+    columns = isa.chosen().padded(weight.shape[1], gy.itemsize)
+    return ((tiles * tall * gy.shape[1],), gy.dtype), ((len(gy) * columns,), gy.dtype), _spare(weight)
 
 
 def backward_weight(x, gy, gw, gb, y=None, *, scratch):
@@ -179,10 +178,10 @@ def _finish(sums, bias, y, relu):
 
 
 @jit
-def _backward_input(rows, weight, gx, spare, panels, depth, shared, tall, lanes, wide_tile, narrow_tile):
+def _backward_input(rows, weight, gx, sums, panels, depth, tall, lanes, wide_tile, narrow_tile):
     """gx[n, c] = the sum over k of gy[n, k] weight[k, c], for panels of c."""
     K, C = weight.shape
-    N, wide, item = len(gx), 2 * lanes, weight.itemsize
+    N, wide = len(gx), 2 * lanes
     padded = (C + lanes - 1) // lanes * lanes
     parts = (padded + wide - 1) // wide
     for task in prange((parts + panels - 1) // panels):
@@ -193,24 +192,18 @@ def _backward_input(rows, weight, gx, spare, panels, depth, shared, tall, lanes,
             for part in range(task * panels, min((task + 1) * panels, parts)):
                 first = part * wide
                 width, valid = min(wide, padded - first), min(wide, C - first)
-                b, step = where(weight, k0 * C + first), C
-                if shared or valid < width:  # (the last panel would reach into the next row, or beyond the last)
-                    for k in range(steps):
-                        copy(run(packed, k * width, valid), run(weight, (k0 + k) * C + first, valid))
-                        clear(run(packed, k * width + valid, width - valid))
-                    b, step = where(packed, 0), width
-                y, y_step = where(gx, first), C
-                if valid < width:
-                    y, y_step = where(spare, 0), width
+                for k in range(steps):  # rows of w may be a multiple of 4096 bytes apart, like those of gx
+                    copy(run(packed, k * width, valid), run(weight, (k0 + k) * C + first, valid))
+                    clear(run(packed, k * width + valid, width - valid))
                 for n in range(0, N, tall):
-                    target = y + n * y_step * item
-                    init, init_step = (target, y_step) if k0 else (where(nothing, 0), 0)
+                    target = where(sums, first * N + n * width)
+                    init, init_step = (target, width) if k0 else (where(nothing, 0), 0)
                     tile.call(wide_tile if width == wide else narrow_tile,
                               (min(tall, N - n), where(rows, n * K + k0 * tall), where(zero, 0), tall,
-                               b, where(zero, 0), step, 1, steps, init, init_step, target, y_step))
-                if valid < width and k0 + steps == K:
+                               where(packed, 0), where(zero, 0), width, 1, steps, init, init_step, target, width))
+                if k0 + steps == K:
                     for n in range(N):
-                        copy(run(gx, n * C + first, valid), run(spare, n * width, valid))
+                        copy(run(gx, n * C + first, valid), run(sums, first * N + n * width, valid))
 
 
 @jit
