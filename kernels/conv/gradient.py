@@ -53,7 +53,7 @@ def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
         _, _, height, width, along = source.shape
         taps = np.arange(R) * width if merged else (np.arange(R)[:, None] * width + np.arange(S)).reshape(-1)
         places = np.arange(count)[:, None] * height + np.arange(P) * stride[0]
-        accumulate(source.reshape(-1), panels, count * P * Q, sums.reshape(-1), steps, length, taps * along,
+        accumulate(source.reshape(-1), panels, sums.reshape(-1), steps, length, taps * along,
                    np.arange(len(taps)) * length, (places * (width * along)).reshape(-1), stride[1] * along, Q,
                    K // groups, groups, begin == 0)
     _unpack(sums, gw, groups, best.lanes(item))
@@ -123,23 +123,23 @@ def _pack_gradient(gy, y, panels, groups, lanes):
                 clear(run(panels, at + valid, width - valid))
 
 
-def accumulate(a, b, pitch, sums, steps, length, taps, rows, places, step, depth, filters, groups, fresh):
+def accumulate(a, b, sums, steps, length, taps, rows, places, step, depth, filters, groups, fresh):
     """sums[rows[tap] + r, k] = (unless fresh, itself +) the sum over places and d < depth of
     a[group, tile of r; taps[tap] + place + d*step + r] * b[group, place and d; k], for each r < length and each tap.
 
     a: ``steps`` = (distance of groups, of tiles); a distance of 0 between tiles: their rows lie side by side.
-    b: panels of (places and d, filters), with room for ``pitch`` rows.  sums: panels of (taps and rows, filters)."""
+    b: panels of (places and d, filters).  sums: panels of (taps and rows, filters)."""
     best, item = isa.chosen(), a.itemsize
-    _accumulate(a, b, pitch, sums, steps, length, taps, rows, places, step, depth, filters, groups, fresh,
+    _accumulate(a, b, sums, steps, length, taps, rows, places, step, depth, filters, groups, fresh,
                 tile.height(length), best.lanes(item), tile.address("panel", item, 2), tile.address("panel", item, 1))
 
 
 @jit
-def _accumulate(a, b, pitch, sums, steps, length, taps, rows, places, step, depth, filters, groups, fresh, tall, lanes,
+def _accumulate(a, b, sums, steps, length, taps, rows, places, step, depth, filters, groups, fresh, tall, lanes,
                 wide_tile, narrow_tile):
     wide, tiles = 2 * lanes, (length + tall - 1) // tall
     padded = (filters + lanes - 1) // lanes * lanes
-    parts, whole = (padded + wide - 1) // wide, rows.size * length
+    parts, whole, pixels = (padded + wide - 1) // wide, rows.size * length, places.size * depth
     for task in prange(groups * parts * tiles * taps.size):
         rest, tap = task // taps.size, task % taps.size
         part, t = rest // tiles, rest % tiles
@@ -147,7 +147,7 @@ def _accumulate(a, b, pitch, sums, steps, length, taps, rows, places, step, dept
         width, begin = min(wide, padded - column), t * tall
         height = min(tall, length - begin)
         start = group * steps[0] + taps[tap] + (t * steps[1] if steps[1] else begin)
-        panel = where(b, (group * padded + column) * pitch)
+        panel = where(b, (group * padded + column) * pixels)
         zeros, result = np.zeros(wide, a.dtype), np.empty(tall * wide, a.dtype)
         lines = np.arange(places.size) * (depth * width)
         tile.call(wide_tile if width == wide else narrow_tile,
