@@ -11,7 +11,6 @@ written counted once.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +20,8 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from . import timing
 
 ACCUMULATORS = 12  # independent chains of multiply-adds
 FLOAT = ir.FloatType()
@@ -87,17 +88,10 @@ def _copy(x, y):
         y[i] = x[i]
 
 
-def _best(run: Callable[[], object], seconds: float) -> float:
-    """The shortest time (seconds) of runs over about ``seconds``: a peak is what happens when nobody interferes."""
+def _warm_best(run: Callable[[], object], seconds: float) -> float:
+    """The shortest time (seconds) after a first run: a peak is what happens when nobody interferes."""
     run()
-    best, end = float("inf"), time.perf_counter() + seconds
-    while True:
-        begin = time.perf_counter()
-        run()
-        now = time.perf_counter()
-        best = min(best, now - begin)
-        if now >= end:
-            return best
+    return timing.quickest(run, seconds)
 
 
 def fma_gflops(threads: int, seconds: float = 1.0, rounds: int = 1_000_000) -> float:
@@ -105,14 +99,14 @@ def fma_gflops(threads: int, seconds: float = 1.0, rounds: int = 1_000_000) -> f
     long enough to forget the start of the threads, short enough to find a moment when nobody interferes."""
     sums = np.zeros(threads, np.float32)
     flops = 2.0 * ACCUMULATORS * VECTOR * rounds * threads
-    return flops / _best(lambda: _burn(rounds, sums), seconds) / 1e9
+    return flops / _warm_best(lambda: _burn(rounds, sums), seconds) / 1e9
 
 
 def copy_gbytes(seconds: float = 1.0, mebibytes: int = 256) -> float:
     """GB/s, read and written, of copying an array of this size on all threads."""
     x = np.ones(mebibytes << 18, np.float32)
     y = np.zeros_like(x)
-    return 2 * x.nbytes / _best(lambda: _copy(x, y), seconds) / 1e9
+    return 2 * x.nbytes / _warm_best(lambda: _copy(x, y), seconds) / 1e9
 
 
 def better(a: Peak, b: Peak) -> Peak:

@@ -16,7 +16,6 @@ import json
 import os
 import resource
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
@@ -42,7 +41,7 @@ class Worker:
             gc.collect()  # a network refers to itself
             run = make()
             run()
-            usual = _quickest(run, trial)
+            usual = timing.quickest(run, trial)
             if usual < self.usual:
                 best, self.usual, self.run = way, usual, run
         return {"way": best}
@@ -77,17 +76,6 @@ def foreign_seconds() -> float:
 
 def _nothing() -> None:
     """In place of a job."""
-
-
-def _quickest(run: Callable[[], object], seconds: float) -> float:
-    best, end = float("inf"), time.perf_counter() + seconds
-    while True:
-        begin = time.perf_counter()
-        run()
-        now = time.perf_counter()
-        best = min(best, now - begin)
-        if now >= end:
-            return best
 
 
 def serve(side: str) -> None:
