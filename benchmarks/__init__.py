@@ -17,8 +17,8 @@ One idea per file, in the order in which a run uses them:
 ``report.py``          the table and the JSON; ``picture.py`` the roofline
 
 Where both are used in one process (the tests do), tinyconv is imported before PyTorch: its kernels ask OpenMP for
-threads that wait passively (see ``kernels/jit.py``), and whoever comes first sets the policy.  PyTorch's own processes
-load PyTorch first, and there it waits as it does where tinyconv is not.
+threads that spin only shortly while they wait (see ``kernels/jit.py``), and whoever comes first decides.  PyTorch's own
+processes load PyTorch first, and there it waits as it does where tinyconv is not.
 """
 
 import tinyconv.kernels.jit  # noqa: F401

@@ -47,7 +47,7 @@ def use_all_cores(with_torch: bool) -> dict[str, Any]:
     import numba
 
     numba.set_num_threads(min(cores(), numba.config.NUMBA_NUM_THREADS))
-    threads: dict[str, Any] = {"tinyconv": numba.get_num_threads(), "wait_policy": os.environ.get("OMP_WAIT_POLICY")}
+    threads: dict[str, Any] = {"tinyconv": numba.get_num_threads(), "spin_count": os.environ.get("GOMP_SPINCOUNT")}
     if with_torch:
         import torch
 

@@ -31,7 +31,7 @@ def environment(side: str) -> dict[str, str]:
     """The variables that a side's process starts with."""
     variables = dict(os.environ)
     if side in (jobs.TORCH, jobs.TUNED):
-        variables.pop("OMP_WAIT_POLICY", None)
+        variables.pop("GOMP_SPINCOUNT", None)
     return {**variables, **KEEP_PAGES} if side == jobs.TUNED else variables
 
 

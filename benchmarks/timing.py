@@ -2,7 +2,8 @@
 
 The sides take turns (A B A B ...), so that a busy minute of the machine falls on all of them.  A turn is a few calls
 of one side, at least :attr:`Effort.turn` seconds of them; it gives one sample, the mean of its calls.  Short calls
-begin a turn with one that is not timed: it brings the side's data back into the caches.
+begin a turn with some that are not timed: they bring the side's data back into the caches, and a processor that slept
+while the other side had its turn back to its clock.
 
 A sample is *disturbed* when others used the processors meanwhile: the system counts the busy time of all processors,
 a process its own, and the difference is other people's.  Disturbed samples are dropped, as long as enough are left;
@@ -17,7 +18,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 TICK = 0.01  # seconds: the grain in which Linux counts a processor's time
-SHORT = 0.1  # seconds: a longer call fills the caches itself, before anyone can tell
+SHORT = 0.1  # seconds: a longer call fills the caches and wakes the processor itself, before anyone can tell
+WARM = 0.06  # seconds: so long does a processor that slept take to reach its clock for vector instructions
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ def take_turn(run: Callable[[], object], seconds: float, usual: float,
               clock: Callable[[], float] = time.perf_counter, foreign: Callable[[], float] = lambda: 0.0) -> Sample:
     """Call ``run`` for ``seconds``, at least once.  ``usual``: about what a call takes.  ``foreign`` counts the
     processor seconds that others have used since any moment."""
-    if usual < SHORT:
+    begin = clock()
+    while usual < SHORT and clock() - begin < WARM:
         run()
     calls, others, begin = 0, foreign(), clock()
     while True:

@@ -75,6 +75,13 @@ class _Code:
         function = cgutils.get_or_insert_function(self.b.module, ir.FunctionType(self.vector, [self.vector] * 3), name)
         return self.b.call(function, [x, y, z])
 
+    def expect(self, pointer):
+        """Have a cache line fetched that will be written: a store would wait for it."""
+        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function = self.b.module.declare_intrinsic(
+            "llvm.prefetch", (byte,), ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag]))
+        self.b.call(function, [self.b.bitcast(pointer, byte), flag(1), flag(3), flag(1)])  # to write, to stay, data
+
     def loop(self, count, state, body):
         """``for i in range(count): state = body(i, state)``, with the state (a list of values) in registers."""
         b = self.b
@@ -116,6 +123,10 @@ def _gather(code, rows, columns, args):
     starts = [code.at(a, code.entry(row, r)) for r in range(rows)]
     acc = [code.load(code.at(init, code.entry(init_row, r), code.lanes * j))
            for r in range(rows) for j in range(columns)]
+
+    for r in range(rows):
+        for j in range(columns):
+            code.expect(code.at(y, code.entry(y_row, r), code.lanes * j))
 
     def one_tap(t, state):
         def body(_, state):

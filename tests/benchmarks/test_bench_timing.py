@@ -32,7 +32,7 @@ def test_the_sides_take_turns():
 def test_short_calls_settle_first_and_go_on_for_their_time():
     clock = Clock()
     sample = take_turn(clock.worker("a", 0.03125), 0.25, 0.03125, clock)
-    assert len(clock.log) == 1 + 8 and (sample.seconds, sample.turn) == (0.03125, 0.25)
+    assert len(clock.log) == 2 + 8 and (sample.seconds, sample.turn) == (0.03125, 0.25)
 
 
 def test_what_others_used_is_the_difference_over_the_turn():
