@@ -28,7 +28,7 @@ from . import machine, timing
 
 CHANNELS = (16, 32, 48, 64, 128, 256, 512)  # of a group
 GROUPS = (1, 2)
-TILES = (16, 64, 256, 1024)  # of the batch: 4x4 in an image
+TILES = (16, 64, 128, 256, 1024)  # of the batch: 4x4 in an image
 EFFORT = timing.Effort(repeat=5, turn=0.02, patience=1.0)
 
 
@@ -39,8 +39,10 @@ def ratio(which: str, taps: int, groups: int, channels: int, images: int) -> flo
     x, gy = (cpu.upload(draw((images, channels * groups, size, size)).astype(np.float32)) for _ in range(2))
     w = cpu.upload(draw((channels * groups, channels, taps, taps)).astype(np.float32), plain=True)
     options: dict[str, Any] = {"stride": (1, 1), "padding": (taps // 2, taps // 2), "groups": groups}
-    arrays = {choice.FORWARD: ("conv.forward", x, w, None, gy), choice.INPUT: ("conv.backward_input", gy, w, x),
-              choice.WEIGHT: ("conv.backward_weight", x, gy, w, None)}[which]
+    if which == choice.INFERENCE:
+        options["kept"] = {}
+    arrays = {choice.INPUT: ("conv.backward_input", gy, w, x), choice.WEIGHT: ("conv.backward_weight", x, gy, w, None)
+              }.get(which, ("conv.forward", x, w, None, gy))
 
     def by(word: str) -> Any:
         def run() -> None:
@@ -71,7 +73,7 @@ def limits(ratios: dict[tuple[int, int], float]) -> tuple[int, int] | None:
 def main() -> int:
     machine.use_all_cores(with_torch=False)
     lines = {key: value for key, value in table_module.WINOGRAD.items() if key[0] != isa.chosen().name}
-    for which, taps, groups in product((choice.FORWARD, choice.INPUT, choice.WEIGHT), (3, 5), GROUPS):
+    for which, taps, groups in product(choice.PASSES, (3, 5), GROUPS):
         ratios = {}
         for channels in CHANNELS:
             for tiles in TILES:

@@ -20,6 +20,7 @@ class ISA(NamedTuple):
     bytes: int  # of a vector
     rows: int  # R
     vectors: int  # J
+    registers: int
 
     def lanes(self, itemsize):
         """V: numbers in a vector."""
@@ -33,11 +34,15 @@ class ISA(NamedTuple):
         """Columns of a tile: the width of a panel of packed weights."""
         return self.vectors * self.lanes(itemsize)
 
+    def dot_rows(self, columns):
+        """Rows of a dot tile, which holds rows*columns accumulators, a vector for each row, and one more."""
+        return max(1, min(8, (self.registers - 1) // (columns + 1)))
 
-AVX512 = ISA("avx512", 64, 14, 2)  # 32 registers: 28 + 2 + 1
-AVX2 = ISA("avx2", 32, 6, 2)  # 16 registers: 12 + 2 + 1
-NEON = ISA("neon", 16, 14, 2)  # 32 registers
-PLAIN = ISA("plain", 16, 4, 2)  # the loops of plain_tile.py, which Numba compiles as it likes
+
+AVX512 = ISA("avx512", 64, 14, 2, 32)  # 28 + 2 + 1
+AVX2 = ISA("avx2", 32, 6, 2, 16)  # 12 + 2 + 1
+NEON = ISA("neon", 16, 14, 2, 32)
+PLAIN = ISA("plain", 16, 4, 2, 16)  # the loops of plain_tile.py, which Numba compiles as it likes
 ALL = {isa.name: isa for isa in (AVX512, AVX2, NEON, PLAIN)}
 
 

@@ -1,13 +1,15 @@
 """The tiles as plain loops: what they compute, and what serves where no vector instructions are known.
 
-``tile.py`` writes the same two functions instruction by instruction; they take the same arguments, for the same call.
+``tile.py`` writes the same three functions instruction by instruction; they take the same arguments, for the same call.
 """
 
 from numba import types
 from numba.extending import intrinsic
 
 
-def gather(width, itemsize):
+def gather(vectors, lanes, itemsize):
+    width = vectors * lanes
+
     def gather(rows, a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row):
         a, b, init, y = numbers(a, itemsize), numbers(b, itemsize), numbers(init, itemsize), numbers(y, itemsize)
         row, tap, init_row, y_row = table(row), table(tap), table(init_row), table(y_row)
@@ -23,7 +25,9 @@ def gather(width, itemsize):
     return gather
 
 
-def panel(width, itemsize):
+def panel(vectors, lanes, itemsize):
+    width = vectors * lanes
+
     def panel(rows, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step):
         a, b, init, y = numbers(a, itemsize), numbers(b, itemsize), numbers(init, itemsize), numbers(y, itemsize)
         tap_a, tap_b = table(tap_a), table(tap_b)
@@ -37,6 +41,16 @@ def panel(width, itemsize):
                     for c in range(width):
                         y[here + c] += factor * b[line + c]
     return panel
+
+
+def dot(columns, lanes, itemsize):
+    def dot(rows, a, step_a, b, step_b, vectors, y, y_step):
+        a, b, y = numbers(a, itemsize), numbers(b, itemsize), numbers(y, itemsize)
+        for r in range(rows):
+            for c in range(columns):
+                for k in range(vectors * lanes):
+                    y[r * y_step + c] += a[r * step_a + k] * b[c * step_b + k]
+    return dot
 
 
 @intrinsic(prefer_literal=True)

@@ -2,10 +2,14 @@
 
 A *tile* is a small block of a result, R rows x J vectors, that stays in registers while a whole sum of products runs
 through it.  Compilers do not find this form by themselves, so its code is written out here as LLVM instructions, which
-Numba compiles for the processor at hand.  There are two kinds.  They differ in where the numbers of a step lie:
+Numba compiles for the processor at hand.  There are three kinds.  They differ in where the numbers of a step lie:
 
     gather   y[r, c] = init[r, c] + sum over t, k of  a[row[r] + tap[t] + k]     * b[t*KI + k, c]
     panel    y[r, c] = init[r, c] + sum over t, k of  a[tap_a[t] + k*step_a + r] * b[tap_b[t] + k*step_b + c]
+    dot      y[r, c] = y[r, c]    + sum over k of     a[r*step_a + k]            * b[c*step_b + k]
+
+A dot tile has a vector of partial sums for each number of y, because both its factors lie along k: for products with
+few columns, which would leave the lanes of the others empty.  It has R rows x J columns.
 
 Each is a C function of addresses and of counts in elements.  ``address`` compiles one and tells where it is; ``call``
 calls it from a Numba function.  A tile checks nothing: what it reads and writes is its caller's business.
@@ -74,6 +78,18 @@ class _Code:
         name = f"llvm.fma.v{self.lanes}f{8 * self.item}"
         function = cgutils.get_or_insert_function(self.b.module, ir.FunctionType(self.vector, [self.vector] * 3), name)
         return self.b.call(function, [x, y, z])
+
+    def zeros(self):
+        return ir.Constant(self.vector, [0.0] * self.lanes)
+
+    def sum(self, vector):
+        """Of all lanes: half onto half, until one is left."""
+        lanes, undefined = self.lanes, ir.Constant(self.vector, ir.Undefined)
+        while lanes > 1:
+            lanes //= 2
+            upper = self.lanes_of([min(lane + lanes, self.lanes - 1) for lane in range(self.lanes)])
+            vector = self.b.fadd(vector, self.b.shuffle_vector(vector, undefined, upper))
+        return self.b.extract_element(vector, ir.Constant(ir.IntType(32), 0))
 
     def expect(self, pointer):
         """Have a cache line fetched that will be written: a store would wait for it."""
@@ -165,7 +181,29 @@ def _panel(code, rows, columns, args):
             code.store(acc[r * columns + j], code.at(target, code.lanes * j))
 
 
-_KINDS = {"gather": _gather, "panel": _panel}
+def _dot(code, rows, columns, args):
+    a, step_a, b, step_b, vectors, y, y_step = args
+    a, b, y = map(code.numbers, (a, b, y))
+    starts = [code.at(a, code.b.mul(step_a, code.int(r))) for r in range(rows)]
+    lines = [code.at(b, code.b.mul(step_b, code.int(c))) for c in range(columns)]
+
+    def body(_, state):
+        k, *acc = state
+        row = [code.load(code.at(start, k)) for start in starts]
+        for c, line in enumerate(lines):
+            column = code.load(code.at(line, k))
+            for r in range(rows):
+                acc[r * columns + c] = code.fma(row[r], column, acc[r * columns + c])
+        return [code.b.add(k, code.int(code.lanes)), *acc]
+
+    _, *acc = code.loop(vectors, [code.int(0), *[code.zeros()] * (rows * columns)], body)
+    for r in range(rows):
+        for c in range(columns):
+            target = code.at(y, code.b.mul(y_step, code.int(r)), c)
+            code.b.store(code.b.fadd(code.b.load(target), code.sum(acc[r * columns + c])), target)
+
+
+_KINDS = {"gather": _gather, "panel": _panel, "dot": _dot}
 
 
 @intrinsic(prefer_literal=True)
@@ -207,21 +245,27 @@ def _vector_panel(most, width, lanes, item):
     return panel
 
 
-ARGUMENTS = {"gather": 12, "panel": 13}
-_MAKERS = {"gather": _vector_gather, "panel": _vector_panel}
+def _vector_dot(most, width, lanes, item):
+    def dot(rows, a, step_a, b, step_b, vectors, y, y_step):
+        _emit("dot", most, width, lanes, item, rows, (a, step_a, b, step_b, vectors, y, y_step))
+    return dot
+
+
+ARGUMENTS = {"gather": 12, "panel": 13, "dot": 8}
+_MAKERS = {"gather": _vector_gather, "panel": _vector_panel, "dot": _vector_dot}
 
 
 @cache
-def address(kind, itemsize, vectors):
+def address(kind, itemsize, columns):
     """Where the compiled tile of a kind is; compiles it the first time.
 
-    itemsize: 4 for float32, 8 for float64.  vectors: the columns of the tile, in vectors."""
+    itemsize: 4 for float32, 8 for float64.  columns: of the tile, in vectors; of a dot tile, in numbers."""
     best = isa.chosen()
     lanes = best.lanes(itemsize)
     if best is isa.PLAIN:
-        function = getattr(plain_tile, kind)(vectors * lanes, itemsize)
+        function = getattr(plain_tile, kind)(columns, lanes, itemsize)
     else:
-        function = _MAKERS[kind](best.rows, vectors, lanes, itemsize)
+        function = _MAKERS[kind](best.dot_rows(columns) if kind == "dot" else best.rows, columns, lanes, itemsize)
     return c_function(types.void(*[types.int64] * ARGUMENTS[kind]))(function).address
 
 

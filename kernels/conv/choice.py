@@ -10,6 +10,8 @@ from .. import isa
 from .table import WINOGRAD
 
 FORWARD, INPUT, WEIGHT = "forward", "input gradient", "weight gradient"
+INFERENCE = "inference"  # the forward pass with weights that are transformed once and kept
+PASSES = FORWARD, INFERENCE, INPUT, WEIGHT
 
 
 def winograd(which, x, weight, y, stride, groups):

@@ -11,10 +11,14 @@ from . import winograd as wino
 
 
 def forward(x, weight, bias, y, *, stride, padding, groups, relu=False, kept=None, scratch):
-    if choice.winograd(choice.FORWARD, x, weight, y, stride, groups):
+    if choice.winograd(_forward(kept), x, weight, y, stride, groups):
         wino.forward(x, weight, bias, y, padding, groups, relu, kept, scratch)
     else:
         direct.forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch)
+
+
+def _forward(kept):
+    return choice.FORWARD if kept is None else choice.INFERENCE
 
 
 def backward_input(gy, weight, gx, y=None, *, stride, padding, groups, scratch):
@@ -34,7 +38,7 @@ def backward_weight(x, gy, gw, gb, y=None, *, stride, padding, groups, scratch):
 
 
 def forward_workspace(x, weight, bias, y, *, stride, padding, groups, relu=False, kept=None):
-    if choice.winograd(choice.FORWARD, x, weight, y, stride, groups):
+    if choice.winograd(_forward(kept), x, weight, y, stride, groups):
         return nbytes(*wino.forward_plan(x, weight, y, groups))
     return nbytes(*direct.forward_plan(x, weight, y, stride, padding, groups))
 

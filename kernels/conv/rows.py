@@ -11,13 +11,15 @@ belongs to one task, so neither the tasks nor the threads change a bit of it.
 
 from typing import NamedTuple
 
+import numba
 import numpy as np
 
 from .. import isa, tile
 from ..jit import inline, jit, prange
 from ..runs import clip, copy, run, where
 
-_BLOCK = 200 << 10  # bytes of source image that a task goes over: they stay in a core's cache, beside a panel
+_BLOCK = 300 << 10  # bytes of source image that a task goes over: they stay in a core's cache, beside a panel
+_MANY = 16  # tasks for a thread: if one gets one more than another, it does not matter any more
 
 
 class Grid(NamedTuple):
@@ -39,11 +41,18 @@ def product(source, weights, bias, result, *, rows, source_grid, result_grid, gr
     relu: negative results become 0."""
     best, item = isa.chosen(), source.itemsize
     count = rows[0] * rows[1] * rows[2]
-    bytes_of_row = max(1, source.nbytes // (count * groups))
-    block = max(1, min(_BLOCK // (bytes_of_row * best.rows), -(-count // best.rows))) * best.rows
+    blocks = _blocks(-(-count // best.rows), source.nbytes // groups, groups * -(-columns // best.columns(item)))
     _product(source.reshape(-1), weights.reshape(-1), bias.reshape(-1), result.reshape(-1), rows, source_grid,
-             result_grid, group_steps, groups, columns, tap, depth, relu, block, best.rows, best.lanes(item),
+             result_grid, group_steps, groups, columns, tap, depth, relu, blocks, best.rows, best.lanes(item),
              tile.address("gather", item, 2), tile.address("gather", item, 1))
+
+
+def _blocks(tiles, nbytes, panels):
+    """Into how many blocks the rows are cut: of _BLOCK bytes, and so many that all threads have equally much to do."""
+    blocks, threads = min(tiles, -(-nbytes // _BLOCK)), numba.get_num_threads()
+    while blocks < tiles and blocks * panels < _MANY * threads and blocks * panels % threads:
+        blocks += 1
+    return blocks
 
 
 @inline
@@ -53,14 +62,15 @@ def _place(n, p, q, grid):
 
 @jit
 def _product(source, weights, bias, result, rows, source_grid, result_grid, group_steps, groups, columns, tap, depth,
-             relu, block, tall, lanes, wide_tile, narrow_tile):
+             relu, blocks, tall, lanes, wide_tile, narrow_tile):
     count, length = rows[0] * rows[1] * rows[2], tap.size * depth
     wide = 2 * lanes
-    panels, blocks = (columns + wide - 1) // wide, (count + block - 1) // block
+    panels, all_tiles = (columns + wide - 1) // wide, (count + tall - 1) // tall
     padded = (columns + lanes - 1) // lanes * lanes
     for task in prange(groups * blocks * panels):
         group, rest = task // (blocks * panels), task % (blocks * panels)
-        first, panel = rest // panels * block, rest % panels
+        block, panel = rest // panels, rest % panels
+        first, last = all_tiles * block // blocks * tall, min(count, all_tiles * (block + 1) // blocks * tall)
         column = panel * wide
         width = min(wide, padded - column)  # of the panel, and of that what counts
         valid = min(wide, columns - column)
@@ -69,7 +79,7 @@ def _product(source, weights, bias, result, rows, source_grid, result_grid, grou
         init = where(bias, group * padded + column)
         places, targets, zeros = np.empty(tall, np.int64), np.empty(tall, np.int64), np.zeros(tall, np.int64)
         spare, spare_rows = np.empty(tall * wide, source.dtype), np.arange(tall) * wide
-        here = min(block, count - first)
+        here = last - first
         n, rest = first // (rows[1] * rows[2]), first % (rows[1] * rows[2])
         p, q = rest // rows[2], rest % rows[2]  # counted on from here: a division takes longer than a multiply-add
         from_group, to_group = group * group_steps[0], group * group_steps[1] + column

@@ -5,6 +5,10 @@ these sizes on.
 """
 
 WINOGRAD = {
+    ("avx512", "inference", 5, 1): (32, 64),
+    ("avx512", "inference", 5, 2): (32, 64),
+    ("avx512", "inference", 3, 1): (32, 64),
+    ("avx512", "inference", 3, 2): (32, 64),
     ("avx512", "forward", 3, 1): (32, 256),
     ("avx512", "forward", 3, 2): (32, 256),
     ("avx512", "forward", 5, 1): (48, 64),

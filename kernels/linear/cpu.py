@@ -17,13 +17,19 @@ from ..runs import clear, copy, copy_where, run, where
 from ..scratch import deal, nbytes
 
 _SIDE, _DOWN = 32, 32  # panels side by side, and rows of w, that are taken at a time: memory likes long runs
-_DEPTH = 1024  # of a sum that a forward tile takes in one go: what it reads stays in a core's second cache
+_DEPTH = 4096  # of a sum that a forward tile takes in one go: what it reads stays in a core's second cache
+_FEW = 8  # images: more fill the lanes of a gather tile well enough
 
 
 def forward(x, weight, bias, y, *, relu=False, scratch):
     columns, sums, dense_x, dense_w = deal(scratch, *_forward_plan(x, weight))
     x, weight = _dense(x, dense_x), _dense(weight, dense_w)
     best, item = isa.chosen(), x.itemsize
+    if len(x) <= _FEW:
+        tall = best.dot_rows(len(x))
+        _forward_few(weight, x, sums, tall * -(-64 // tall), tall, best.lanes(item), tile.address("dot", item, len(x)))
+        _finish(sums, bias, y, relu)
+        return
     _pack_transposed(x, None, columns, best.columns(item), sums.shape[1])
     block = best.rows * max(1, min(8, -(-len(weight) // (8 * best.rows))))  # neurons of a task
     _forward(weight, columns, sums, block, _DEPTH, best.rows, best.columns(item), tile.address("gather", item, 2),
@@ -163,6 +169,23 @@ def _forward(weight, columns, sums, block, depth, tall, wide, wide_tile, narrow_
                     tile.call(wide_tile if width == wide else narrow_tile,
                               (rows, where(weight, 0), where(places, 0), where(zero, 0), 1, steps, panel, width,
                                init, init_rows, where(sums, 0), where(targets, 0)))
+
+
+@jit
+def _forward_few(weight, x, sums, block, tall, lanes, dot_tile):
+    """The same for few images, by dot products: the weights go by once, in long runs of ``tall`` rows."""
+    K, C = weight.shape
+    N, pitch, vectors = len(x), sums.shape[1], C // lanes
+    for task in prange((K + block - 1) // block):
+        begin, end = task * block, min((task + 1) * block, K)
+        clear(run(sums, begin * pitch, (end - begin) * pitch))
+        for k in range(begin, end, tall):
+            tile.call(dot_tile, (min(tall, end - k), where(weight, k * C), C, where(x, 0), C, vectors,
+                                 where(sums, k * pitch), pitch))
+        for k in range(begin, end):
+            for n in range(N):
+                for c in range(vectors * lanes, C):
+                    sums[k, n] += weight[k, c] * x[n, c]
 
 
 @jit

@@ -155,7 +155,7 @@ def test_rounding_stays_within_the_bounds(monkeypatch: pytest.MonkeyPatch, chann
 def test_where_it_is_possible(monkeypatch: pytest.MonkeyPatch, taps: Any, stride: Any, possible: bool) -> None:
     x, w, y = np.empty((1, 4, 9, 9)), np.empty((4, 4, *taps)), np.empty((1, 4, 5, 5))
     monkeypatch.setenv("TINYCONV_CONV", "winograd")
-    for which in (choice.FORWARD, choice.INPUT, choice.WEIGHT):
+    for which in choice.PASSES:
         assert choice.winograd(which, x, w, y, stride, 1) is possible
     monkeypatch.setenv("TINYCONV_CONV", "direct")
     assert not choice.winograd(choice.FORWARD, x, w, y, stride, 1)
