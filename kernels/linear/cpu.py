@@ -4,10 +4,11 @@ A batch is small and the weights are many (fc6 of AlexNet: 151 MB), so each pass
 lie.  What is packed is x and gy, into panels: some columns (or rows) side by side, as a tile takes them.
 
     forward           y' = w x'     a tile's rows: neurons, which read along their weights; its columns: images
-    input gradient    gx = gy w     rows: images; columns: inputs, from w in small panels
+    input gradient    gx = gy w     rows: images; columns: inputs
     weight gradient   gw = gy' x    rows: neurons; columns: inputs, written to gw as they lie
 """
 
+import numba
 import numpy as np
 
 from .. import isa, tile
@@ -16,7 +17,8 @@ from ..jit import jit, prange
 from ..runs import clear, copy, copy_where, run, where
 from ..scratch import deal, nbytes
 
-_SIDE, _DOWN = 32, 32  # panels side by side, and rows of w, that are taken at a time: memory likes long runs
+_DOWN = 16  # rows of w that the input gradient takes at a time: as many runs of memory as a core can follow
+_TILES = 4  # tiles of images: so many find three times as many rows in the caches worth while
 _DEPTH = 4096  # of a sum that a forward tile takes in one go: what it reads stays in a core's second cache
 _FEW = 8  # images: more fill the lanes of a gather tile well enough
 
@@ -51,9 +53,11 @@ def backward_input(gy, weight, gx, y=None, *, scratch):
     rows, sums, dense_w = deal(scratch, *_input_plan(gy, weight))
     weight = _dense(weight, dense_w)
     best, item = isa.chosen(), gy.itemsize
-    tall = tile.height(len(gy))
-    _pack_transposed(gy, y, rows, tall, -(-len(gy) // tall) * tall)
-    _backward_input(rows, weight, gx, sums, _SIDE, _DOWN, tall, best.lanes(item),
+    tall, wide = tile.height(len(gy)), best.columns(item)
+    tiles = -(-len(gy) // tall)
+    _pack_transposed(gy, y, rows, tall, tiles * tall)
+    span = -(-weight.shape[1] // (numba.get_num_threads() * wide)) * wide  # long runs of each row: memory likes them
+    _backward_input(rows, weight, gx, sums, span, _DOWN if tiles < _TILES else 3 * _DOWN, tall, best.lanes(item),
                     tile.address("panel", item, 2), tile.address("panel", item, 1))
 
 
@@ -201,32 +205,33 @@ def _finish(sums, bias, y, relu):
 
 
 @jit
-def _backward_input(rows, weight, gx, sums, panels, depth, tall, lanes, wide_tile, narrow_tile):
-    """gx[n, c] = the sum over k of gy[n, k] weight[k, c], for panels of c."""
+def _backward_input(rows, weight, gx, sums, span, depth, tall, lanes, wide_tile, narrow_tile):
+    """gx[n, c] = the sum over k of gy[n, k] weight[k, c]: ``depth`` rows of weights at a time, for ``span`` columns c."""
     K, C = weight.shape
     N, wide = len(gx), 2 * lanes
     padded = (C + lanes - 1) // lanes * lanes
-    parts = (padded + wide - 1) // wide
-    for task in prange((parts + panels - 1) // panels):
+    for task in prange((padded + span - 1) // span):
         zero, nothing = np.zeros(1, np.int64), np.zeros(wide, weight.dtype)
-        packed = np.empty(depth * wide, weight.dtype)
+        packed = np.zeros(depth * wide, weight.dtype)
         for k0 in range(0, K, depth):
             steps = min(depth, K - k0)
-            for part in range(task * panels, min((task + 1) * panels, parts)):
-                first = part * wide
+            for first in range(task * span, min((task + 1) * span, padded), wide):
                 width, valid = min(wide, padded - first), min(wide, C - first)
-                for k in range(steps):  # rows of w may be a multiple of 4096 bytes apart, like those of gx
-                    copy(run(packed, k * width, valid), run(weight, (k0 + k) * C + first, valid))
-                    clear(run(packed, k * width + valid, width - valid))
+                lines, step = where(weight, k0 * C + first), C
+                if valid < width:  # the last vector would reach into the next row
+                    for k in range(steps):
+                        copy(run(packed, k * width, valid), run(weight, (k0 + k) * C + first, valid))
+                    lines, step = where(packed, 0), width
                 for n in range(0, N, tall):
                     target = where(sums, first * N + n * width)
                     init, init_step = (target, width) if k0 else (where(nothing, 0), 0)
                     tile.call(wide_tile if width == wide else narrow_tile,
                               (min(tall, N - n), where(rows, n * K + k0 * tall), where(zero, 0), tall,
-                               where(packed, 0), where(zero, 0), width, 1, steps, init, init_step, target, width))
-                if k0 + steps == K:
-                    for n in range(N):
-                        copy(run(gx, n * C + first, valid), run(sums, first * N + n * width, valid))
+                               lines, where(zero, 0), step, 1, steps, init, init_step, target, width))
+        for first in range(task * span, min((task + 1) * span, padded), wide):
+            width, valid = min(wide, padded - first), min(wide, C - first)
+            for n in range(N):
+                copy(run(gx, n * C + first, valid), run(sums, first * N + n * width, valid))
 
 
 @jit
