@@ -1,6 +1,6 @@
 """The tiles as plain loops: what they compute, and what serves where no vector instructions are known.
 
-``tile.py`` writes the same three functions instruction by instruction; they take the same arguments, for the same call.
+``tile.py`` writes the same functions instruction by instruction; they take the same arguments, for the same call.
 """
 
 from numba import types
@@ -41,6 +41,9 @@ def panel(vectors, lanes, itemsize):
                     for c in range(width):
                         y[here + c] += factor * b[line + c]
     return panel
+
+
+stream = panel
 
 
 def dot(columns, lanes, itemsize):

@@ -2,10 +2,11 @@
 
 A *tile* is a small block of a result, R rows x J vectors, that stays in registers while a whole sum of products runs
 through it.  Compilers do not find this form by themselves, so its code is written out here as LLVM instructions, which
-Numba compiles for the processor at hand.  There are three kinds.  They differ in where the numbers of a step lie:
+Numba compiles for the processor at hand.  There are four kinds.  They differ in where the numbers of a step lie:
 
     gather   y[r, c] = init[r, c] + sum over t, k of  a[row[r] + tap[t] + k]     * b[t*KI + k, c]
     panel    y[r, c] = init[r, c] + sum over t, k of  a[tap_a[t] + k*step_a + r] * b[tap_b[t] + k*step_b + c]
+    stream   the same; y goes past the caches to memory, and must lie on vector boundaries
     dot      y[r, c] = y[r, c]    + sum over k of     a[r*step_a + k]            * b[c*step_b + k]
 
 A dot tile has a vector of partial sums for each number of y, because both its factors lie along k: for products with
@@ -16,7 +17,7 @@ calls it from a Numba function.  A tile checks nothing: what it reads and writes
 ``plain_tile.py`` has both as plain loops, for processors that have none of the vector instructions in ``isa.py``.
 """
 
-from functools import cache
+from functools import cache, partial
 
 from llvmlite import ir
 from numba import types
@@ -63,6 +64,13 @@ class _Code:
 
     def store(self, value, pointer):
         self.b.store(value, self.b.bitcast(pointer, self.vector.as_pointer())).align = self.item
+
+    def stream(self, value, pointer):
+        """A store that does not fetch the cache line first.  It may come late, but not later than the end of a parallel
+        loop: processors finish such stores before the atomic operations with which threads meet."""
+        instruction = self.b.store(value, self.b.bitcast(pointer, self.vector.as_pointer()))
+        instruction.align = self.item * self.lanes
+        instruction.set_metadata("nontemporal", self.b.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
 
     def splat(self, pointer):
         """One number in all lanes."""
@@ -159,7 +167,7 @@ def _gather(code, rows, columns, args):
             code.store(acc[r * columns + j], code.at(target, code.lanes * j))
 
 
-def _panel(code, rows, columns, args):
+def _panel(code, rows, columns, args, store=_Code.store):
     a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step = args
     a, b, init, y = map(code.numbers, (a, b, init, y))
     tap_a, tap_b = map(code.table, (tap_a, tap_b))
@@ -178,7 +186,7 @@ def _panel(code, rows, columns, args):
     for r in range(rows):
         target = code.at(y, code.b.mul(y_step, code.int(r)))
         for j in range(columns):
-            code.store(acc[r * columns + j], code.at(target, code.lanes * j))
+            store(code, acc[r * columns + j], code.at(target, code.lanes * j))
 
 
 def _dot(code, rows, columns, args):
@@ -203,7 +211,7 @@ def _dot(code, rows, columns, args):
             code.b.store(code.b.fadd(code.b.load(target), code.sum(acc[r * columns + c])), target)
 
 
-_KINDS = {"gather": _gather, "panel": _panel, "dot": _dot}
+_KINDS = {"gather": _gather, "panel": _panel, "stream": partial(_panel, store=_Code.stream), "dot": _dot}
 
 
 @intrinsic(prefer_literal=True)
@@ -238,11 +246,13 @@ def _vector_gather(most, width, lanes, item):
     return gather
 
 
-def _vector_panel(most, width, lanes, item):
-    def panel(rows, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step):
-        _emit("panel", most, width, lanes, item, rows,
-              (a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step))
-    return panel
+def _vector_panel(kind):
+    def make(most, width, lanes, item):
+        def panel(rows, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step):
+            _emit(kind, most, width, lanes, item, rows,
+                  (a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step))
+        return panel
+    return make
 
 
 def _vector_dot(most, width, lanes, item):
@@ -251,8 +261,9 @@ def _vector_dot(most, width, lanes, item):
     return dot
 
 
-ARGUMENTS = {"gather": 12, "panel": 13, "dot": 8}
-_MAKERS = {"gather": _vector_gather, "panel": _vector_panel, "dot": _vector_dot}
+ARGUMENTS = {"gather": 12, "panel": 13, "stream": 13, "dot": 8}
+_MAKERS = {"gather": _vector_gather, "panel": _vector_panel("panel"), "stream": _vector_panel("stream"),
+           "dot": _vector_dot}
 
 
 @cache

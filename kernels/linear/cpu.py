@@ -20,6 +20,7 @@ from ..scratch import deal, nbytes
 _DOWN = 16  # rows of w that the input gradient takes at a time: as many runs of memory as a core can follow
 _TILES = 4  # tiles of images: so many find three times as many rows in the caches worth while
 _DEPTH = 4096  # of a sum that a forward tile takes in one go: what it reads stays in a core's second cache
+_LARGE = 8 << 20  # bytes of a weight gradient
 _FEW = 8  # images: more fill the lanes of a gather tile well enough
 
 
@@ -84,8 +85,11 @@ def backward_weight(x, gy, gw, gb, y=None, *, scratch):
     _pack(gy, y, rows, tall, -(-gy.shape[1] // tall) * tall)
     # A task's panels of x and a tile of gy stay in the caches.
     panels = max(1, min(32, (512 << 10) // (len(x) * best.bytes * best.vectors)))
-    _backward_weight(rows, columns, gw, len(x), panels, tall, best.lanes(item), tile.address("panel", item, 2),
-                     tile.address("panel", item, 1))
+    # What the caches hold no longer when it is used goes to memory straight away.
+    streams = gw.nbytes >= _LARGE and gw.ctypes.data % best.bytes == 0 and gw.shape[1] % best.lanes(item) == 0
+    kind = "stream" if streams else "panel"
+    _backward_weight(rows, columns, gw, len(x), panels, tall, best.lanes(item), tile.address(kind, item, 2),
+                     tile.address(kind, item, 1))
     if gb is not None:
         pixel = len(gy), 1, 1, gy.shape[1]
         sum_pixels(gy.reshape(pixel), None if y is None else y.reshape(pixel), gb)
