@@ -3,29 +3,35 @@
 import numpy as np
 
 from .jit import jit, prange
-from .runs import add, run
+from .runs import add, clear, run
+
+_PARTS = 64  # that the pixels are cut into, for the threads
 
 
 @jit
 def sum_pixels(gy, y, total):
     """total[k] = the sum over all pixels of gy (N, P, Q, K) or, unless y is None, of those where y is positive.
 
-    A strip of filters is summed by one thread, from the first pixel to the last: the same order, and so the same
-    rounding, for any number of threads.  In double precision: a batch has hundreds of thousands of pixels."""
+    The pixels are cut into parts that do not depend on the number of threads, so neither does the rounding.  A row of
+    an image is summed as it comes, the rows and the parts in double precision: a batch has hundreds of thousands of
+    pixels."""
     N, P, Q, K = gy.shape
-    width = 32
-    for strip in prange((K + width - 1) // width):
-        begin, end = strip * width, min((strip + 1) * width, K)
-        sums = np.zeros(end - begin)
-        for row in range(N * P):
+    rows = N * P
+    parts = min(_PARTS, rows)
+    sums = np.zeros((parts, K))
+    for part in prange(parts):
+        line, positive = np.empty(K, gy.dtype), gy.dtype.type(0)
+        for row in range(rows * part // parts, rows * (part + 1) // parts):
+            clear(line)
             for q in range(Q):
-                at = (row * Q + q) * K + begin
-                g, size = run(gy, at, end - begin), end - begin
+                at = (row * Q + q) * K
+                g = run(gy, at, K)
                 if y is None:
-                    add(sums, g)
+                    add(line, g)
                 else:
-                    condition = run(y, at, size)
-                    for k in range(size):
-                        sums[k] += g[k] if condition[k] > 0 else 0
-        for k in range(begin, end):
-            total[k] = sums[k - begin]
+                    condition = run(y, at, K)
+                    for k in range(K):
+                        line[k] += g[k] if condition[k] > positive else positive
+            add(run(sums, part * K, K), line)
+    for k in range(K):
+        total[k] = sums[:, k].sum()

@@ -85,9 +85,69 @@ def _a_along(step):
     return a
 
 
+def _g_along(step):
+    """v = G w, for 3 or 5 taps."""
+    @inline
+    def g(taps, w, v, count):
+        number = w.dtype.type
+        two, four, eight, sixteen = number(2), number(4), number(8), number(16)
+        quarter, sixth, part = number(1 / 4), number(-1 / 6), number(1 / 24)
+        if taps == 3:
+            for c in range(count):
+                w0, w1, w2 = w[c], w[c + step], w[c + 2 * step]
+                even, odd, even2, odd2 = w0 + w2, w1, w0 + four * w2, two * w1
+                v[c] = quarter * w0
+                v[c + step] = sixth * (even + odd)
+                v[c + 2 * step] = sixth * (even - odd)
+                v[c + 3 * step] = part * (even2 + odd2)
+                v[c + 4 * step] = part * (even2 - odd2)
+                v[c + 5 * step] = w2
+            return
+        for c in range(count):
+            w0, w1, w2, w3, w4 = w[c], w[c + step], w[c + 2 * step], w[c + 3 * step], w[c + 4 * step]
+            even, odd, even2, odd2 = w0 + w2 + w4, w1 + w3, w0 + four * w2 + sixteen * w4, two * w1 + eight * w3
+            v[c] = quarter * w0
+            v[c + step] = sixth * (even + odd)
+            v[c + 2 * step] = sixth * (even - odd)
+            v[c + 3 * step] = part * (even2 + odd2)
+            v[c + 4 * step] = part * (even2 - odd2)
+            v[c + 5 * step] = w4
+    return g
+
+
+def _g_transposed_along(step):
+    """gw = G' s, for 3 or 5 taps."""
+    @inline
+    def g_transposed(taps, s, gw, count):
+        number = s.dtype.type
+        two, four, eight, sixteen = number(2), number(4), number(8), number(16)
+        quarter, sixth, part = number(1 / 4), number(-1 / 6), number(1 / 24)
+        if taps == 3:
+            for c in range(count):
+                even, odd = sixth * (s[c + step] + s[c + 2 * step]), sixth * (s[c + step] - s[c + 2 * step])
+                even2, odd2 = part * (s[c + 3 * step] + s[c + 4 * step]), part * (s[c + 3 * step] - s[c + 4 * step])
+                s0, s5 = s[c], s[c + 5 * step]
+                gw[c] = quarter * s0 + even + even2
+                gw[c + step] = odd + two * odd2
+                gw[c + 2 * step] = even + four * even2 + s5
+            return
+        for c in range(count):
+            even, odd = sixth * (s[c + step] + s[c + 2 * step]), sixth * (s[c + step] - s[c + 2 * step])
+            even2, odd2 = part * (s[c + 3 * step] + s[c + 4 * step]), part * (s[c + 3 * step] - s[c + 4 * step])
+            s0, s5 = s[c], s[c + 5 * step]
+            gw[c] = quarter * s0 + even + even2
+            gw[c + step] = odd + two * odd2
+            gw[c + 2 * step] = even + four * even2
+            gw[c + 3 * step] = odd + eight * odd2
+            gw[c + 4 * step] = even + sixteen * even2 + s5
+    return g_transposed
+
+
 _b_down, _b_across = _b_along(_ROW), _b_along(CHUNK)
 _a_transposed_down, _a_transposed_across = _a_transposed_along(_ROW), _a_transposed_along(CHUNK)
 _a_down, _a_across = _a_along(_ROW), _a_along(CHUNK)
+_g_down, _g_across = _g_along(_ROW), _g_along(CHUNK)
+_g_transposed_down, _g_transposed_across = _g_transposed_along(_ROW), _g_transposed_along(CHUNK)
 
 
 @inline
@@ -112,3 +172,19 @@ def a_both(m, gy, v, spare):
     _a_down(m, gy, spare, m * CHUNK)
     for i in range(6):
         _a_across(m, run(spare, i * _ROW, _ROW), run(v, i * _ROW, _ROW), CHUNK)
+
+
+@inline
+def g_both(taps, w, v, spare):
+    """v = G w G', of the first ``taps`` rows and columns of w."""
+    _g_down(taps, w, spare, taps * CHUNK)
+    for i in range(6):
+        _g_across(taps, run(spare, i * _ROW, _ROW), run(v, i * _ROW, _ROW), CHUNK)
+
+
+@inline
+def g_transposed_both(taps, v, gw, spare):
+    """gw = G' v G: the first ``taps`` rows and columns of gw."""
+    _g_transposed_down(taps, v, spare, _ROW)
+    for i in range(taps):
+        _g_transposed_across(taps, run(spare, i * _ROW, _ROW), run(gw, i * _ROW, _ROW), CHUNK)

@@ -17,24 +17,14 @@ from ..jit import inline, jit, prange
 from ..layout import channels_last
 from ..runs import add, clear, clip, copy, copy_where, run, where
 from ..scratch import deal, prepared
-from .transforms import CHUNK, a_both, a_transposed_both, b_both
+from .transforms import CHUNK, a_both, a_transposed_both, b_both, g_both, g_transposed_both
 
 _CACHE = 700 << 10  # bytes of a core's second cache for the transformed tiles of a block, if the weights fit beside
 _MANY = 8  # register tiles high is a block whose weights (or sums) do not fit: so often is one used once it has come
-_FEW = 4  # and a block whose sums fit
+_FEW = 4  # and a block of the weight gradient, which reads and writes its sums
+_ROWS = 16  # of weights or sums that a task transforms
 _SKEW = 80  # numbers between the 36 places, lest the 36 runs of a tile all fall into the same few sets of a cache
-
-_POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)
-
-
-def _g_matrix(taps):
-    """G (6, taps) of Lavin and Gray: row i holds the powers of point i over the product of its differences to the
-    others; the last stands for infinity."""
-    rows = []
-    for i, p in enumerate(_POINTS):
-        rest = np.prod([p - q for j, q in enumerate(_POINTS) if j != i])
-        rows.append([p ** k / rest for k in range(taps)])
-    return np.array([*rows, [0.0] * (taps - 1) + [1.0]])
+_LINE = 16  # numbers that pad a row of transformed tiles, lest its columns fall into few sets of a cache
 
 
 def pixels(taps):
@@ -89,9 +79,8 @@ def _plan(N, size, channels, columns, taps, groups, dtype):
 def _convolve(source, y, weight, bias, result, padding, groups, relu, backwards, kept, arrays):
     spectrum, v, u = arrays
     best, item, taps = isa.chosen(), source.itemsize, weight.shape[2]
-    g = _g_matrix(taps).astype(source.dtype)
     spectrum = prepared(kept, ("winograd", groups), spectrum, lambda panels: _transform_weights(
-        weight, g, panels, groups, best.lanes(item), backwards))
+        weight, panels, groups, best.lanes(item), backwards))
     block = (v.shape[2] - _SKEW) // spectrum.shape[1]
     _convolve_blocks(source, y, spectrum, bias, result, v, u, groups, padding, _tiles(result.shape[1:3], taps),
                      pixels(taps), block, relu, best.rows, best.lanes(item), tile.address("gather", item, 2),
@@ -107,17 +96,14 @@ def _convolve_blocks(source, y, spectrum, bias, result, v, u, groups, padding, t
     for task in prange(groups * blocks):
         group, first, slot = task % groups, task // groups * block, numba.get_thread_id()
         here = min(block, count - first)
-        patch, spare, full = (np.zeros(36 * CHUNK, v.dtype), np.empty(36 * CHUNK, v.dtype),
-                              np.empty(36 * CHUNK, v.dtype))
-        at = slot * 36 * v.shape[2]
+        patch, spare, full = _room(v.dtype)
         for t in range(here):
             n, top, left = _corner(first + t, tiles, m)
             for c0 in range(0, channels, CHUNK):
                 size = min(CHUNK, channels - c0)
                 _load(source, y, patch, n, top - padding[0], left - padding[1], 6, group * channels + c0, size)
                 b_both(patch, full, spare)
-                for place in range(36):
-                    copy(run(v, at + place * v.shape[2] + t * channels + c0, size), run(full, place * CHUNK, size))
+                _store(full, v, slot, t * channels + c0, size)
         _multiply(v, spectrum, u, slot, group, groups, here, tall, wide, wide_tile, narrow_tile)
         at = slot * 36 * u.shape[2]
         for t in range(here):
@@ -191,13 +177,11 @@ def _put(tile, bias, result, n, top, left, m, first, size, relu):
 def backward_weight(x, gy, gw, y, padding, groups, scratch):
     sums, v, u = deal(scratch, *gradient_plan(x, gy, gw, groups))
     best, item, (_, C, taps, _) = isa.chosen(), x.itemsize, gw.shape
-    tall = tile.height(C)
-    block = (v.shape[2] - _SKEW) // (-(-C // tall) * tall)
-    sums[...] = 0
+    block = (v.shape[2] - _SKEW) // (C + _LINE)
     _sum_blocks(channels_last(x), channels_last(gy), None if y is None else channels_last(y), sums, v, u, groups,
-                padding, _tiles(gy.shape[2:], taps), pixels(taps), block, (u.shape[2] - _SKEW) // block, tall,
-                2 * best.lanes(item), tile.address("panel", item, 2), tile.address("panel", item, 1))
-    _transform_sums(sums, _g_matrix(taps).astype(x.dtype), gw, groups, best.lanes(item))
+                padding, _tiles(gy.shape[2:], taps), pixels(taps), block, (u.shape[2] - _SKEW) // block - _LINE, tile.height(C),
+                best.columns(item), tile.address("panel", item, 2), tile.address("panel", item, 1))
+    _transform_sums(sums, gw, groups, best.lanes(item))
 
 
 def gradient_plan(x, gy, gw, groups):
@@ -206,15 +190,13 @@ def gradient_plan(x, gy, gw, groups):
     A thread sums a slice of the filters of a group over all tiles, some tiles at a time; how many depends on the shape
     alone, for it decides how the sum rounds."""
     K, C, taps, _ = gw.shape
-    best, item, tall, threads = isa.chosen(), x.itemsize, tile.height(C), numba.get_num_threads()
+    best, item, threads = isa.chosen(), x.itemsize, numba.get_num_threads()
     down, right = _tiles(gy.shape[2:], taps)
-    columns, channels = best.padded(K // groups, item), -(-C // tall) * tall
-    wide = best.columns(item)
+    columns, wide = best.padded(K // groups, item), best.columns(item)
     slice_ = -(-columns // (wide * -(-threads // groups))) * wide  # filters of a task
-    block = best.rows * (_FEW if 36 * C * columns * item < 2 * _CACHE else _MANY)
-    block = min(block, x.shape[0] * down * right)
-    return (((36 * groups, C, columns), x.dtype), ((threads, 36, block * channels + _SKEW), x.dtype),
-            ((threads, 36, block * slice_ + _SKEW), x.dtype))
+    block = min(best.rows * _FEW, x.shape[0] * down * right)
+    return (((36 * groups, C, columns), x.dtype), ((threads, 36, block * (C + _LINE) + _SKEW), x.dtype),
+            ((threads, 36, block * (slice_ + _LINE) + _SKEW), x.dtype))
 
 
 @jit
@@ -225,8 +207,7 @@ def _sum_blocks(x, gy, y, sums, v, u, groups, padding, tiles, m, block, slice_, 
     slices = (padded + slice_ - 1) // slice_
     for task in prange(groups * slices):
         group, k0, slot = task // slices, task % slices * slice_, numba.get_thread_id()
-        patch, spare, full = (np.zeros(36 * CHUNK, v.dtype), np.empty(36 * CHUNK, v.dtype),
-                              np.empty(36 * CHUNK, v.dtype))
+        patch, spare, full = _room(v.dtype)
         for first in range(0, count, block):
             here = min(block, count - first)
             for t in range(here):
@@ -235,31 +216,26 @@ def _sum_blocks(x, gy, y, sums, v, u, groups, padding, tiles, m, block, slice_, 
                     size = min(CHUNK, channels - c)
                     _load(x, None, patch, n, top - padding[0], left - padding[1], 6, group * channels + c, size)
                     b_both(patch, full, spare)
-                    _store(full, v, slot, block, tall, t, c, size)
+                    _store(full, v, slot, t * (channels + _LINE) + c, size)
                 for k in range(k0, min(k0 + slice_, columns), CHUNK):
                     size = min(CHUNK, min(k0 + slice_, columns) - k)
                     _load(gy, y, patch, n, top, left, m, group * columns + k, size)
                     a_both(m, patch, full, spare)
-                    _store(full, u, slot, block, wide, t, k - k0, size)
-            _add_products(v, u, sums, slot, group, groups, k0, min(slice_, padded - k0), here, block, tall, wide,
-                          wide_tile, narrow_tile)
+                    _store(full, u, slot, t * (slice_ + _LINE) + k - k0, size)
+            _add_products(v, u, sums, slot, group, groups, k0, slice_, here, first == 0, tall, wide, wide_tile,
+                          narrow_tile)
 
 
 @inline
-def _store(full, v, slot, block, wide, t, c, size):
-    """The 36 runs of tile t to panels of ``wide`` columns, with room for ``block`` tiles each."""
+def _store(full, v, slot, at, size):
+    """The 36 runs of a tile to a thread's buffer."""
     for place in range(36):
-        base, done = (slot * 36 + place) * v.shape[2], 0
-        while done < size:
-            panel, inside = (c + done) // wide, (c + done) % wide
-            part = min(wide - inside, size - done)
-            copy(run(v, base + (panel * block + t) * wide + inside, part), run(full, place * CHUNK + done, part))
-            done += part
+        copy(run(v, (slot * 36 + place) * v.shape[2] + at, size), run(full, place * CHUNK, size))
 
 
 @inline
-def _add_products(v, u, sums, slot, group, groups, k0, columns, here, block, tall, wide, wide_tile, narrow_tile):
-    """sums[place, group][c, k] += the sum over tiles t of v[place][t, c] u[place][t, k - k0].
+def _add_products(v, u, sums, slot, group, groups, k0, slice_, here, fresh, tall, wide, wide_tile, narrow_tile):
+    """sums[place, group][c, k] = (unless fresh, itself +) the sum over tiles t of v[place][t, c] u[place][t, k - k0].
 
     Each block is summed from zero: many short sums round better than a long one."""
     _, channels, padded = sums.shape
@@ -267,77 +243,72 @@ def _add_products(v, u, sums, slot, group, groups, k0, columns, here, block, tal
     for place in range(36):
         a, b = (slot * 36 + place) * v.shape[2], (slot * 36 + place) * u.shape[2]
         result = (place * groups + group) * channels * padded
-        for column in range(0, columns, wide):
+        for column in range(0, min(slice_, padded - k0), wide):
             width = min(wide, padded - k0 - column)
             for c in range(0, channels, tall):
                 height = min(tall, channels - c)
                 tile.call(wide_tile if width == wide else narrow_tile,
-                          (height, where(v, a + c * block), where(zero, 0), tall, where(u, b + column * block),
-                           where(zero, 0), wide, 1, here, where(nothing, 0), 0, where(part, 0), width))
-                add(run(sums, result + (k0 + column) * channels + c * width, height * width),
-                    run(part, 0, height * width))
+                          (height, where(v, a + c), where(zero, 0), channels + _LINE, where(u, b + column),
+                           where(zero, 0), slice_ + _LINE, 1, here, where(nothing, 0), 0, where(part, 0), width))
+                target = run(sums, result + (k0 + column) * channels + c * width, height * width)
+                new = run(part, 0, height * width)
+                if fresh:
+                    copy(target, new)
+                else:
+                    add(target, new)
 
 
 @jit
-def _transform_weights(weight, g, spectrum, groups, lanes, backwards):
+def _transform_weights(weight, spectrum, groups, lanes, backwards):
     """The panels of G w G': spectrum[place, group, panel][c, k], or with ``backwards`` [k, c] of the taps reversed."""
     K, C, R, _ = weight.shape
     filters = K // groups
     depth, padded, wide = spectrum.shape[1], spectrum.shape[2], 2 * lanes
-    columns = C if backwards else filters
-    panels = (padded + wide - 1) // wide
-    for task in prange(groups * panels * depth):
-        group, rest = task // (panels * depth), task % (panels * depth)
-        panel, row = rest // depth, rest % depth
-        width = min(wide, padded - panel * wide)
-        taps, half, full = (np.zeros((R * R, wide), weight.dtype), np.zeros((6 * R, wide), weight.dtype),
-                            np.zeros(wide, weight.dtype))
-        for i in range(min(width, columns - panel * wide)):
-            column = panel * wide + i
-            k, c = (row, column) if backwards else (column, row)
-            for r in range(R):
-                for s in range(R):
-                    at = (R - 1 - r) * R + R - 1 - s if backwards else r * R + s
-                    taps[at, i] = weight[group * filters + k, c, r, s]
-        for a in range(6):
-            for s in range(R):
+    columns, parts, chunks = C if backwards else filters, (depth + _ROWS - 1) // _ROWS, (padded + CHUNK - 1) // CHUNK
+    for task in prange(groups * chunks * parts):
+        group, first, begin = task // (chunks * parts), task // parts % chunks * CHUNK, task % parts * _ROWS
+        size = min(CHUNK, padded - first)
+        taps, spare, full = _room(weight.dtype)
+        for row in range(begin, min(begin + _ROWS, depth)):
+            for i in range(size):
+                inside = first + i < columns
+                k, c = (row, first + i) if backwards else (first + i, row)
                 for r in range(R):
-                    for i in range(wide):
-                        half[a * R + s, i] += g[a, r] * taps[r * R + s, i]
-        for a in range(6):
-            for b in range(6):
-                full[:] = 0
-                for s in range(R):
-                    for i in range(wide):
-                        full[i] += g[b, s] * half[a * R + s, i]
-                at = (((a * 6 + b) * groups + group) * padded + panel * wide) * depth + row * width
-                copy(run(spectrum, at, width), run(full, 0, width))
+                    for s in range(R):
+                        at = (6 * (R - 1 - r) + R - 1 - s if backwards else 6 * r + s) * CHUNK + i
+                        taps[at] = weight[group * filters + k, c, r, s] if inside else 0
+            g_both(R, taps, full, spare)
+            for place in range(36):
+                for column in range(first, first + size, wide):
+                    width = min(wide, padded - column)
+                    at = ((place * groups + group) * padded + column) * depth + row * width
+                    copy(run(spectrum, at, width), run(full, place * CHUNK + column - first, width))
 
 
 @jit
-def _transform_sums(sums, g, gw, groups, lanes):
+def _transform_sums(sums, gw, groups, lanes):
     """gw[k, c] = G' sums[:, c, k] G."""
     K, C, R, _ = gw.shape
     filters, padded, wide = K // groups, sums.shape[2], 2 * lanes
-    parts = (padded + wide - 1) // wide
-    flat = sums.reshape(-1)
-    for task in prange(groups * parts * C):
-        group, rest = task // (parts * C), task % (parts * C)
-        first, c = rest // C * wide, rest % C
-        width = min(wide, padded - first)
-        half, full = np.zeros((R * 6, wide), gw.dtype), np.zeros((R * R, wide), gw.dtype)
-        for a in range(6):
-            for b in range(6):
-                at = (((a * 6 + b) * groups + group) * padded + first) * C + c * width
+    parts, chunks = (C + _ROWS - 1) // _ROWS, (padded + CHUNK - 1) // CHUNK
+    for task in prange(groups * chunks * parts):
+        group, first, begin = task // (chunks * parts), task // parts % chunks * CHUNK, task % parts * _ROWS
+        size = min(CHUNK, padded - first)
+        taps, spare, full = _room(gw.dtype)
+        for c in range(begin, min(begin + _ROWS, C)):
+            for place in range(36):
+                for column in range(first, first + size, wide):
+                    width = min(wide, padded - column)
+                    at = ((place * groups + group) * padded + column) * C + c * width
+                    copy(run(full, place * CHUNK + column - first, width), run(sums, at, width))
+            g_transposed_both(R, full, taps, spare)
+            for i in range(min(size, filters - first)):
                 for r in range(R):
-                    for i in range(width):
-                        half[r * 6 + b, i] += g[a, r] * flat[at + i]
-        for r in range(R):
-            for b in range(6):
-                for s in range(R):
-                    for i in range(width):
-                        full[r * R + s, i] += g[b, s] * half[r * 6 + b, i]
-        for i in range(min(width, filters - first)):
-            for r in range(R):
-                for s in range(R):
-                    gw[group * filters + first + i, c, r, s] = full[r * R + s, i]
+                    for s in range(R):
+                        gw[group * filters + first + i, c, r, s] = taps[(6 * r + s) * CHUNK + i]
+
+
+@inline
+def _room(dtype):
+    """Three tiles of a thread: the pixels (or taps), one for a transform's first half, and the transformed tile."""
+    return np.zeros(36 * CHUNK, dtype), np.zeros(36 * CHUNK, dtype), np.zeros(36 * CHUNK, dtype)
