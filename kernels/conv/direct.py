@@ -2,7 +2,9 @@
 
 The forward pass takes each output pixel as a row whose window lies in x.  The input gradient takes each pixel of gx as
 a row whose window lies in gy: with a stride, pixels of one *phase* (the remainders of their places by the stride) are
-seen through the same taps, so each phase is a convolution of stride 1 of its own, with its share of the taps.
+seen through the same taps, so each phase is a convolution of stride 1 of its own, with its share of the taps.  Where x
+has few channels (an image: three), they would fill few lanes of a tile.  Then the pixels of a row that one stride goes
+over count as one pixel with the channels of all of them.
 
 Where windows reach past the edge the image is first copied between zeros, a group of images at a time, so that the
 copy stays in the cache; where none does, the image itself is read.
@@ -14,7 +16,7 @@ import numpy as np
 
 from .. import isa
 from ..layout import channels_last
-from ..scratch import deal, prepared
+from ..scratch import deal, nbytes, prepared
 from .packing import frame, pack_backward, pack_bias, pack_forward
 from .rows import Grid, product
 
@@ -56,7 +58,49 @@ def needed_size(y, weight, stride):
 
 
 def backward_input(gy, weight, gx, y, stride, padding, groups, scratch):
-    packed, zeros, frames = deal(scratch, *backward_plan(gy, weight, gx, y, stride, padding, groups))
+    if not _few_channels(weight, stride, groups):
+        _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch)
+        return
+    joined, wide, rest = deal(scratch, *backward_plan(gy, weight, gx, y, stride, padding, groups))
+    C, step = weight.shape[1], stride[1]
+    joined[...] = 0
+    for b in range(step):
+        taps = weight[..., b::step]
+        joined[:, b * C:(b + 1) * C, :, :taps.shape[3]] = taps
+    for begin in range(0, len(gx), len(wide)):
+        images = slice(begin, min(begin + len(wide), len(gx)))
+        some = wide[:images.stop - begin]
+        _backward_phases(gy[images], joined, some.transpose(0, 3, 1, 2), None if y is None else y[images],
+                         (stride[0], 1), (padding[0], 0), 1, rest)
+        frame(some.reshape(*some.shape[:2], -1, C), None, channels_last(gx)[images], 0, -padding[1])
+
+
+def _few_channels(weight, stride, groups):
+    return groups == 1 and stride[1] > 1 and weight.shape[1] < isa.chosen().lanes(weight.itemsize)
+
+
+def backward_plan(gy, weight, gx, y, stride, padding, groups):
+    """The (shape, dtype) of what ``_backward_phases`` needs; with few channels, of the weights and of some images of gx
+    whose pixels are joined, and bytes for the rest."""
+    if not _few_channels(weight, stride, groups):
+        return _phases_plan(gy, weight, gx, y, stride, padding, groups)
+    (K, C, R, S), (N, _, H, W), step = weight.shape, gx.shape, stride[1]
+    taps = -(-S // step)
+    width = max(-(-(W + padding[1]) // step), gy.shape[3] + taps - 1)
+    wide, dtype = _frames_spec((N, H, width, step * C), gx.dtype)
+    joined = (K, step * C, R, taps)
+    rest = _phases_plan(gy, _stand_in(joined, dtype), _stand_in((N, step * C, H, width), dtype), y, (stride[0], 1),
+                        (padding[0], 0), 1)
+    return (joined, dtype), (wide, dtype), ((nbytes(*rest),), np.uint8)
+
+
+def _stand_in(shape, dtype):
+    """Something that has the shape, and is nowhere."""
+    return np.broadcast_to(np.empty((), dtype), shape)
+
+
+def _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch):
+    packed, zeros, frames = deal(scratch, *_phases_plan(gy, weight, gx, y, stride, padding, groups))
     gys, gxs, (K, C, _, _) = channels_last(gy), channels_last(gx), weight.shape
     (top, left), _ = _frame_of_gradient(gy, weight, gx, stride, padding)
     pack_bias(None, zeros, groups)
@@ -95,7 +139,7 @@ def _packed_phases(weight, packed, groups, stride):
         begin = end
 
 
-def backward_plan(gy, weight, gx, y, stride, padding, groups):
+def _phases_plan(gy, weight, gx, y, stride, padding, groups):
     """The (shape, dtype) of packed weights, zeros in place of a bias, and framed gradients."""
     K, C, R, S = weight.shape
     (top, left), size = _frame_of_gradient(gy, weight, gx, stride, padding)
