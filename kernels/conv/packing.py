@@ -1,6 +1,6 @@
-"""Copies that put numbers where the tiles want them: images between zeros, weights as panels."""
+"""Copies that put numbers where the tiles want them: images between zeros, weights and gradients as panels."""
 
-from ..jit import jit, prange
+from ..jit import inline, jit, prange
 from ..runs import clear, copy, copy_where, run
 
 
@@ -10,21 +10,47 @@ def frame(source, y, target, top, left):
 
     All three (N, H, W, C).  y: None, or an array like source: what is not positive there counts as 0 in source.
     A negative top or left cuts off the edge."""
-    N, H, W, C = source.shape
-    height, width = target.shape[1], target.shape[2]
-    first, last = min(width, max(0, left)), max(0, min(width, W + left))  # what lies inside the source
+    N, height, width, C = target.shape
     for row in prange(N * height):
-        n, h, line = row // height, row % height - top, row * width * C
-        if h < 0 or h >= H or last <= first:
-            clear(run(target, line, width * C))
-            continue
-        at, size = ((n * H + h) * W + first - left) * C, (last - first) * C
-        clear(run(target, line, first * C))
-        clear(run(target, line + last * C, (width - last) * C))
-        if y is None:
-            copy(run(target, line + first * C, size), run(source, at, size))
-        else:
-            copy_where(run(target, line + first * C, size), run(source, at, size), run(y, at, size))
+        frame_row(source, y, target, row * width * C, width, row // height, row % height - top, left)
+
+
+@inline
+def frame_row(source, y, target, line, width, n, h, left):
+    """Row h of image n, ``width`` pixels from pixel -left on, to the numbers of ``target`` from ``line`` on."""
+    _, H, W, C = source.shape
+    first, last = min(width, max(0, left)), max(0, min(width, W + left))  # what lies inside the source
+    if h < 0 or h >= H or last <= first:
+        clear(run(target, line, width * C))
+        return
+    at, size = ((n * H + h) * W + first - left) * C, (last - first) * C
+    clear(run(target, line, first * C))
+    clear(run(target, line + last * C, (width - last) * C))
+    if y is None:
+        copy(run(target, line + first * C, size), run(source, at, size))
+    else:
+        copy_where(run(target, line + first * C, size), run(source, at, size), run(y, at, size))
+
+
+@inline
+def pack_row(gy, y, panels, start, line, pixels, row, groups, lanes):
+    """A row of gy (N, P, Q, K) as line ``line`` of panels [group, panel][(line, q), k] of so many pixels, from
+    ``start`` on: 0 beyond the last k of a group and, unless y is None, where y is not positive."""
+    _, _, Q, K = gy.shape
+    filters, wide = K // groups, 2 * lanes
+    padded = (filters + lanes - 1) // lanes * lanes
+    parts = (padded + wide - 1) // wide
+    for part in range(groups * parts):
+        group, column = part // parts, part % parts * wide
+        width, valid = min(wide, padded - column), min(wide, filters - column)
+        base, first = start + (group * padded + column) * pixels, group * filters + column
+        for q in range(Q):
+            at, pixel = base + (line * Q + q) * width, (row * Q + q) * K + first
+            if y is None:
+                copy(run(panels, at, valid), run(gy, pixel, valid))
+            else:
+                copy_where(run(panels, at, valid), run(gy, pixel, valid), run(y, pixel, valid))
+            clear(run(panels, at + valid, width - valid))
 
 
 @jit
@@ -88,3 +114,20 @@ def pack_bias(bias, packed, groups):
         if bias is not None:
             size = bias.size // groups
             row[:size] = bias[group * size:(group + 1) * size]
+
+
+@jit
+def unpack(sums, gw, groups, lanes):
+    """gw[k, c, r, s] from panels [group, panel][(r, s, c), k]: the reverse of ``pack_forward``."""
+    K, C, R, S = gw.shape
+    filters, wide, padded = K // groups, 2 * lanes, sums.shape[2]
+    flat, length = sums.reshape(-1), R * S * C
+    for k in prange(K):
+        group, inside = k // filters, k % filters
+        column = inside // wide * wide
+        width = min(wide, padded - column)
+        base = (group * padded + column) * length + inside - column
+        for c in range(C):
+            for r in range(R):
+                for s in range(S):
+                    gw[k, c, r, s] = flat[base + ((r * S + s) * C + c) * width]
