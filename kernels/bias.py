@@ -5,7 +5,7 @@ import numpy as np
 from .jit import jit, prange
 from .runs import add, clear, run
 
-_PARTS = 64  # that the pixels are cut into, for the threads
+_PARTS, _PIXELS = 64, 64  # at most so many parts, and none with fewer pixels
 
 
 @jit
@@ -17,7 +17,7 @@ def sum_pixels(gy, y, total):
     pixels."""
     N, P, Q, K = gy.shape
     rows = N * P
-    parts = min(_PARTS, rows)
+    parts = max(1, min(_PARTS, rows, rows * Q // _PIXELS))
     sums = np.zeros((parts, K))
     for part in prange(parts):
         line, positive = np.empty(K, gy.dtype), gy.dtype.type(0)
@@ -33,5 +33,7 @@ def sum_pixels(gy, y, total):
                     for k in range(K):
                         line[k] += g[k] if condition[k] > positive else positive
             add(run(sums, part * K, K), line)
+    for part in range(1, parts):
+        add(run(sums, 0, K), run(sums, part * K, K))
     for k in range(K):
-        total[k] = sums[:, k].sum()
+        total[k] = sums[0, k]

@@ -20,7 +20,7 @@ from ..scratch import deal, prepared
 from .transforms import CHUNK, a_both, a_transposed_both, b_both, g_both, g_transposed_both
 
 _CACHE = 700 << 10  # bytes of a core's second cache for the transformed tiles of a block, if the weights fit beside
-_MANY = 8  # register tiles high is a block whose weights (or sums) do not fit: so often is one used once it has come
+_MANY = 6  # register tiles high is a block whose weights (or sums) do not fit: so often is one used once it has come
 _FEW = 4  # and a block of the weight gradient, which reads and writes its sums
 _ROWS = 16  # of weights or sums that a task transforms
 _SKEW = 80  # numbers between the 36 places, lest the 36 runs of a tile all fall into the same few sets of a cache
@@ -94,7 +94,7 @@ def _convolve_blocks(source, y, spectrum, bias, result, v, u, groups, padding, t
     count, columns = len(source) * per_image, result.shape[3] // groups
     blocks, wide = (count + block - 1) // block, 2 * lanes
     for task in prange(groups * blocks):
-        group, first, slot = task % groups, task // groups * block, numba.get_thread_id()
+        group, first, slot = task // blocks, task % blocks * block, numba.get_thread_id()
         here = min(block, count - first)
         patch, spare, full = _room(v.dtype)
         for t in range(here):
@@ -130,14 +130,16 @@ def _multiply(v, spectrum, u, slot, group, groups, here, tall, wide, wide_tile, 
     _, channels, padded = spectrum.shape
     rows, targets = np.arange(tall) * channels, np.arange(tall) * padded
     zero, zeros, nothing = np.zeros(1, np.int64), np.zeros(tall, np.int64), np.zeros(wide, v.dtype)
+    heights = (here + tall - 1) // tall
     for place in range(36):
         a, b = (slot * 36 + place) * v.shape[2], (place * groups + group) * channels * padded
         result = (slot * 36 + place) * u.shape[2]
-        for t in range(0, here, tall):
+        for i in range(heights):  # of nearly equal height
+            t, end = here * i // heights, here * (i + 1) // heights
             for column in range(0, padded, wide):
                 width = min(wide, padded - column)
                 tile.call(wide_tile if width == wide else narrow_tile,
-                          (min(tall, here - t), where(v, a + t * channels), where(rows, 0), where(zero, 0), 1, channels,
+                          (end - t, where(v, a + t * channels), where(rows, 0), where(zero, 0), 1, channels,
                            where(spectrum, b + column * channels), width, where(nothing, 0), where(zeros, 0),
                            where(u, result + t * padded + column), where(targets, 0)))
 
