@@ -40,9 +40,10 @@ def taps(R, S, width, along, merged):
 
 
 def plan(x, gy, gw, stride, groups):
-    """The (shape, dtype) of each thread's rows of x (height, width, channels) and of gy, and of the sums of the bands."""
+    """The (shape, dtype) of each thread's rows of x (height, width, channels) and of gy, and of the bands' sums."""
     item, (K, C, R, S), (N, channels, _, _), (_, _, P, Q) = x.itemsize, gw.shape, x.shape, gy.shape
-    columns, width, threads = isa.chosen().padded(K // groups, item), needed_size(gy, gw, stride)[1], numba.get_num_threads()
+    columns, width = isa.chosen().padded(K // groups, item), needed_size(gy, gw, stride)[1]
+    threads = numba.get_num_threads()
     row = groups * columns * Q
     rows = max(1, min(P, (_CACHE // item - R * width * channels) // (stride[0] * width * channels + row)))
     bands = max(1, min(_BANDS, N * P // _ROWS))

@@ -102,7 +102,7 @@ def _accumulate(a, b, sums, tiles, size, C, taps, places, step, depth, filters, 
     """sums[tap, c, k] = (unless fresh, itself +) the sum over places and d < depth of
     a[group, tile of c][taps[tap] + place + d*step + c] * b[group, place and d; k], for each tap.
 
-    a: tiles of ``size`` numbers.  b: panels of (places and d, filters).  sums: panels of (taps and channels, filters)."""
+    a: tiles of ``size`` numbers.  b: panels of (places and d, filters).  sums: panels of (taps and c, filters)."""
     wide = 2 * lanes
     padded = (filters + lanes - 1) // lanes * lanes
     parts, whole, pixels = (padded + wide - 1) // wide, taps.size * C, places.size * depth

@@ -180,9 +180,10 @@ def backward_weight(x, gy, gw, y, padding, groups, scratch):
     sums, v, u = deal(scratch, *gradient_plan(x, gy, gw, groups))
     best, item, (_, C, taps, _) = isa.chosen(), x.itemsize, gw.shape
     block = (v.shape[2] - _SKEW) // (C + _LINE)
+    slice_ = (u.shape[2] - _SKEW) // block - _LINE
     _sum_blocks(channels_last(x), channels_last(gy), None if y is None else channels_last(y), sums, v, u, groups,
-                padding, _tiles(gy.shape[2:], taps), pixels(taps), block, (u.shape[2] - _SKEW) // block - _LINE, tile.height(C),
-                best.columns(item), tile.address("panel", item, 2), tile.address("panel", item, 1))
+                padding, _tiles(gy.shape[2:], taps), pixels(taps), block, slice_, tile.height(C), best.columns(item),
+                tile.address("panel", item, 2), tile.address("panel", item, 1))
     _transform_sums(sums, gw, groups, best.lanes(item))
 
 

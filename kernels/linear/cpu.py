@@ -210,7 +210,7 @@ def _finish(sums, bias, y, relu):
 
 @jit
 def _backward_input(rows, weight, gx, sums, span, depth, tall, lanes, wide_tile, narrow_tile):
-    """gx[n, c] = the sum over k of gy[n, k] weight[k, c]: ``depth`` rows of weights at a time, for ``span`` columns c."""
+    """gx[n, c] = the sum over k of gy[n, k] weight[k, c], of ``depth`` rows of weights at a time, for ``span`` of c."""
     K, C = weight.shape
     N, wide = len(gx), 2 * lanes
     padded = (C + lanes - 1) // lanes * lanes

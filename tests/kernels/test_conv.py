@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tinyconv.kernels.conv import bands, direct, reference
 
 import tinyconv as tc
 import tinyconv.functional as F
@@ -161,3 +162,29 @@ def test_a_batch_that_is_split_into_chunks_is_the_same(torch: Any) -> None:
     arrays = [normal(1, 130, 8, 32, 32), normal(2, 4, 8, 5, 5), normal(3, 4)]
     agree(torch, "cpu", lambda *a: F.conv2d(*a, padding=2),
           lambda *a: torch.nn.functional.conv2d(*a, padding=2), arrays)
+
+
+@pytest.mark.parametrize("kernel, stride, padding", [
+    (11, 4, 0), (7, 2, 3), (3, 1, 1), (2, 3, 2), ((1, 4), (2, 5), (0, 6))])
+@pytest.mark.parametrize("channels, groups", [(3, 1), (1, 1), (7, 1), (2, 3)])
+@pytest.mark.parametrize("cache", [1, 20_000, 300 << 10])  # bytes: a row at a time, a few, all
+def test_images_of_few_channels(monkeypatch: pytest.MonkeyPatch, cache: int, channels: int, groups: int, kernel: Any,
+                                stride: Any, padding: Any) -> None:
+    """The gradients of a first layer, cut in all ways, against the definition in float64."""
+    monkeypatch.setattr(bands, "_CACHE", cache)
+    monkeypatch.setattr(direct, "_FRAMES", cache)
+    kernel, stride, padding = ((a, a) if isinstance(a, int) else a for a in (kernel, stride, padding))
+    cpu, (N, H, W, K) = tc.device("cpu"), (5, 33, 38, 20 * groups)
+    P, Q = ((n + 2 * p - r) // s + 1 for n, p, r, s in zip((H, W), padding, kernel, stride, strict=True))
+    x, w = normal(1, N, channels * groups, H, W), normal(2, K, channels, *kernel)
+    gy, y = normal(3, N, K, P, Q), normal(4, N, K, P, Q)
+    options = {"stride": stride, "padding": padding, "groups": groups}
+    gx, gw = np.empty(x.shape), np.empty(w.shape)
+    reference.backward_input(gy.astype(float), w.astype(float), gx, y, **options)
+    reference.backward_weight(x.astype(float), gy.astype(float), gw, None, y, **options)
+    x, gy, y, our_gx = (cpu.upload(a) for a in (x, gy, y, np.full_like(x, np.nan)))
+    our_gw = np.full_like(w, np.nan)
+    cpu.launch("conv.backward_input", gy, w, our_gx, y, **options)
+    cpu.launch("conv.backward_weight", x, gy, our_gw, None, y, **options)
+    assert_close(our_gx, gx, 1e-5, "gx")
+    assert_close(our_gw, gw, 1e-5, "gw")

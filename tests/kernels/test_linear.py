@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tinyconv.kernels.linear import cpu, reference
 
 import tinyconv as tc
 import tinyconv.functional as F
 
+from ..closeness import assert_close
 from ..layouts import LAYOUTS, place
 from ..witness import agree, normal
 
@@ -40,3 +42,26 @@ def test_by_hand(device: str) -> None:
     np.testing.assert_array_equal(x.grad.numpy(), [[1, 10], [5, 2]])
     np.testing.assert_array_equal(w.grad.numpy(), [[1, 2], [6, 8], [3, 4]])
     np.testing.assert_array_equal(b.grad.numpy(), [1, 2, 1])
+
+
+@pytest.mark.parametrize("images", [1, 3, 8, 9, 33, 70])  # one dot tile; one gather tile and several, of even heights
+@pytest.mark.parametrize("inputs", [352, 333])  # whole vectors, and not
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_cpu_kernels_of_every_size(monkeypatch: pytest.MonkeyPatch, dtype: str, inputs: int, images: int) -> None:
+    """With a depth that cuts sums, and a gradient that counts as large: it goes past the caches where it can."""
+    monkeypatch.setattr(cpu, "_DEPTH", 100)
+    monkeypatch.setattr(cpu, "_LARGE", 0)
+    device, neurons = tc.device("cpu"), 75
+    x, w, b, gy, mask = (normal(seed, *shape).astype(dtype) for seed, shape in enumerate(
+        [(images, inputs), (neurons, inputs), (neurons,), (images, neurons), (images, neurons)]))
+    expected = [np.empty(a.shape) for a in (gy, x, w, b)]
+    reference.forward(x.astype(float), w.astype(float), b, expected[0], relu=True)
+    reference.backward_input(gy.astype(float), w.astype(float), expected[1], mask)
+    reference.backward_weight(x.astype(float), gy.astype(float), expected[2], expected[3], mask)
+    x, gy, mask = (device.upload(a) for a in (x, gy, mask))
+    y, gx, gw, gb = (device.upload(np.full_like(a, np.nan), plain=True) for a in (gy, x, w, b))
+    device.launch("linear.forward", x, w, b, y, relu=True)
+    device.launch("linear.backward_input", gy, w, gx, mask)
+    device.launch("linear.backward_weight", x, gy, gw, gb, mask)
+    for actual, wanted, name in zip((y, gx, gw, gb), expected, ("y", "gx", "gw", "gb"), strict=True):
+        assert_close(actual, wanted, 1e-5 if dtype == "float32" else 1e-13, name)

@@ -59,18 +59,27 @@ def test_gather(itemsize: int, vectors: int, rows: int, taps: int, depth: int) -
     assert np.isnan(y[~written]).all(), "it wrote beside its rows"
 
 
+def _on_a_boundary(size: int, itemsize: int) -> np.ndarray:
+    """So many NaN, the first of them where a vector may begin that is stored past the caches."""
+    spare = BEST.bytes // itemsize
+    array = np.full(size + spare, np.nan, DTYPES[itemsize])
+    return array[-array.ctypes.data % BEST.bytes // itemsize:][:size]
+
+
 @pytest.mark.parametrize("taps, depth", [(1, 1), (1, 7), (3, 13), (0, 5), (2, 0)])
 @pytest.mark.parametrize("rows", range(1, BEST.rows + 1))
 @pytest.mark.parametrize("vectors", [1, 2])
 @pytest.mark.parametrize("itemsize", DTYPES)
-def test_panel(itemsize: int, vectors: int, rows: int, taps: int, depth: int) -> None:
+@pytest.mark.parametrize("kind", ["panel", "stream"])
+def test_panel(kind: str, itemsize: int, vectors: int, rows: int, taps: int, depth: int) -> None:
     draw = _draw(itemsize)
     wide = vectors * BEST.lanes(itemsize)
-    step_a, step_b, init_step, y_step = BEST.rows + 2, wide + 1, wide + 4, wide + 5
+    step_a, step_b, init_step = BEST.rows + 2, wide + 1, wide + 4
+    y_step = wide + (5 if kind == "panel" else BEST.lanes(itemsize))
     tap_a, tap_b = np.array([17, 3, 60])[:taps], np.array([0, 5 * step_b, 2])[:taps]
     a, b = draw(100 + depth * step_a), draw(6 * step_b + depth * step_b + wide)
-    init, y = draw(rows * init_step), np.full((rows + 1) * y_step, np.nan, DTYPES[itemsize])
-    _function("panel", itemsize, vectors)(rows, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y,
+    init, y = draw(rows * init_step), _on_a_boundary((rows + 1) * y_step, itemsize)
+    _function(kind, itemsize, vectors)(rows, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y,
                                           y_step)
     written = np.zeros(y.size, bool)
     for r in range(rows):
@@ -81,6 +90,22 @@ def test_panel(itemsize: int, vectors: int, rows: int, taps: int, depth: int) ->
         _close(y[r * y_step:][:wide], expected, itemsize)
         written[r * y_step:r * y_step + wide] = True
     assert np.isnan(y[~written]).all(), "it wrote beside its rows"
+
+
+@pytest.mark.parametrize("vectors", [0, 1, 5])
+@pytest.mark.parametrize("columns", range(1, 9))
+@pytest.mark.parametrize("itemsize", DTYPES)
+def test_dot(itemsize: int, columns: int, vectors: int) -> None:
+    """All heights; lines of a and b, and rows of y, with gaps; what was in y counts."""
+    draw, depth = _draw(itemsize), vectors * BEST.lanes(itemsize)
+    for rows in range(1, BEST.dot_rows(columns) + 1):
+        step_a, step_b, y_step = depth + 3, depth + 1, columns + 2
+        a, b, y = draw(rows * step_a), draw(columns * step_b), draw((rows + 1) * y_step)
+        expected = y.astype(np.float64)
+        for r, c in itertools.product(range(rows), range(columns)):
+            expected[r * y_step + c] += a[r * step_a:][:depth].astype(np.float64) @ b[c * step_b:][:depth]
+        _function("dot", itemsize, columns)(rows, a, step_a, b, step_b, vectors, y, y_step)
+        _close(y, expected, itemsize)
 
 
 def test_y_may_be_where_init_is() -> None:
@@ -102,7 +127,7 @@ def test_every_tile_gives_the_same_bits(itemsize: int) -> None:
     columns = np.ascontiguousarray(a.T)
 
     def product(kind: str, tall: int, vectors: int) -> bytes:
-        y, tile_of = np.full((BEST.rows, wide), np.nan, DTYPES[itemsize]), _function(kind, itemsize, vectors)
+        y, tile_of = _on_a_boundary(BEST.rows * wide, itemsize).reshape(-1, wide), _function(kind, itemsize, vectors)
         for first in range(0, BEST.rows, tall):
             rows = min(tall, BEST.rows - first)
             for column in range(0, wide, vectors * BEST.lanes(itemsize)):
@@ -116,7 +141,8 @@ def test_every_tile_gives_the_same_bits(itemsize: int) -> None:
         _close(y, a.astype(np.float64) @ b, itemsize)
         return y.tobytes()
 
-    assert len({product(*cut) for cut in itertools.product(("gather", "panel"), (1, 3, BEST.rows), (1, 2))}) == 1
+    cuts = itertools.product(("gather", "panel", "stream"), (1, 3, BEST.rows), (1, 2))
+    assert len({product(*cut) for cut in cuts}) == 1
 
 
 @pytest.mark.parametrize("rows, height", [(1, 1), (13, 13), (14, 14), (15, 8), (27, 14), (29, 10), (64, 13)])
@@ -131,8 +157,11 @@ def test_a_tile_fits_the_registers(name: str) -> None:
     """And is large enough: R*J chains of multiply-adds of 4 cycles, two of them started in a cycle."""
     best = isa.ALL[name]
     accumulators = best.rows * best.vectors
-    assert accumulators + best.vectors + 1 <= (16 if name == "avx2" else 32)
+    assert accumulators + best.vectors + 1 <= best.registers == (16 if name == "avx2" else 32)
     assert accumulators >= 8
+    for columns in range(1, 9):
+        rows = best.dot_rows(columns)
+        assert 1 <= rows <= 8 and (rows == 1 or rows * columns + rows + 1 <= best.registers)
 
 
 def test_an_unknown_instruction_set_is_refused() -> None:
