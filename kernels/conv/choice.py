@@ -26,8 +26,8 @@ def winograd(which, x, weight, y, stride, groups):
         return word == "winograd"
     limits = WINOGRAD.get((isa.chosen().name, which, R, min(groups, 2)))
     m = 7 - R
-    P, Q = x.shape[2:] if which == INPUT else y.shape[2:]  # what the tiles cover
-    tiles = x.shape[0] * -(-P // m) * -(-Q // m)
+    P, Q = x.shape[2:] if which == INPUT else y.shape[2:]  # what the tiles cover; what they reach past it is no gain
+    tiles = x.shape[0] * P * Q // (m * m)
     return limits is not None and min(C, K // groups) >= limits[0] and tiles >= limits[1]
 
 

@@ -24,6 +24,7 @@ _FRAMES = 4 << 20  # bytes of framed images at a time
 
 
 def forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch):
+    weight = np.ascontiguousarray(weight)
     packed, offsets, frames = deal(scratch, *forward_plan(x, weight, y, stride, padding, groups))
     packed = prepared(kept, ("direct", groups), packed,
                       lambda panels: pack_forward(weight, panels, groups, isa.chosen().lanes(weight.itemsize)))
@@ -100,6 +101,7 @@ def _stand_in(shape, dtype):
 
 
 def _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch):
+    weight = np.ascontiguousarray(weight)
     packed, zeros, frames = deal(scratch, *_phases_plan(gy, weight, gx, y, stride, padding, groups))
     gys, gxs, (K, C, _, _) = channels_last(gy), channels_last(gx), weight.shape
     (top, left), _ = _frame_of_gradient(gy, weight, gx, stride, padding)

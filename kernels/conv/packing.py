@@ -1,5 +1,7 @@
 """Copies that put numbers where the tiles want them: images between zeros, weights and gradients as panels."""
 
+import numpy as np
+
 from ..jit import inline, jit, prange
 from ..runs import clear, copy, copy_where, run
 
@@ -59,22 +61,23 @@ def pack_forward(weight, packed, groups, lanes):
 
     packed: (G, R*S*C/G, K/G rounded up to V), one panel after the other within a group."""
     K, C, R, S = weight.shape
-    filters, wide, padded = K // groups, 2 * lanes, packed.shape[2]
-    panels, chunk = (padded + wide - 1) // wide, 16
-    chunks = (C + chunk - 1) // chunk
-    flat, length = packed.reshape(-1), R * S * C
+    filters, wide, padded, taps = K // groups, 2 * lanes, packed.shape[2], R * S
+    panels, chunk = (padded + wide - 1) // wide, max(1, 128 // taps)
+    chunks, length = (C + chunk - 1) // chunk, taps * C
     for task in prange(groups * panels * chunks):
         group, rest = task // (panels * chunks), task % (panels * chunks)
-        panel, c0 = rest // chunks, rest % chunks * chunk
-        width = min(wide, padded - panel * wide)
-        base = (group * padded + panel * wide) * length
-        for k in range(width):
-            inside = panel * wide + k < filters
-            for c in range(c0, min(c0 + chunk, C)):
-                for r in range(R):
-                    for s in range(S):
-                        place = base + ((r * S + s) * C + c) * width + k
-                        flat[place] = weight[group * filters + panel * wide + k, c, r, s] if inside else 0
+        column, c0 = rest // chunks * wide, rest % chunks * chunk
+        width, size = min(wide, padded - column), min(chunk, C - c0) * taps
+        pitch = size + 1  # lest one column of them falls into few sets of the cache
+        lines = np.zeros(width * pitch, weight.dtype)
+        for k in range(min(width, filters - column)):
+            copy(run(lines, k * pitch, size), run(weight, (group * filters + column + k) * length + c0 * taps, size))
+        base = (group * padded + column) * length
+        for tap in range(taps):
+            for c in range(min(chunk, C - c0)):
+                target = run(packed, base + (tap * C + c0 + c) * width, width)
+                for k in range(width):
+                    target[k] = lines[k * pitch + c * taps + tap]
 
 
 @jit
@@ -87,22 +90,22 @@ def pack_backward(weight, packed, groups, lanes, stride, phase):
     filters, wide, padded = K // groups, 2 * lanes, packed.shape[2]
     D, E = (R - phase[0] + stride[0] - 1) // stride[0], (S - phase[1] + stride[1] - 1) // stride[1]
     panels, chunk = (padded + wide - 1) // wide, 16
-    chunks = (filters + chunk - 1) // chunk
-    flat, length = packed.reshape(-1), D * E * filters
+    chunks, length = (filters + chunk - 1) // chunk, D * E * filters
     for task in prange(groups * panels * chunks):
         group, rest = task // (panels * chunks), task % (panels * chunks)
-        panel, k0 = rest // chunks, rest % chunks * chunk
-        width = min(wide, padded - panel * wide)
-        base = (group * padded + panel * wide) * length
+        column, k0 = rest // chunks * wide, rest % chunks * chunk
+        width, valid = min(wide, padded - column), min(wide, C - column)
+        base = (group * padded + column) * length
         for k in range(k0, min(k0 + chunk, filters)):
-            for c in range(width):
-                inside = panel * wide + c < C
-                for d in range(D):
-                    r = phase[0] + (D - 1 - d) * stride[0]
-                    for e in range(E):
-                        s = phase[1] + (E - 1 - e) * stride[1]
-                        place = base + ((d * E + e) * filters + k) * width + c
-                        flat[place] = weight[group * filters + k, panel * wide + c, r, s] if inside else 0
+            channels = run(weight, ((group * filters + k) * C + column) * R * S, valid * R * S)
+            for d in range(D):
+                for e in range(E):
+                    tap = (phase[0] + (D - 1 - d) * stride[0]) * S + phase[1] + (E - 1 - e) * stride[1]
+                    target = run(packed, base + ((d * E + e) * filters + k) * width, width)
+                    for c in range(valid):
+                        target[c] = channels[c * R * S + tap]
+                    for c in range(valid, width):
+                        target[c] = 0
 
 
 @jit

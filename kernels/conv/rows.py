@@ -30,6 +30,10 @@ class Grid(NamedTuple):
     right: int
     first: int
 
+    def even(self, rows):
+        """Whether all rows, across lines and images, are equally far apart."""
+        return self.down == rows[2] * self.right and self.image == rows[1] * self.down
+
 
 def product(source, weights, bias, result, *, rows, source_grid, result_grid, group_steps, groups, columns, tap, depth,
             relu):
@@ -41,9 +45,11 @@ def product(source, weights, bias, result, *, rows, source_grid, result_grid, gr
     relu: negative results become 0."""
     best, item = isa.chosen(), source.itemsize
     count = rows[0] * rows[1] * rows[2]
+    even = source_grid.even(rows) and result_grid.even(rows)
     blocks = _blocks(-(-count // best.rows), source.nbytes // groups, groups * -(-columns // best.columns(item)))
     _product(source.reshape(-1), weights.reshape(-1), bias.reshape(-1), result.reshape(-1), rows, source_grid,
-             result_grid, group_steps, groups, columns, tap, depth, relu, blocks, best.rows, best.lanes(item),
+             result_grid, group_steps, groups, columns, tap, depth, relu, even, blocks, best.rows,
+             best.lanes(item),
              tile.address("gather", item, 2), tile.address("gather", item, 1))
 
 
@@ -62,7 +68,7 @@ def _place(n, p, q, grid):
 
 @jit
 def _product(source, weights, bias, result, rows, source_grid, result_grid, group_steps, groups, columns, tap, depth,
-             relu, blocks, tall, lanes, wide_tile, narrow_tile):
+             relu, even, blocks, tall, lanes, wide_tile, narrow_tile):
     count, length = rows[0] * rows[1] * rows[2], tap.size * depth
     wide = 2 * lanes
     panels, all_tiles = (columns + wide - 1) // wide, (count + tall - 1) // tall
@@ -84,26 +90,32 @@ def _product(source, weights, bias, result, rows, source_grid, result_grid, grou
         p, q = rest // rows[2], rest % rows[2]  # counted on from here: a division takes longer than a multiply-add
         from_group, to_group = group * group_steps[0], group * group_steps[1] + column
         tiles = (here + tall - 1) // tall
+        for r in range(tall):  # where they are in each tile, if they are equally far apart
+            places[r], targets[r] = r * source_grid.right, r * result_grid.right
         for t in range(tiles):  # of nearly equal height
             begin, end = first + here * t // tiles, first + here * (t + 1) // tiles
-            for r in range(end - begin):
-                places[r] = _place(n, p, q, source_grid) + from_group
-                targets[r] = _place(n, p, q, result_grid) + to_group
-                q += 1
-                if q == rows[2]:
-                    p, q = p + 1, 0
-                    if p == rows[1]:
-                        n, p = n + 1, 0
+            start, goal = from_group, to_group
+            if even:
+                start += source_grid.first + begin * source_grid.right
+                goal += result_grid.first + begin * result_grid.right
+            else:
+                for r in range(end - begin):
+                    places[r], targets[r] = _place(n, p, q, source_grid), _place(n, p, q, result_grid)
+                    q += 1
+                    if q == rows[2]:
+                        p, q = p + 1, 0
+                        if p == rows[1]:
+                            n, p = n + 1, 0
             if valid == width:
-                tile.call(address, (end - begin, where(source, 0), where(places, 0), where(tap, 0), tap.size,
-                                    depth, b, width, init, where(zeros, 0), where(result, 0), where(targets, 0)))
+                tile.call(address, (end - begin, where(source, start), where(places, 0), where(tap, 0), tap.size,
+                                    depth, b, width, init, where(zeros, 0), where(result, goal), where(targets, 0)))
             else:  # the last vector would reach into the next pixel
-                tile.call(address, (end - begin, where(source, 0), where(places, 0), where(tap, 0), tap.size,
+                tile.call(address, (end - begin, where(source, start), where(places, 0), where(tap, 0), tap.size,
                                     depth, b, width, init, where(zeros, 0), where(spare, 0),
                                     where(spare_rows, 0)))
                 for r in range(end - begin):
-                    copy(run(result, targets[r], valid), run(spare, r * wide, valid))
+                    copy(run(result, goal + targets[r], valid), run(spare, r * wide, valid))
             if relu:
                 for r in range(end - begin):
-                    clip(run(result, targets[r], valid))
+                    clip(run(result, goal + targets[r], valid))
 
