@@ -14,7 +14,7 @@ few columns, which would leave the lanes of the others empty.  It has R rows x J
 
 Each is a C function of addresses and of counts in elements.  ``address`` compiles one and tells where it is; ``call``
 calls it from a Numba function.  A tile checks nothing: what it reads and writes is its caller's business.
-``plain_tile.py`` has both as plain loops, for processors that have none of the vector instructions in ``isa.py``.
+``plain_tile.py`` has them as plain loops, for processors that have none of the vector instructions in ``isa.py``.
 """
 
 from functools import cache, partial
