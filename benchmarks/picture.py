@@ -84,4 +84,5 @@ def _legend(figure: Any, results: Sequence[Result]) -> None:
     handles += [Line2D([], [], marker=marker, linestyle="", color="#666666", label=name)
                 for name, marker in networks.items()]
     if handles:
-        figure.legend(handles=handles, fontsize=8, loc="outside lower center", ncols=len(handles), frameon=False)
+        figure.legend(handles=handles, fontsize=8, loc="outside lower center", frameon=False,
+                      ncols=min(len(handles), 5 * len(figure.axes)))  # so many fit below a panel
