@@ -3,7 +3,7 @@
 import numpy as np
 
 from .jit import jit, prange
-from .runs import add, clear, run
+from .runs import add, add_where, clear, run
 
 _PARTS, _PIXELS = 64, 64  # at most so many parts, and none with fewer pixels
 
@@ -20,7 +20,7 @@ def sum_pixels(gy, y, total):
     parts = max(1, min(_PARTS, rows, rows * Q // _PIXELS))
     sums = np.zeros((parts, K))
     for part in prange(parts):
-        line, positive = np.empty(K, gy.dtype), gy.dtype.type(0)
+        line = np.empty(K, gy.dtype)
         for row in range(rows * part // parts, rows * (part + 1) // parts):
             clear(line)
             for q in range(Q):
@@ -29,9 +29,7 @@ def sum_pixels(gy, y, total):
                 if y is None:
                     add(line, g)
                 else:
-                    condition = run(y, at, K)
-                    for k in range(K):
-                        line[k] += g[k] if condition[k] > positive else positive
+                    add_where(line, g, run(y, at, K))
             add(run(sums, part * K, K), line)
     for part in range(1, parts):
         add(run(sums, 0, K), run(sums, part * K, K))

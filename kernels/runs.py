@@ -70,6 +70,13 @@ def copy_where(target, source, condition):
 
 
 @inline
+def add_where(target, source, condition):
+    zero = target.dtype.type(0)
+    for i in range(target.size):
+        target[i] += source[i] if condition[i] > zero else zero
+
+
+@inline
 def clear(target):
     for i in range(target.size):
         target[i] = 0

@@ -12,7 +12,7 @@ import numpy as np
 from .. import isa, tile
 from ..jit import jit, prange
 from ..runs import clear, run, where
-from .direct import needed_size
+from .direct import needed_size, window_runs
 from .packing import frame_row, pack_row, unpack
 
 _BANDS, _ROWS = 32, 8  # at most so many, and none with fewer rows of gy
@@ -23,20 +23,12 @@ def backward_weight(xs, gys, ys, gw, stride, padding, groups, arrays):
     """All arrays but gw channels-last; ``arrays`` as :func:`plan` wants them."""
     windows, panels, sums = arrays
     best, item, (_, C, R, S) = isa.chosen(), xs.itemsize, gw.shape
-    width, merged = windows.shape[2], groups == 1
-    length = S * C if merged else C
-    _sum_bands(xs, gys, ys, windows, panels, sums, padding, stride, groups, R, length,
-               taps(R, S, width, xs.shape[3], merged), tile.height(length), best.lanes(item),
-               tile.address("panel", item, 2), tile.address("panel", item, 1))
+    tap, length = window_runs(R, S, C, windows.shape[2], xs.shape[3])
+    _sum_bands(xs, gys, ys, windows, panels, sums, padding, stride, groups, R, length, tap, tile.height(length),
+               best.lanes(item), tile.address("panel", item, 2), tile.address("panel", item, 1))
     for band in sums[1:]:
         sums[0] += band
     unpack(sums[0], gw, groups, best.lanes(item))
-
-
-def taps(R, S, width, along, merged):
-    """Where the windows' taps are, from their first on: of each pixel, or of each row if its pixels count as one."""
-    rows = np.arange(R) * width
-    return (rows if merged else (rows[:, None] + np.arange(S)).reshape(-1)) * along
 
 
 def plan(x, gy, gw, stride, groups):

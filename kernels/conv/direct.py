@@ -34,7 +34,7 @@ def forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch):
     _, P, Q, _ = ys.shape
     for source, images in _framed(xs, None, frames, *padding):
         _, H, W, channels = source.shape
-        tap, depth = _taps(R, S, C, W, channels)
+        tap, depth = window_runs(R, S, C, W, channels)
         product(source, packed, offsets, ys[images], rows=(len(source), P, Q),
                 source_grid=Grid(H * W * channels, stride[0] * W * channels, stride[1] * channels, 0),
                 result_grid=Grid(P * Q * K, Q * K, K, 0), group_steps=(C, K // groups), groups=groups,
@@ -119,7 +119,7 @@ def _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch):
             if D <= 0 or E <= 0:
                 target[:, h::stride[0], w::stride[1]] = 0  # no window sees these pixels
                 continue
-            tap, depth = _taps(D, E, K // groups, W, channels)
+            tap, depth = window_runs(D, E, K // groups, W, channels)
             first = ((i - D + 1 + top) * W + j - E + 1 + left) * channels
             product(source, part, zeros, target, rows=(len(source), rows, columns),
                     source_grid=Grid(H * W * channels, W * channels, channels, first),
@@ -173,11 +173,16 @@ def _frame_of_gradient(gy, weight, gx, stride, padding):
     return tuple(before), tuple(size)
 
 
-def _taps(R, S, C, width, channels):
+def window_runs(R, S, C, width, channels):
     """(distances, depth) of the runs of memory that a window of C of the ``channels`` of an image consists of."""
     if channels == C:  # neighbouring pixels are one run
         return np.arange(R) * (width * C), S * C
-    return (np.arange(R)[:, None] * width + np.arange(S)).reshape(-1) * channels, C
+    return window_pixels(R, S, width) * channels, C
+
+
+def window_pixels(R, S, width):
+    """Distances of a window's pixels from its first, in pixels of an image so wide."""
+    return (np.arange(R)[:, None] * width + np.arange(S)).reshape(-1)
 
 
 def _frames_spec(shape, dtype):

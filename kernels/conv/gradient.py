@@ -20,7 +20,7 @@ from ..layout import channels_last
 from ..runs import add, clear, copy, run, where
 from ..scratch import deal
 from . import bands
-from .direct import needed_size
+from .direct import needed_size, window_pixels
 from .packing import pack_row, unpack
 
 _PANELS = 700 << 10  # bytes of a panel of x and one of gy: they share a core's second cache
@@ -47,7 +47,7 @@ def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
         tiles, _, height, width, tall = source.shape
         places = np.arange(count)[:, None] * height + np.arange(P) * stride[0]
         _accumulate(source.reshape(-1), panels, sums.reshape(-1), tiles // groups, source[0].size, C,
-                    bands.taps(R, S, width, tall, False), (places * (width * tall)).reshape(-1), stride[1] * tall, Q,
+                    window_pixels(R, S, width) * tall, (places * (width * tall)).reshape(-1), stride[1] * tall, Q,
                     K // groups, groups, begin == 0, tall, best.lanes(item), tile.address("panel", item, 2),
                     tile.address("panel", item, 1))
     unpack(sums, gw, groups, best.lanes(item))

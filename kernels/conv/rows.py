@@ -49,8 +49,7 @@ def product(source, weights, bias, result, *, rows, source_grid, result_grid, gr
     blocks = _blocks(-(-count // best.rows), source.nbytes // groups, groups * -(-columns // best.columns(item)))
     _product(source.reshape(-1), weights.reshape(-1), bias.reshape(-1), result.reshape(-1), rows, source_grid,
              result_grid, group_steps, groups, columns, tap, depth, relu, even, blocks, best.rows,
-             best.lanes(item),
-             tile.address("gather", item, 2), tile.address("gather", item, 1))
+             best.lanes(item), tile.address("gather", item, 2), tile.address("gather", item, 1))
 
 
 def _blocks(tiles, nbytes, panels):

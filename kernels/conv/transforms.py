@@ -86,60 +86,42 @@ def _a_along(step):
 
 
 def _g_along(step):
-    """v = G w, for 3 or 5 taps."""
+    """v = G w, for 3 or 5 taps: three are five whose last two are 0."""
     @inline
     def g(taps, w, v, count):
-        number = w.dtype.type
+        number, last = w.dtype.type, (taps - 1) * step
         two, four, eight, sixteen = number(2), number(4), number(8), number(16)
         quarter, sixth, part = number(1 / 4), number(-1 / 6), number(1 / 24)
-        if taps == 3:
-            for c in range(count):
-                w0, w1, w2 = w[c], w[c + step], w[c + 2 * step]
-                even, odd, even2, odd2 = w0 + w2, w1, w0 + four * w2, two * w1
-                v[c] = quarter * w0
-                v[c + step] = sixth * (even + odd)
-                v[c + 2 * step] = sixth * (even - odd)
-                v[c + 3 * step] = part * (even2 + odd2)
-                v[c + 4 * step] = part * (even2 - odd2)
-                v[c + 5 * step] = w2
-            return
         for c in range(count):
             w0, w1, w2, w3, w4 = w[c], w[c + step], w[c + 2 * step], w[c + 3 * step], w[c + 4 * step]
+            at_infinity = w[c + last]
             even, odd, even2, odd2 = w0 + w2 + w4, w1 + w3, w0 + four * w2 + sixteen * w4, two * w1 + eight * w3
             v[c] = quarter * w0
             v[c + step] = sixth * (even + odd)
             v[c + 2 * step] = sixth * (even - odd)
             v[c + 3 * step] = part * (even2 + odd2)
             v[c + 4 * step] = part * (even2 - odd2)
-            v[c + 5 * step] = w4
+            v[c + 5 * step] = at_infinity
     return g
 
 
 def _g_transposed_along(step):
-    """gw = G' s, for 3 or 5 taps."""
+    """gw = G' s, for 3 or 5 taps; of three, two more numbers are written that mean nothing."""
     @inline
     def g_transposed(taps, s, gw, count):
-        number = s.dtype.type
+        number, last = s.dtype.type, (taps - 1) * step
         two, four, eight, sixteen = number(2), number(4), number(8), number(16)
         quarter, sixth, part = number(1 / 4), number(-1 / 6), number(1 / 24)
-        if taps == 3:
-            for c in range(count):
-                even, odd = sixth * (s[c + step] + s[c + 2 * step]), sixth * (s[c + step] - s[c + 2 * step])
-                even2, odd2 = part * (s[c + 3 * step] + s[c + 4 * step]), part * (s[c + 3 * step] - s[c + 4 * step])
-                s0, s5 = s[c], s[c + 5 * step]
-                gw[c] = quarter * s0 + even + even2
-                gw[c + step] = odd + two * odd2
-                gw[c + 2 * step] = even + four * even2 + s5
-            return
         for c in range(count):
             even, odd = sixth * (s[c + step] + s[c + 2 * step]), sixth * (s[c + step] - s[c + 2 * step])
             even2, odd2 = part * (s[c + 3 * step] + s[c + 4 * step]), part * (s[c + 3 * step] - s[c + 4 * step])
-            s0, s5 = s[c], s[c + 5 * step]
-            gw[c] = quarter * s0 + even + even2
+            gw[c] = quarter * s[c] + even + even2
             gw[c + step] = odd + two * odd2
             gw[c + 2 * step] = even + four * even2
             gw[c + 3 * step] = odd + eight * odd2
-            gw[c + 4 * step] = even + sixteen * even2 + s5
+            gw[c + 4 * step] = even + sixteen * even2
+        for c in range(count):  # the point at infinity
+            gw[c + last] += s[c + 5 * step]
     return g_transposed
 
 
@@ -176,7 +158,7 @@ def a_both(m, gy, v, spare):
 
 @inline
 def g_both(taps, w, v, spare):
-    """v = G w G', of the first ``taps`` rows and columns of w."""
+    """v = G w G', of the first ``taps`` rows and columns of w; the next ones, up to five, and of ``spare``, are 0."""
     _g_down(taps, w, spare, taps * CHUNK)
     for i in range(6):
         _g_across(taps, run(spare, i * _ROW, _ROW), run(v, i * _ROW, _ROW), CHUNK)
