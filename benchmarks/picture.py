@@ -57,8 +57,8 @@ def _roof(axes: Any, peak: Peak, results: Sequence[Result]) -> None:
     axes.axhline(peak.gflops_one_core, color="black", linewidth=0.7, linestyle=":")
     for text, x, y, offset, side in (
             (f"{peak.gflops:.0f} GFLOP/s, all cores", high, peak.gflops, (-4, 4), "right"),
-            (f"{peak.gflops_one_core:.0f} GFLOP/s, one core", low, peak.gflops_one_core, (4, 4), "left"),
-            (f"copy, {peak.gbytes:.0f} GB/s", middle, middle * peak.gbytes, (-6, 6), "right")):
+            (f"{peak.gflops_one_core:.0f} GFLOP/s, one core", high, peak.gflops_one_core, (-4, -11), "right"),
+            (f"copy, {peak.gbytes:.0f} GB/s", middle, middle * peak.gbytes, (6, -8), "left")):
         axes.annotate(text, (x, y), xytext=offset, textcoords="offset points", ha=side, fontsize=8)
     axes.set_xlim(low, high)
     axes.grid(which="major", alpha=0.3)
