@@ -99,12 +99,12 @@ class _Code:
             vector = self.b.fadd(vector, self.b.shuffle_vector(vector, undefined, upper))
         return self.b.extract_element(vector, ir.Constant(ir.IntType(32), 0))
 
-    def expect(self, pointer):
-        """Have a cache line fetched that will be written: a store would wait for it."""
+    def expect(self, pointer, writing=False):
+        """Have a cache line fetched that will be read; or written, for a store to what is not there must wait too."""
         byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
         function = self.b.module.declare_intrinsic(
             "llvm.prefetch", (byte,), ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag]))
-        self.b.call(function, [self.b.bitcast(pointer, byte), flag(1), flag(3), flag(1)])  # to write, to stay, data
+        self.b.call(function, [self.b.bitcast(pointer, byte), flag(int(writing)), flag(3), flag(1)])  # to stay, data
 
     def loop(self, count, state, body):
         """``for i in range(count): state = body(i, state)``, with the state (a list of values) in registers."""
@@ -140,6 +140,9 @@ def _multiply(code, acc, a, b, columns):
     return result
 
 
+_AHEAD = 32  # steps: 450 cycles of a full tile, about as long as the third cache takes
+
+
 def _gather(code, rows, columns, args):
     a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row = args
     a, b, init, y = map(code.numbers, (a, b, init, y))
@@ -150,11 +153,13 @@ def _gather(code, rows, columns, args):
 
     for r in range(rows):
         for j in range(columns):
-            code.expect(code.at(y, code.entry(y_row, r), code.lanes * j))
+            code.expect(code.at(y, code.entry(y_row, r), code.lanes * j), writing=True)
 
     def one_tap(t, state):
         def body(_, state):
             k, b, *acc = state
+            for j in range(columns):  # a processor does that by itself, but not across the pages of memory
+                code.expect(code.at(b, code.lanes * (_AHEAD * columns + j)))
             acc = _multiply(code, acc, lambda r: code.at(starts[r], k), b, columns)
             return [code.b.add(k, code.int(1)), code.at(b, step_b), *acc]
 

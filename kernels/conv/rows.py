@@ -18,7 +18,8 @@ from .. import isa, tile
 from ..jit import inline, jit, prange
 from ..runs import clip, copy, run, where
 
-_BLOCK = 300 << 10  # bytes of source image that a task goes over: they stay in a core's cache, beside a panel
+_LEAST, _MOST = 160 << 10, 500 << 10  # bytes of images that a task goes over: they stay in the second cache
+_REUSE = 6  # bytes of images for each byte of a panel, so that it is not fetched for a few tiles only
 _MANY = 16  # tasks for a thread: if one gets one more than another, it does not matter any more
 
 
@@ -46,15 +47,18 @@ def product(source, weights, bias, result, *, rows, source_grid, result_grid, gr
     best, item = isa.chosen(), source.itemsize
     count = rows[0] * rows[1] * rows[2]
     even = source_grid.even(rows) and result_grid.even(rows)
-    blocks = _blocks(-(-count // best.rows), source.nbytes // groups, groups * -(-columns // best.columns(item)))
+    blocks = _blocks(-(-count // best.rows), (source.nbytes + result.nbytes) // groups,
+                     len(tap) * depth * best.columns(item) * item, groups * -(-columns // best.columns(item)))
     _product(source.reshape(-1), weights.reshape(-1), bias.reshape(-1), result.reshape(-1), rows, source_grid,
              result_grid, group_steps, groups, columns, tap, depth, relu, even, blocks, best.rows,
              best.lanes(item), tile.address("gather", item, 2), tile.address("gather", item, 1))
 
 
-def _blocks(tiles, nbytes, panels):
-    """Into how many blocks the rows are cut: of _BLOCK bytes, and so many that all threads have equally much to do."""
-    blocks, threads = min(tiles, -(-nbytes // _BLOCK)), numba.get_num_threads()
+def _blocks(tiles, nbytes, panel, panels):
+    """Into how many blocks the rows are cut: by the bytes of the images and of a panel, and so many blocks that all
+    threads have equally much to do."""
+    size = min(max(_LEAST, _REUSE * panel), _MOST)
+    blocks, threads = min(tiles, -(-nbytes // size)), numba.get_num_threads()
     while blocks < tiles and blocks * panels < _MANY * threads and blocks * panels % threads:
         blocks += 1
     return blocks
@@ -89,10 +93,12 @@ def _product(source, weights, bias, result, rows, source_grid, result_grid, grou
         p, q = rest // rows[2], rest % rows[2]  # counted on from here: a division takes longer than a multiply-add
         from_group, to_group = group * group_steps[0], group * group_steps[1] + column
         tiles = (here + tall - 1) // tall
+        low, higher = here // tiles, here % tiles  # rows of a tile, and how many tiles have one more
         for r in range(tall):  # where they are in each tile, if they are equally far apart
             places[r], targets[r] = r * source_grid.right, r * result_grid.right
-        for t in range(tiles):  # of nearly equal height
-            begin, end = first + here * t // tiles, first + here * (t + 1) // tiles
+        end = first
+        for t in range(tiles):
+            begin, end = end, end + low + (t < higher)
             start, goal = from_group, to_group
             if even:
                 start += source_grid.first + begin * source_grid.right

@@ -62,7 +62,8 @@ def backward_plan(gy, weight, gx, groups):
 
 
 def _plan(N, size, channels, columns, taps, groups, dtype):
-    """The (shape, dtype) of transformed weights, and each thread's source tiles and result tiles."""
+    """The (shape, dtype) of transformed weights, and each thread's source tiles, result tiles, and some of the transformed
+    weights."""
     item, tall = np.dtype(dtype).itemsize, isa.chosen().rows
     down, right = _tiles(size, taps)
     columns, tiles = isa.chosen().padded(columns, item), N * down * right
@@ -73,14 +74,14 @@ def _plan(N, size, channels, columns, taps, groups, dtype):
     rounds = -(-tiles * groups // (threads * heights * tall))  # that each thread goes through
     block = -(-tiles // max(1, threads * rounds // groups))
     return (((36 * groups, channels, columns), dtype), ((threads, 36, block * channels + _SKEW), dtype),
-            ((threads, 36, block * columns + _SKEW), dtype))
+            ((threads, 36, block * columns + _SKEW), dtype), ((threads, 36, _ROWS * CHUNK), dtype))
 
 
 def _convolve(source, y, weight, bias, result, padding, groups, relu, backwards, kept, arrays):
-    spectrum, v, u = arrays
+    spectrum, v, u, some = arrays
     best, item, taps = isa.chosen(), source.itemsize, weight.shape[2]
     spectrum = prepared(kept, ("winograd", groups), spectrum, lambda panels: _transform_weights(
-        weight, panels, groups, best.lanes(item), backwards))
+        weight, panels, some, groups, best.lanes(item), backwards))
     block = (v.shape[2] - _SKEW) // spectrum.shape[1]
     _convolve_blocks(source, y, spectrum, bias, result, v, u, groups, padding, _tiles(result.shape[1:3], taps),
                      pixels(taps), block, relu, best.rows, best.lanes(item), tile.address("gather", item, 2),
@@ -262,30 +263,38 @@ def _add_products(v, u, sums, slot, group, groups, k0, slice_, here, fresh, tall
 
 
 @jit
-def _transform_weights(weight, spectrum, groups, lanes, backwards):
-    """The panels of G w G': spectrum[place, group, panel][c, k], or with ``backwards`` [k, c] of the taps reversed."""
+def _transform_weights(weight, spectrum, some, groups, lanes, backwards):
+    """The panels of G w G': spectrum[place, group, panel][c, k], or with ``backwards`` [k, c] of the taps reversed.
+
+    A thread collects ``some`` rows before it writes them to their 36 places: a processor makes the stores in order, and
+    those that miss the caches would hold up the next row's transform."""
     K, C, R, _ = weight.shape
     filters = K // groups
     depth, padded, wide = spectrum.shape[1], spectrum.shape[2], 2 * lanes
     columns, parts, chunks = C if backwards else filters, (depth + _ROWS - 1) // _ROWS, (padded + CHUNK - 1) // CHUNK
     for task in prange(groups * chunks * parts):
         group, first, begin = task // (chunks * parts), task // parts % chunks * CHUNK, task % parts * _ROWS
-        size = min(CHUNK, padded - first)
+        size, rows, slot = min(CHUNK, padded - first), min(_ROWS, depth - begin), numba.get_thread_id()
         taps, spare, full = _room(weight.dtype)
-        for row in range(begin, min(begin + _ROWS, depth)):
+        for row in range(rows):
             for i in range(size):
                 inside = first + i < columns
-                k, c = (row, first + i) if backwards else (first + i, row)
+                k, c = (begin + row, first + i) if backwards else (first + i, begin + row)
                 for r in range(R):
                     for s in range(R):
                         at = (6 * (R - 1 - r) + R - 1 - s if backwards else 6 * r + s) * CHUNK + i
                         taps[at] = weight[group * filters + k, c, r, s] if inside else 0
             g_both(R, taps, full, spare)
             for place in range(36):
-                for column in range(first, first + size, wide):
-                    width = min(wide, padded - column)
-                    at = ((place * groups + group) * padded + column) * depth + row * width
-                    copy(run(spectrum, at, width), run(full, place * CHUNK + column - first, width))
+                for column in range(0, size, wide):
+                    width = min(wide, size - column)
+                    at = (slot * 36 + place) * some.shape[2] + column * rows + row * width
+                    copy(run(some, at, width), run(full, place * CHUNK + column, width))
+        for place in range(36):
+            for column in range(0, size, wide):
+                length = min(wide, size - column) * rows
+                at = ((place * groups + group) * padded + first + column) * depth + begin * (length // rows)
+                copy(run(spectrum, at, length), run(some, (slot * 36 + place) * some.shape[2] + column * rows, length))
 
 
 @jit
