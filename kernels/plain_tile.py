@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 def gather(vectors, lanes, itemsize):
     width = vectors * lanes
 
-    def gather(rows, a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row):
+    def gather(rows, a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row, relu):
         a, b, init, y = numbers(a, itemsize), numbers(b, itemsize), numbers(init, itemsize), numbers(y, itemsize)
         row, tap, init_row, y_row = table(row), table(tap), table(init_row), table(y_row)
         for r in range(rows):
@@ -22,6 +22,8 @@ def gather(vectors, lanes, itemsize):
                     factor, line = a[start + tap[t] + k], (t * depth + k) * step_b
                     for c in range(width):
                         y[here + c] += factor * b[line + c]
+            for c in range(width):
+                y[here + c] = 0 if relu and y[here + c] < 0 else y[here + c]
     return gather
 
 
@@ -41,9 +43,6 @@ def panel(vectors, lanes, itemsize):
                     for c in range(width):
                         y[here + c] += factor * b[line + c]
     return panel
-
-
-stream = panel
 
 
 def dot(columns, lanes, itemsize):

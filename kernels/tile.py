@@ -2,12 +2,14 @@
 
 A *tile* is a small block of a result, R rows x J vectors, that stays in registers while a whole sum of products runs
 through it.  Compilers do not find this form by themselves, so its code is written out here as LLVM instructions, which
-Numba compiles for the processor at hand.  There are four kinds.  They differ in where the numbers of a step lie:
+Numba compiles for the processor at hand.  There are three kinds.  They differ in where the numbers of a step lie:
 
     gather   y[r, c] = init[r, c] + sum over t, k of  a[row[r] + tap[t] + k]     * b[t*KI + k, c]
     panel    y[r, c] = init[r, c] + sum over t, k of  a[tap_a[t] + k*step_a + r] * b[tap_b[t] + k*step_b + c]
-    stream   the same; y goes past the caches to memory, and must lie on vector boundaries
     dot      y[r, c] = y[r, c]    + sum over k of     a[r*step_a + k]            * b[c*step_b + k]
+
+A gather tile can apply a ReLU to what it stores.  The y of a gather or a panel tile may *stream*, go past the caches to
+memory: then it must lie on vector boundaries.
 
 A dot tile has a vector of partial sums for each number of y, because both its factors lie along k: for products with
 few columns, which would leave the lanes of the others empty.  It has R rows x J columns.
@@ -17,7 +19,7 @@ calls it from a Numba function.  A tile checks nothing: what it reads and writes
 ``plain_tile.py`` has them as plain loops, for processors that have none of the vector instructions in ``isa.py``.
 """
 
-from functools import cache, partial
+from functools import cache
 
 from llvmlite import ir
 from numba import types
@@ -72,10 +74,10 @@ class _Code:
         instruction.align = self.item * self.lanes
         instruction.set_metadata("nontemporal", self.b.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
 
-    def splat(self, pointer):
+    def splat(self, number):
         """One number in all lanes."""
         undefined = ir.Constant(self.vector, ir.Undefined)
-        value = self.b.insert_element(undefined, self.b.load(pointer), ir.Constant(ir.IntType(32), 0))
+        value = self.b.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
         return self.b.shuffle_vector(value, undefined, self.lanes_of([0] * self.lanes))
 
     def lanes_of(self, which):
@@ -86,6 +88,15 @@ class _Code:
         name = f"llvm.fma.v{self.lanes}f{8 * self.item}"
         function = cgutils.get_or_insert_function(self.b.module, ir.FunctionType(self.vector, [self.vector] * 3), name)
         return self.b.call(function, [x, y, z])
+
+    def floor(self, relu):
+        """What a result must not be below: 0 if the integer ``relu`` is not 0, or anything."""
+        is_one = self.b.icmp_signed("!=", relu, self.int(0))
+        return self.splat(self.b.select(is_one, self.number(0.0), self.number(float("-inf"))))
+
+    def clip(self, value, floor):
+        """The floor where the value is below; NaN is not."""
+        return self.b.select(self.b.fcmp_ordered("<", value, floor), floor, value)
 
     def zeros(self):
         return ir.Constant(self.vector, [0.0] * self.lanes)
@@ -135,7 +146,7 @@ def _multiply(code, acc, a, b, columns):
     column = [code.load(code.at(b, code.lanes * j)) for j in range(columns)]
     result = []
     for r in range(len(acc) // columns):
-        row = code.splat(a(r))
+        row = code.splat(code.b.load(a(r)))
         result += [code.fma(row, column[j], acc[r * columns + j]) for j in range(columns)]
     return result
 
@@ -143,15 +154,15 @@ def _multiply(code, acc, a, b, columns):
 _AHEAD = 32  # steps: 450 cycles of a full tile, about as long as the third cache takes
 
 
-def _gather(code, rows, columns, args):
-    a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row = args
+def _gather(code, rows, columns, args, streams):
+    a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row, relu = args
     a, b, init, y = map(code.numbers, (a, b, init, y))
     row, tap, init_row, y_row = map(code.table, (row, tap, init_row, y_row))
     starts = [code.at(a, code.entry(row, r)) for r in range(rows)]
     acc = [code.load(code.at(init, code.entry(init_row, r), code.lanes * j))
            for r in range(rows) for j in range(columns)]
 
-    for r in range(rows):
+    for r in range(0 if streams else rows):
         for j in range(columns):
             code.expect(code.at(y, code.entry(y_row, r), code.lanes * j), writing=True)
 
@@ -166,13 +177,14 @@ def _gather(code, rows, columns, args):
         return code.loop(depth, [code.entry(tap, t), *state], body)[1:]
 
     _, *acc = code.loop(taps, [b, *acc], one_tap)
+    floor, store = code.floor(relu), code.stream if streams else code.store
     for r in range(rows):
         target = code.at(y, code.entry(y_row, r))
         for j in range(columns):
-            code.store(acc[r * columns + j], code.at(target, code.lanes * j))
+            store(code.clip(acc[r * columns + j], floor), code.at(target, code.lanes * j))
 
 
-def _panel(code, rows, columns, args, store=_Code.store):
+def _panel(code, rows, columns, args, streams):
     a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step = args
     a, b, init, y = map(code.numbers, (a, b, init, y))
     tap_a, tap_b = map(code.table, (tap_a, tap_b))
@@ -187,14 +199,14 @@ def _panel(code, rows, columns, args, store=_Code.store):
 
         return code.loop(depth, [code.at(a, code.entry(tap_a, t)), code.at(b, code.entry(tap_b, t)), *acc], body)[2:]
 
-    acc = code.loop(taps, acc, one_tap)
+    acc, store = code.loop(taps, acc, one_tap), code.stream if streams else code.store
     for r in range(rows):
         target = code.at(y, code.b.mul(y_step, code.int(r)))
         for j in range(columns):
-            store(code, acc[r * columns + j], code.at(target, code.lanes * j))
+            store(acc[r * columns + j], code.at(target, code.lanes * j))
 
 
-def _dot(code, rows, columns, args):
+def _dot(code, rows, columns, args, streams):
     a, step_a, b, step_b, vectors, y, y_step = args
     a, b, y = map(code.numbers, (a, b, y))
     starts = [code.at(a, code.b.mul(step_a, code.int(r))) for r in range(rows)]
@@ -216,27 +228,27 @@ def _dot(code, rows, columns, args):
             code.b.store(code.b.fadd(code.b.load(target), code.sum(acc[r * columns + c])), target)
 
 
-_KINDS = {"gather": _gather, "panel": _panel, "stream": partial(_panel, store=_Code.stream), "dot": _dot}
+_KINDS = {"gather": _gather, "panel": _panel, "dot": _dot}
 
 
 @intrinsic(prefer_literal=True)
-def _emit(typing_context, kind, most, width, lanes, itemsize, rows, args):
+def _emit(typing_context, kind, streams, most, width, lanes, itemsize, rows, args):
     """The code of a tile for each number of rows up to ``most``, and a jump to the one for ``rows``."""
-    constants = kind, most, width, lanes, itemsize
+    constants = kind, streams, most, width, lanes, itemsize
     if not all(isinstance(t, types.Literal) for t in constants):
         return None  # Numba asks once more, with the values
 
     def generate(context, builder, signature, values):
-        write, most, width, lanes, item = (t.literal_value for t in constants)
+        write, past_the_caches, most, width, lanes, item = (t.literal_value for t in constants)
         code = _Code(builder, item, lanes)
-        args = cgutils.unpack_tuple(builder, values[6])
+        args = cgutils.unpack_tuple(builder, values[-1])
         end = builder.append_basic_block("done")
-        switch = builder.switch(values[5], end)
+        switch = builder.switch(values[-2], end)
         for count in range(1, most + 1):
             block = builder.append_basic_block(f"rows{count}")
             switch.add_case(code.int(count), block)
             builder.position_at_end(block)
-            _KINDS[write](code, count, width, args)
+            _KINDS[write](code, count, width, args, past_the_caches)
             builder.branch(end)
         builder.position_at_end(end)
         return context.get_dummy_value()
@@ -244,45 +256,54 @@ def _emit(typing_context, kind, most, width, lanes, itemsize, rows, args):
     return types.void(*constants, rows, args), generate
 
 
-def _vector_gather(most, width, lanes, item):
-    def gather(rows, a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row):
-        _emit("gather", most, width, lanes, item, rows,
-              (a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row))
+def _vector_gather(streams, most, width, lanes, item):
+    def gather(rows, a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row, relu):
+        _emit("gather", streams, most, width, lanes, item, rows,
+              (a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row, relu))
     return gather
 
 
-def _vector_panel(kind):
-    def make(most, width, lanes, item):
-        def panel(rows, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step):
-            _emit(kind, most, width, lanes, item, rows,
-                  (a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step))
-        return panel
-    return make
+def _vector_panel(streams, most, width, lanes, item):
+    def panel(rows, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step):
+        _emit("panel", streams, most, width, lanes, item, rows,
+              (a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step))
+    return panel
 
 
-def _vector_dot(most, width, lanes, item):
+def _vector_dot(streams, most, width, lanes, item):
     def dot(rows, a, step_a, b, step_b, vectors, y, y_step):
-        _emit("dot", most, width, lanes, item, rows, (a, step_a, b, step_b, vectors, y, y_step))
+        _emit("dot", streams, most, width, lanes, item, rows, (a, step_a, b, step_b, vectors, y, y_step))
     return dot
 
 
-ARGUMENTS = {"gather": 12, "panel": 13, "stream": 13, "dot": 8}
-_MAKERS = {"gather": _vector_gather, "panel": _vector_panel("panel"), "stream": _vector_panel("stream"),
-           "dot": _vector_dot}
+ARGUMENTS = {"gather": 13, "panel": 13, "dot": 8}
+_MAKERS = {"gather": _vector_gather, "panel": _vector_panel, "dot": _vector_dot}
 
 
 @cache
-def address(kind, itemsize, columns):
+def address(kind, itemsize, columns, streams=False):
     """Where the compiled tile of a kind is; compiles it the first time.
 
-    itemsize: 4 for float32, 8 for float64.  columns: of the tile, in vectors; of a dot tile, in numbers."""
+    itemsize: 4 for float32, 8 for float64.  columns: of the tile, in vectors; of a dot tile, in numbers.  streams:
+    whether y goes past the caches (a dot tile's never does)."""
     best = isa.chosen()
     lanes = best.lanes(itemsize)
     if best is isa.PLAIN:
         function = getattr(plain_tile, kind)(columns, lanes, itemsize)
     else:
-        function = _MAKERS[kind](best.dot_rows(columns) if kind == "dot" else best.rows, columns, lanes, itemsize)
+        most = best.dot_rows(columns) if kind == "dot" else best.rows
+        function = _MAKERS[kind](streams, most, columns, lanes, itemsize)
     return c_function(types.void(*[types.int64] * ARGUMENTS[kind]))(function).address
+
+
+LARGE = 8 << 20  # bytes: what the caches no longer hold when it is used next
+
+
+def may_stream(array, columns):
+    """Whether tiles that cover rows of ``columns`` numbers of a dense array should stream: it is large, and all vectors
+    begin on their boundaries."""
+    best = isa.chosen()
+    return array.nbytes >= LARGE and array.ctypes.data % best.bytes == 0 and columns % best.lanes(array.itemsize) == 0
 
 
 def height(rows):

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from .. import isa
+from .. import isa, tile
 from ..layout import channels_last
 from ..scratch import deal, nbytes, prepared
 from .packing import frame, pack_backward, pack_bias, pack_forward
@@ -31,14 +31,14 @@ def forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch):
     pack_bias(bias, offsets, groups)
     xs, ys = channels_last(x), channels_last(y)
     K, C, R, S = weight.shape
-    _, P, Q, _ = ys.shape
+    (_, P, Q, _), streams = ys.shape, tile.may_stream(ys, K // groups)
     for source, images in _framed(xs, None, frames, *padding):
         _, H, W, channels = source.shape
         tap, depth = window_runs(R, S, C, W, channels)
         product(source, packed, offsets, ys[images], rows=(len(source), P, Q),
                 source_grid=Grid(H * W * channels, stride[0] * W * channels, stride[1] * channels, 0),
                 result_grid=Grid(P * Q * K, Q * K, K, 0), group_steps=(C, K // groups), groups=groups,
-                columns=K // groups, tap=tap, depth=depth, relu=relu)
+                columns=K // groups, tap=tap, depth=depth, relu=relu, streams=streams)
 
 
 def forward_plan(x, weight, y, stride, padding, groups):
@@ -106,6 +106,7 @@ def _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch):
     gys, gxs, (K, C, _, _) = channels_last(gy), channels_last(gx), weight.shape
     (top, left), _ = _frame_of_gradient(gy, weight, gx, stride, padding)
     pack_bias(None, zeros, groups)
+    streams = tile.may_stream(gxs, C)
     phases = list(_packed_phases(weight, packed, groups, stride))
     for source, images in _framed(gys, None if y is None else channels_last(y), frames, top, left):
         target = gxs[images]
@@ -125,7 +126,8 @@ def _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch):
                     source_grid=Grid(H * W * channels, W * channels, channels, first),
                     result_grid=Grid(gxs.shape[1] * line, stride[0] * line, stride[1] * C * groups,
                                      h * line + w * C * groups),
-                    group_steps=(K // groups, C), groups=groups, columns=C, tap=tap, depth=depth, relu=False)
+                    group_steps=(K // groups, C), groups=groups, columns=C, tap=tap, depth=depth, relu=False,
+                    streams=streams)
 
 
 def _packed_phases(weight, packed, groups, stride):

@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import isa, tile
 from ..jit import inline, jit, prange
-from ..runs import clip, copy, run, where
+from ..runs import copy, run, where
 
 _LEAST, _MOST = 160 << 10, 500 << 10  # bytes of images that a task goes over: they stay in the second cache
 _REUSE = 6  # bytes of images for each byte of a panel, so that it is not fetched for a few tiles only
@@ -37,21 +37,21 @@ class Grid(NamedTuple):
 
 
 def product(source, weights, bias, result, *, rows, source_grid, result_grid, group_steps, groups, columns, tap, depth,
-            relu):
+            relu, streams):
     """result[row, c] = bias[c] + sum over t, k of source[row + tap[t] + k] * weights[t*depth + k, c], for all groups.
 
     source, result: dense arrays, read and written at the places that their grids tell for each of rows = (N, P, Q);
     the channels of a group are ``group_steps`` = (of the source, of the result) apart.
     weights: (groups, taps*depth, columns rounded up), panel after panel.  bias: (groups, columns rounded up).
-    relu: negative results become 0."""
+    relu: negative results become 0.  streams: results go past the caches (``tile.may_stream``)."""
     best, item = isa.chosen(), source.itemsize
     count = rows[0] * rows[1] * rows[2]
     even = source_grid.even(rows) and result_grid.even(rows)
     blocks = _blocks(-(-count // best.rows), (source.nbytes + result.nbytes) // groups,
                      len(tap) * depth * best.columns(item) * item, groups * -(-columns // best.columns(item)))
     _product(source.reshape(-1), weights.reshape(-1), bias.reshape(-1), result.reshape(-1), rows, source_grid,
-             result_grid, group_steps, groups, columns, tap, depth, relu, even, blocks, best.rows,
-             best.lanes(item), tile.address("gather", item, 2), tile.address("gather", item, 1))
+             result_grid, group_steps, groups, columns, tap, depth, int(relu), even, blocks, best.rows,
+             best.lanes(item), tile.address("gather", item, 2, streams), tile.address("gather", item, 1, streams))
 
 
 def _blocks(tiles, nbytes, panel, panels):
@@ -112,15 +112,11 @@ def _product(source, weights, bias, result, rows, source_grid, result_grid, grou
                         if p == rows[1]:
                             n, p = n + 1, 0
             if valid == width:
-                tile.call(address, (end - begin, where(source, start), where(places, 0), where(tap, 0), tap.size,
-                                    depth, b, width, init, where(zeros, 0), where(result, goal), where(targets, 0)))
+                tile.call(address, (end - begin, where(source, start), where(places, 0), where(tap, 0), tap.size, depth,
+                                    b, width, init, where(zeros, 0), where(result, goal), where(targets, 0), relu))
             else:  # the last vector would reach into the next pixel
-                tile.call(address, (end - begin, where(source, start), where(places, 0), where(tap, 0), tap.size,
-                                    depth, b, width, init, where(zeros, 0), where(spare, 0),
-                                    where(spare_rows, 0)))
+                tile.call(address, (end - begin, where(source, start), where(places, 0), where(tap, 0), tap.size, depth,
+                                    b, width, init, where(zeros, 0), where(spare, 0), where(spare_rows, 0), relu))
                 for r in range(end - begin):
                     copy(run(result, goal + targets[r], valid), run(spare, r * wide, valid))
-            if relu:
-                for r in range(end - begin):
-                    clip(run(result, goal + targets[r], valid))
 

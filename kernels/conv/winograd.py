@@ -62,7 +62,7 @@ def backward_plan(gy, weight, gx, groups):
 
 
 def _plan(N, size, channels, columns, taps, groups, dtype):
-    """The (shape, dtype) of transformed weights, and each thread's source tiles, result tiles, and some of the transformed
+    """The (shape, dtype) of transformed weights, and each thread's source tiles, result tiles, and rows of transformed
     weights."""
     item, tall = np.dtype(dtype).itemsize, isa.chosen().rows
     down, right = _tiles(size, taps)
@@ -142,7 +142,7 @@ def _multiply(v, spectrum, u, slot, group, groups, here, tall, wide, wide_tile, 
                 tile.call(wide_tile if width == wide else narrow_tile,
                           (end - t, where(v, a + t * channels), where(rows, 0), where(zero, 0), 1, channels,
                            where(spectrum, b + column * channels), width, where(nothing, 0), where(zeros, 0),
-                           where(u, result + t * padded + column), where(targets, 0)))
+                           where(u, result + t * padded + column), where(targets, 0), 0))
 
 
 @inline

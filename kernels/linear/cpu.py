@@ -20,7 +20,6 @@ from ..scratch import deal, nbytes
 _DOWN = 16  # rows of w that the input gradient takes at a time: as many runs of memory as a core can follow
 _TILES = 4  # tiles of images: so many find three times as many rows in the caches worth while
 _DEPTH = 4096  # of a sum that a forward tile takes in one go: what it reads stays in a core's second cache
-_LARGE = 8 << 20  # bytes of a weight gradient
 _FEW = 8  # images: more fill the lanes of a gather tile well enough
 
 
@@ -86,10 +85,9 @@ def backward_weight(x, gy, gw, gb, y=None, *, scratch):
     # A task's panels of x and a tile of gy stay in the caches.
     panels = max(1, min(32, (512 << 10) // (len(x) * best.bytes * best.vectors)))
     # What the caches hold no longer when it is used goes to memory straight away.
-    streams = gw.nbytes >= _LARGE and gw.ctypes.data % best.bytes == 0 and gw.shape[1] % best.lanes(item) == 0
-    kind = "stream" if streams else "panel"
-    _backward_weight(rows, columns, gw, len(x), panels, tall, best.lanes(item), tile.address(kind, item, 2),
-                     tile.address(kind, item, 1))
+    streams = tile.may_stream(gw, gw.shape[1])
+    _backward_weight(rows, columns, gw, len(x), panels, tall, best.lanes(item),
+                     tile.address("panel", item, 2, streams), tile.address("panel", item, 1, streams))
     if gb is not None:
         pixel = len(gy), 1, 1, gy.shape[1]
         sum_pixels(gy.reshape(pixel), None if y is None else y.reshape(pixel), gb)
@@ -176,7 +174,7 @@ def _forward(weight, columns, sums, block, depth, tall, wide, wide_tile, narrow_
                         init, init_rows = where(nothing, 0), where(zeros, 0)
                     tile.call(wide_tile if width == wide else narrow_tile,
                               (rows, where(weight, 0), where(places, 0), where(zero, 0), 1, steps, panel, width,
-                               init, init_rows, where(sums, 0), where(targets, 0)))
+                               init, init_rows, where(sums, 0), where(targets, 0), 0))
 
 
 @jit

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tinyconv.kernels import tile
 from tinyconv.kernels.conv import bands, direct, reference
 
 import tinyconv as tc
@@ -162,6 +163,32 @@ def test_a_batch_that_is_split_into_chunks_is_the_same(torch: Any) -> None:
     arrays = [normal(1, 130, 8, 32, 32), normal(2, 4, 8, 5, 5), normal(3, 4)]
     agree(torch, "cpu", lambda *a: F.conv2d(*a, padding=2),
           lambda *a: torch.nn.functional.conv2d(*a, padding=2), arrays)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("filters, groups", [(64, 1), (48, 1), (32, 2), (40, 1), (33, 3)])  # whole vectors, and not
+@pytest.mark.parametrize("stride, padding, relu", [(1, 0, True), (1, 1, False), (2, 1, True)])
+def test_results_that_go_past_the_caches_are_the_same(monkeypatch: pytest.MonkeyPatch, stride: int, padding: int,
+                                                      relu: bool, filters: int, groups: int, dtype: str) -> None:
+    """An image that counts as large is stored otherwise, not computed otherwise: bit for bit."""
+    monkeypatch.setenv("TINYCONV_CONV", "direct")
+    cpu, options = tc.device("cpu"), {"stride": (stride,) * 2, "padding": (padding,) * 2, "groups": groups}
+    x, w, b = (normal(seed, *shape).astype(dtype) for seed, shape in enumerate(
+        [(3, 16 * groups, 15, 13), (filters * groups, 16, 3, 3), (filters * groups,)]))
+    P, Q = ((n + 2 * padding - 3) // stride + 1 for n in x.shape[2:])
+    gy = cpu.upload(normal(4, 3, len(w), P, Q).astype(dtype))
+    results = []
+    for large in (1 << 40, 0):
+        monkeypatch.setattr(tile, "LARGE", large)
+        y, gx = cpu.upload(np.full(gy.shape, np.nan, dtype)), cpu.upload(np.full_like(x, np.nan))
+        cpu.launch("conv.forward", cpu.upload(x), w, b, y, relu=relu, **options)
+        cpu.launch("conv.backward_input", gy, w, gx, **options)
+        results.append((cpu.download(y), cpu.download(gx)))
+    for usual, streamed in zip(*results, strict=True):
+        np.testing.assert_array_equal(streamed, usual)
+    expected = np.empty(gy.shape)
+    reference.forward(x.astype(float), w.astype(float), b.astype(float), expected, relu=relu, **options)
+    assert_close(results[1][0], expected, 1e-5, "y")
 
 
 @pytest.mark.parametrize("kernel, stride, padding", [

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tinyconv.kernels import tile
 from tinyconv.kernels.linear import cpu, reference
 
 import tinyconv as tc
@@ -50,7 +51,7 @@ def test_by_hand(device: str) -> None:
 def test_the_cpu_kernels_of_every_size(monkeypatch: pytest.MonkeyPatch, dtype: str, inputs: int, images: int) -> None:
     """With a depth that cuts sums, and a gradient that counts as large: it goes past the caches where it can."""
     monkeypatch.setattr(cpu, "_DEPTH", 100)
-    monkeypatch.setattr(cpu, "_LARGE", 0)
+    monkeypatch.setattr(tile, "LARGE", 0)
     device, neurons = tc.device("cpu"), 75
     x, w, b, gy, mask = (normal(seed, *shape).astype(dtype) for seed, shape in enumerate(
         [(images, inputs), (neurons, inputs), (neurons,), (images, neurons), (images, neurons)]))

@@ -18,10 +18,10 @@ DTYPES = {4: np.float32, 8: np.float64}
 TOL = {4: 1e-5, 8: 1e-13}
 
 
-def _function(kind: str, itemsize: int, vectors: int) -> Callable[..., None]:
+def _function(kind: str, itemsize: int, vectors: int, streams: bool = False) -> Callable[..., None]:
     """The tile as ctypes calls it: a row count and addresses (of arrays) or distances."""
     count = tile.ARGUMENTS[kind]
-    call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * count)(tile.address(kind, itemsize, vectors))
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * count)(tile.address(kind, itemsize, vectors, streams))
     return lambda *arguments: call(*(a.ctypes.data if isinstance(a, np.ndarray) else int(a) for a in arguments))
 
 
@@ -38,7 +38,8 @@ def _close(actual: np.ndarray, expected: np.ndarray, itemsize: int) -> None:
 @pytest.mark.parametrize("rows", range(1, BEST.rows + 1))
 @pytest.mark.parametrize("vectors", [1, 2])
 @pytest.mark.parametrize("itemsize", DTYPES)
-def test_gather(itemsize: int, vectors: int, rows: int, taps: int, depth: int) -> None:
+@pytest.mark.parametrize("streams", [False, True])
+def test_gather(streams: bool, itemsize: int, vectors: int, rows: int, taps: int, depth: int) -> None:
     """Rows in no order, some of them the same; taps that overlap; b with a gap after each line; rows of y apart."""
     draw, rng = _draw(itemsize), np.random.default_rng(1)
     wide = vectors * BEST.lanes(itemsize)
@@ -46,8 +47,10 @@ def test_gather(itemsize: int, vectors: int, rows: int, taps: int, depth: int) -
     a, b = draw(200), draw(taps * depth * step_b + wide)
     row, tap = rng.integers(0, 100, rows), np.array([40, 0, 45])[:taps]
     init, init_row = draw(4 * wide), rng.integers(0, 3, rows) * wide
-    y, y_row = np.full((rows + 1) * (wide + 5), np.nan, DTYPES[itemsize]), rng.permutation(rows) * (wide + 5) + 2
-    _function("gather", itemsize, vectors)(rows, a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row)
+    pitch, first = (2 * wide, BEST.lanes(itemsize)) if streams else (wide + 5, 2)
+    y, y_row = _on_a_boundary((rows + 1) * pitch, itemsize), rng.permutation(rows) * pitch + first
+    _function("gather", itemsize, vectors, streams)(rows, a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row,
+                                                    0)
     written = np.zeros(y.size, bool)
     for r in range(rows):
         expected = init[init_row[r]:][:wide].astype(np.float64)
@@ -70,17 +73,17 @@ def _on_a_boundary(size: int, itemsize: int) -> np.ndarray:
 @pytest.mark.parametrize("rows", range(1, BEST.rows + 1))
 @pytest.mark.parametrize("vectors", [1, 2])
 @pytest.mark.parametrize("itemsize", DTYPES)
-@pytest.mark.parametrize("kind", ["panel", "stream"])
-def test_panel(kind: str, itemsize: int, vectors: int, rows: int, taps: int, depth: int) -> None:
+@pytest.mark.parametrize("streams", [False, True])
+def test_panel(streams: bool, itemsize: int, vectors: int, rows: int, taps: int, depth: int) -> None:
     draw = _draw(itemsize)
     wide = vectors * BEST.lanes(itemsize)
     step_a, step_b, init_step = BEST.rows + 2, wide + 1, wide + 4
-    y_step = wide + (5 if kind == "panel" else BEST.lanes(itemsize))
+    y_step = wide + (BEST.lanes(itemsize) if streams else 5)
     tap_a, tap_b = np.array([17, 3, 60])[:taps], np.array([0, 5 * step_b, 2])[:taps]
     a, b = draw(100 + depth * step_a), draw(6 * step_b + depth * step_b + wide)
     init, y = draw(rows * init_step), _on_a_boundary((rows + 1) * y_step, itemsize)
-    _function(kind, itemsize, vectors)(rows, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y,
-                                          y_step)
+    _function("panel", itemsize, vectors, streams)(rows, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init,
+                                                   init_step, y, y_step)
     written = np.zeros(y.size, bool)
     for r in range(rows):
         expected = init[r * init_step:][:wide].astype(np.float64)
@@ -113,9 +116,21 @@ def test_y_may_be_where_init_is() -> None:
     draw, wide = _draw(8), BEST.lanes(8)
     a, b, zero = draw(10), draw(10, wide), np.zeros(1, np.int64)
     y, run = np.zeros(wide), _function("gather", 8, 1)
-    run(1, a, zero, zero, 1, 6, b, wide, y, zero, y, zero)
-    run(1, a[6:], zero, zero, 1, 4, b[6:], wide, y, zero, y, zero)
+    run(1, a, zero, zero, 1, 6, b, wide, y, zero, y, zero, 0)
+    run(1, a[6:], zero, zero, 1, 4, b[6:], wide, y, zero, y, zero, 0)
     _close(y, a @ b, 8)
+
+
+@pytest.mark.parametrize("relu", [0, 1])
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("itemsize", DTYPES)
+def test_a_gather_tile_clips_if_asked_to(itemsize: int, streams: bool, relu: int) -> None:
+    """Of init alone, since the sum has no terms: below 0 becomes 0; NaN, infinity and what is above stay."""
+    numbers = [np.nan, -1, 2, -np.inf, np.inf, -0.0, 0, -1e-30]
+    init, zero = np.resize(np.array(numbers, DTYPES[itemsize]), BEST.lanes(itemsize)), np.zeros(1, np.int64)
+    y = _on_a_boundary(init.size, itemsize)
+    _function("gather", itemsize, 1, streams)(1, init, zero, zero, 0, 0, init, 1, init, zero, y, zero, relu)
+    np.testing.assert_array_equal(y, np.where(init < 0, 0, init) if relu else init)
 
 
 @pytest.mark.parametrize("itemsize", DTYPES)
@@ -126,22 +141,23 @@ def test_every_tile_gives_the_same_bits(itemsize: int) -> None:
     a, b, nothing = draw(BEST.rows, 50), draw(50, wide), np.zeros(wide, DTYPES[itemsize])
     columns = np.ascontiguousarray(a.T)
 
-    def product(kind: str, tall: int, vectors: int) -> bytes:
-        y, tile_of = _on_a_boundary(BEST.rows * wide, itemsize).reshape(-1, wide), _function(kind, itemsize, vectors)
+    def product(kind: str, streams: bool, tall: int, vectors: int) -> bytes:
+        y = _on_a_boundary(BEST.rows * wide, itemsize).reshape(-1, wide)
+        tile_of = _function(kind, itemsize, vectors, streams)
         for first in range(0, BEST.rows, tall):
             rows = min(tall, BEST.rows - first)
             for column in range(0, wide, vectors * BEST.lanes(itemsize)):
                 panel, target = b.reshape(-1)[column:], y[first:].reshape(-1)[column:]
                 if kind == "gather":
                     tile_of(rows, a, np.arange(first, first + rows) * 50, zero, 1, 50, panel, wide, nothing,
-                            np.zeros(rows, np.int64), target, np.arange(rows) * wide)
+                            np.zeros(rows, np.int64), target, np.arange(rows) * wide, 0)
                 else:
                     tile_of(rows, columns.reshape(-1)[first:], zero, BEST.rows, panel, zero, wide, 1, 50, nothing, 0,
                             target, wide)
         _close(y, a.astype(np.float64) @ b, itemsize)
         return y.tobytes()
 
-    cuts = itertools.product(("gather", "panel", "stream"), (1, 3, BEST.rows), (1, 2))
+    cuts = itertools.product(("gather", "panel"), (False, True), (1, 3, BEST.rows), (1, 2))
     assert len({product(*cut) for cut in cuts}) == 1
 
 
