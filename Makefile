@@ -27,7 +27,7 @@ lint: $(VENV)/.dev  ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 
-bench: $(VENV)/.dev  ## time kernels and networks beside PyTorch: half an hour; BATCH="1 32" LAYERS=conv FILTER=... NETWORKS=vgg16
+bench: $(VENV)/.dev  ## time kernels and networks beside PyTorch: 40 minutes; BATCH="1 32" LAYERS=conv FILTER=... NETWORKS=vgg16
 	$(PY) -m benchmarks $(if $(BATCH),--batch $(BATCH)) $(if $(LAYERS),--layers $(LAYERS)) \
 		$(if $(NETWORKS),--networks $(NETWORKS)) $(if $(FILTER),--filter "$(FILTER)") $(BENCH_ARGS)
 

@@ -9,7 +9,7 @@ Importing is quick: what needs Numba, h5py, Pillow or matplotlib brings them wit
 import os
 
 # Before anything loads an OpenMP runtime (PyTorch does): kernels/jit.py says why.
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 from . import functional, models, nn, optim
 from .device import Device, device, devices
