@@ -6,8 +6,8 @@ cores.  What is on disk counts as fresh as long as no file of this package has c
 
 Between two parallel loops OpenMP's threads spin, in case another follows, and then sleep.  To wake one costs 70 us,
 as much as a small layer takes; but while they spin nobody else has their cores, and NumPy's matrix products bring
-threads of their own.  GNU's runtime spins for some 15 ms unless told otherwise.  A millisecond bridges the Python between
-two kernels, even where a kernel has pushed all that Python needs out of the caches.  The runtime reads
+threads of their own.  GNU's runtime spins for some 15 ms unless told otherwise.  A millisecond bridges the Python
+between two kernels, even where a kernel has pushed all that Python needs out of the caches.  The runtime reads
 ``GOMP_SPINCOUNT`` once, when it is loaded, so ``import tinyconv`` sets it: import tinyconv before PyTorch.
 
 ``error_model="numpy"``: x / 0 is inf, as in NumPy.  Python's way, an exception, would put a branch into every division
