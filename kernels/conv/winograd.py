@@ -292,9 +292,9 @@ def _transform_weights(weight, spectrum, some, groups, lanes, backwards):
                     copy(run(some, at, width), run(full, place * CHUNK + column, width))
         for place in range(36):
             for column in range(0, size, wide):
-                length = min(wide, size - column) * rows
-                at = ((place * groups + group) * padded + first + column) * depth + begin * (length // rows)
-                copy(run(spectrum, at, length), run(some, (slot * 36 + place) * some.shape[2] + column * rows, length))
+                width, made = min(wide, size - column), (slot * 36 + place) * some.shape[2] + column * rows
+                at = ((place * groups + group) * padded + first + column) * depth + begin * width
+                copy(run(spectrum, at, rows * width), run(some, made, rows * width))
 
 
 @jit
