@@ -3,13 +3,13 @@
 PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
-KERNELS := $(shell find kernels -name '*.py')
+KERNELS := $(shell find kernels -name '*.py' ! -name cuda.py ! -name reference.py ! -name gpu.py ! -name ladder.py)
 PYTEST_ARGS ?=
 TRAIN_ARGS  ?=
 TORCH  ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-slow lint bench torch clean
+.PHONY: help train test test-slow lint bench kernels torch clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,9 +27,13 @@ lint: $(VENV)/.dev  ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 
-bench: $(VENV)/.dev  ## time kernels and networks beside PyTorch: 40 minutes; BATCH="1 32" LAYERS=conv FILTER=... NETWORKS=vgg16
-	$(PY) -m benchmarks $(if $(BATCH),--batch $(BATCH)) $(if $(LAYERS),--layers $(LAYERS)) \
+bench: $(VENV)/.dev  ## time kernels and networks beside PyTorch: 40 minutes; BATCH="1 32" LAYERS=conv FILTER=... DEVICE=cuda:0
+	$(PY) -m benchmarks$(if $(DEVICE),.gpu --device $(DEVICE)) $(if $(BATCH),--batch $(BATCH)) \
+		$(if $(LAYERS),--layers $(LAYERS)) \
 		$(if $(NETWORKS),--networks $(NETWORKS)) $(if $(FILTER),--filter "$(FILTER)") $(BENCH_ARGS)
+
+kernels: $(VENV)/.dev  ## what the compiler makes of each CUDA kernel, for six architectures: registers, spills, ceilings
+	$(PY) -m benchmarks.cuda $(KERNELS_ARGS)
 
 torch: $(VENV)/.dev  ## install PyTorch's CPU build: the witness in the tests, the rival in the benchmark
 	@$(PY) -c "import torch" 2>/dev/null || $(PY) -m pip install --quiet "$(TORCH)+cpu" 2>/dev/null || \

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyconv.device import device
+from tinyconv.device import Device, device
 
 from . import shapes
 from .shapes import FORWARD, INPUT
 
-DEVICE = device("cpu")
 SGD: dict[str, Any] = {"lr": 1e-3, "momentum": 0.9, "weight_decay": 5e-4}
 Numbers = dict[str, Any]
 
@@ -51,115 +50,115 @@ def numbers(layer: shapes.Layer, batch: int, seed: int = 0) -> Numbers:
     return {**data, "gy": normal(batch, *layer.y)}
 
 
-def side(layer: shapes.Layer, which: str, data: Numbers) -> Side:
-    """The pass ``which`` of ``layer`` on these numbers, by tinyconv's CPU kernels."""
-    return _KINDS[layer.kind](layer, which, data)
+def side(layer: shapes.Layer, which: str, data: Numbers, where: str = "cpu") -> Side:
+    """The pass ``which`` of ``layer`` on these numbers, by tinyconv's kernels on the device ``where``."""
+    return _KINDS[layer.kind](device(where), layer, which, data)
 
 
-def _launch(kernel: str, *arrays: Any, results: dict[str, Any], **options: Any) -> Side:
-    return Side(lambda: DEVICE.launch(kernel, *arrays, **options),
-                lambda: {name: DEVICE.download(array) for name, array in results.items()})
+def _launch(where: Device, kernel: str, *arrays: Any, results: dict[str, Any], **options: Any) -> Side:
+    return Side(lambda: where.launch(kernel, *arrays, **options),
+                lambda: {name: where.download(array) for name, array in results.items()})
 
 
-def _like(array: Any) -> Any:
-    return DEVICE.empty(array.shape, array.dtype)
+def _like(where: Device, array: Any) -> Any:
+    return where.empty(array.shape, array.dtype)
 
 
-def _parameters(data: Numbers) -> tuple[Any, Any, Any, Any]:
+def _parameters(where: Device, data: Numbers) -> tuple[Any, Any, Any, Any]:
     """Weight, bias, and room for their gradients, in plain row-major memory."""
-    weight, bias = (DEVICE.upload(data[name], plain=True) for name in ("weight", "bias"))
-    return weight, bias, *(DEVICE.empty(a.shape, a.dtype, plain=True) for a in (weight, bias))
+    weight, bias = (where.upload(data[name], plain=True) for name in ("weight", "bias"))
+    return weight, bias, *(where.empty(a.shape, a.dtype, plain=True) for a in (weight, bias))
 
 
-def _conv(layer: shapes.Conv, which: str, data: Numbers) -> Side:
+def _conv(where: Device, layer: shapes.Conv, which: str, data: Numbers) -> Side:
     options = {"stride": (layer.stride,) * 2, "padding": (layer.padding,) * 2, "groups": layer.groups}
-    x, gy = DEVICE.upload(data["x"]), DEVICE.upload(data["gy"])
-    weight, bias, gw, gb = _parameters(data)
+    x, gy = where.upload(data["x"]), where.upload(data["gy"])
+    weight, bias, gw, gb = _parameters(where, data)
     if which == FORWARD:
-        y = _like(gy)
-        return _launch("conv.forward", x, weight, bias, y, results={"y": y}, **options)
+        y = _like(where, gy)
+        return _launch(where, "conv.forward", x, weight, bias, y, results={"y": y}, **options)
     if which == INPUT:
-        gx = _like(x)
-        return _launch("conv.backward_input", gy, weight, gx, results={"gx": gx}, **options)
-    return _launch("conv.backward_weight", x, gy, gw, gb, results={"gw": gw, "gb": gb}, **options)
+        gx = _like(where, x)
+        return _launch(where, "conv.backward_input", gy, weight, gx, results={"gx": gx}, **options)
+    return _launch(where, "conv.backward_weight", x, gy, gw, gb, results={"gw": gw, "gb": gb}, **options)
 
 
-def _linear(layer: shapes.Linear, which: str, data: Numbers) -> Side:
-    x, gy = DEVICE.upload(data["x"]), DEVICE.upload(data["gy"])
-    weight, bias, gw, gb = _parameters(data)
+def _linear(where: Device, layer: shapes.Linear, which: str, data: Numbers) -> Side:
+    x, gy = where.upload(data["x"]), where.upload(data["gy"])
+    weight, bias, gw, gb = _parameters(where, data)
     if which == FORWARD:
-        y = _like(gy)
-        return _launch("linear.forward", x, weight, bias, y, results={"y": y})
+        y = _like(where, gy)
+        return _launch(where, "linear.forward", x, weight, bias, y, results={"y": y})
     if which == INPUT:
-        gx = _like(x)
-        return _launch("linear.backward_input", gy, weight, gx, results={"gx": gx})
-    return _launch("linear.backward_weight", x, gy, gw, gb, results={"gw": gw, "gb": gb})
+        gx = _like(where, x)
+        return _launch(where, "linear.backward_input", gy, weight, gx, results={"gx": gx})
+    return _launch(where, "linear.backward_weight", x, gy, gw, gb, results={"gw": gw, "gb": gb})
 
 
-def _pool(layer: shapes.Pool, which: str, data: Numbers) -> Side:
+def _pool(where: Device, layer: shapes.Pool, which: str, data: Numbers) -> Side:
     options = {"kernel_size": (layer.kernel,) * 2, "stride": (layer.stride,) * 2, "padding": (0, 0)}
-    x, gy = DEVICE.upload(data["x"]), DEVICE.upload(data["gy"])
-    y, index, gx = _like(gy), DEVICE.empty(gy.shape, np.uint16), _like(x)
-    forward = _launch("pool.max_forward", x, y, index, results={"y": y}, **options)
+    x, gy = where.upload(data["x"]), where.upload(data["gy"])
+    y, index, gx = _like(where, gy), where.empty(gy.shape, np.uint16), _like(where, x)
+    forward = _launch(where, "pool.max_forward", x, y, index, results={"y": y}, **options)
     if which == FORWARD:
         return forward
     forward.run()  # backward needs the places
-    return _launch("pool.max_backward", gy, index, gx, results={"gx": gx}, **options)
+    return _launch(where, "pool.max_backward", gy, index, gx, results={"gx": gx}, **options)
 
 
-def _lrn(layer: shapes.LRN, which: str, data: Numbers) -> Side:
+def _lrn(where: Device, layer: shapes.LRN, which: str, data: Numbers) -> Side:
     options = {"size": layer.size, "alpha": layer.alpha, "beta": layer.beta, "k": layer.k}
-    x, gy = DEVICE.upload(data["x"]), DEVICE.upload(data["gy"])
-    y, scale, gx = _like(x), _like(x), _like(x)
-    forward = _launch("lrn.forward", x, y, scale, results={"y": y}, **options)
+    x, gy = where.upload(data["x"]), where.upload(data["gy"])
+    y, scale, gx = _like(where, x), _like(where, x), _like(where, x)
+    forward = _launch(where, "lrn.forward", x, y, scale, results={"y": y}, **options)
     if which == FORWARD:
         return forward
     forward.run()  # backward needs y and scale
-    return _launch("lrn.backward", x, y, scale, gy, gx, results={"gx": gx}, **options)
+    return _launch(where, "lrn.backward", x, y, scale, gy, gx, results={"gx": gx}, **options)
 
 
-def _relu(layer: shapes.ReLU, which: str, data: Numbers) -> Side:
-    x, gy = DEVICE.upload(data["x"]), DEVICE.upload(data["gy"])
-    y, gx = _like(x), _like(x)
-    forward = _launch("relu.forward", x, y, results={"y": y})
+def _relu(where: Device, layer: shapes.ReLU, which: str, data: Numbers) -> Side:
+    x, gy = where.upload(data["x"]), where.upload(data["gy"])
+    y, gx = _like(where, x), _like(where, x)
+    forward = _launch(where, "relu.forward", x, y, results={"y": y})
     if which == FORWARD:
         return forward
     forward.run()
-    return _launch("relu.backward", y, gy, gx, results={"gx": gx})
+    return _launch(where, "relu.backward", y, gy, gx, results={"gx": gx})
 
 
-def _dropout(layer: shapes.Dropout, which: str, data: Numbers) -> Side:
+def _dropout(where: Device, layer: shapes.Dropout, which: str, data: Numbers) -> Side:
     """Backward draws the same numbers again, so both passes are one kernel."""
-    source = DEVICE.upload(data["x" if which == FORWARD else "gy"])
-    target = _like(source)
-    return _launch("dropout.apply", source, target, results={"y" if which == FORWARD else "gx": target},
+    source = where.upload(data["x" if which == FORWARD else "gy"])
+    target = _like(where, source)
+    return _launch(where, "dropout.apply", source, target, results={"y" if which == FORWARD else "gx": target},
                    p=layer.p, seed=0, stream=1, step=0, first_sample=0)
 
 
-def _loss(layer: shapes.Loss, which: str, data: Numbers) -> Side:
-    x, target = DEVICE.upload(data["x"]), DEVICE.upload(data["target"])
-    loss, log_probability, gx = DEVICE.empty((), x.dtype), _like(x), _like(x)
-    forward = _launch("softmax_cross_entropy.forward", x, target, loss, log_probability, results={"y": loss},
+def _loss(where: Device, layer: shapes.Loss, which: str, data: Numbers) -> Side:
+    x, target = where.upload(data["x"]), where.upload(data["target"])
+    loss, log_probability, gx = where.empty((), x.dtype), _like(where, x), _like(where, x)
+    forward = _launch(where, "softmax_cross_entropy.forward", x, target, loss, log_probability, results={"y": loss},
                       label_smoothing=0.0)
     if which == FORWARD:
         return forward
     forward.run()
-    gloss = DEVICE.upload(np.ones((), x.dtype))
-    return _launch("softmax_cross_entropy.backward", log_probability, target, gloss, gx, results={"gx": gx},
+    gloss = where.upload(np.ones((), x.dtype))
+    return _launch(where, "softmax_cross_entropy.backward", log_probability, target, gloss, gx, results={"gx": gx},
                    label_smoothing=0.0)
 
 
-def _update(layer: shapes.Update, which: str, data: Numbers) -> Side:
-    w, g = ([DEVICE.upload(a, plain=True) for a in data[name]] for name in "wg")
-    v = [DEVICE.upload(np.zeros_like(a), plain=True) for a in data["w"]]
+def _update(where: Device, layer: shapes.Update, which: str, data: Numbers) -> Side:
+    w, g = ([where.upload(a, plain=True) for a in data[name]] for name in "wg")
+    v = [where.upload(np.zeros_like(a), plain=True) for a in data["w"]]
 
     def run() -> None:
         for arrays in zip(w, g, v, strict=True):
-            DEVICE.launch("update.sgd", *arrays, **SGD)
+            where.launch("update.sgd", *arrays, **SGD)
 
-    return Side(run, lambda: {f"w{i}": DEVICE.download(a) for i, a in enumerate(w)})
+    return Side(run, lambda: {f"w{i}": where.download(a) for i, a in enumerate(w)})
 
 
-_KINDS: dict[str, Callable[[Any, str, Numbers], Side]] = {
+_KINDS: dict[str, Callable[[Device, Any, str, Numbers], Side]] = {
     "conv": _conv, "linear": _linear, "pool": _pool, "lrn": _lrn, "relu": _relu, "dropout": _dropout, "loss": _loss,
     "update": _update}

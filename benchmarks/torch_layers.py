@@ -1,4 +1,4 @@
-"""Each pass of each layer as PyTorch runs it on a CPU: as installed (NCHW), or tuned (channels_last where asked for,
+"""Each pass of each layer as PyTorch runs it: as installed (NCHW), or tuned (channels_last where asked for,
 ``SGD(fused=True)``); no autograd where its operators can be called directly.
 
 ``layers.py`` does the same in tinyconv.  Imported only where PyTorch is installed.
@@ -25,12 +25,15 @@ class Data(dict[str, Any]):
 
     channels_last = False
     fused = False
+    where = "cpu"
 
 
-def side(layer: shapes.Layer, which: str, data: Numbers, channels_last: bool = False, fused: bool = False) -> Side:
-    """The pass ``which`` of ``layer`` on these numbers, by PyTorch.  ``fused`` is for the update."""
+def side(layer: shapes.Layer, which: str, data: Numbers, channels_last: bool = False, fused: bool = False,
+         where: str = "cpu") -> Side:
+    """The pass ``which`` of ``layer`` on these numbers, by PyTorch on its device ``where``.  ``fused`` is for the
+    update."""
     held = Data(data)
-    held.channels_last, held.fused = channels_last, fused
+    held.channels_last, held.fused, held.where = channels_last, fused, where
     return _KINDS[layer.kind](layer, which, held)
 
 
@@ -44,7 +47,7 @@ def _call(names: str, function: Callable[[], Any]) -> Side:
 
     def result() -> dict[str, np.ndarray]:
         tensors = kept[0] if isinstance(kept[0], tuple) else (kept[0],)
-        return {name: t.detach().numpy() for name, t in zip(names.split(), tensors, strict=True)}
+        return {name: t.detach().cpu().numpy() for name, t in zip(names.split(), tensors, strict=True)}
 
     return Side(run, result)
 
@@ -62,7 +65,7 @@ def _autograd(x: torch.Tensor, gy: torch.Tensor | None, function: Callable[[torc
 
 
 def _tensors(data: Data, *names: str) -> list[torch.Tensor]:
-    tensors = [torch.from_numpy(data[name]) for name in names]
+    tensors = [torch.from_numpy(data[name]).to(data.where) for name in names]
     return [t.contiguous(memory_format=torch.channels_last) if data.channels_last and t.dim() == 4 else t
             for t in tensors]
 
@@ -132,11 +135,11 @@ def _loss(layer: shapes.Loss, which: str, data: Data) -> Side:
 
 
 def _update(layer: shapes.Update, which: str, data: Data) -> Side:
-    parameters = [torch.nn.Parameter(torch.tensor(w)) for w in data["w"]]
+    parameters = [torch.nn.Parameter(torch.tensor(w, device=data.where)) for w in data["w"]]
     for parameter, g in zip(parameters, data["g"], strict=True):
-        parameter.grad = torch.from_numpy(g)
+        parameter.grad = torch.from_numpy(g).to(data.where)
     optimizer = torch.optim.SGD(parameters, **SGD, fused=data.fused)
-    return Side(optimizer.step, lambda: {f"w{i}": p.detach().numpy() for i, p in enumerate(parameters)})
+    return Side(optimizer.step, lambda: {f"w{i}": p.detach().cpu().numpy() for i, p in enumerate(parameters)})
 
 
 _KINDS: dict[str, Callable[[Any, str, Data], Side]] = {

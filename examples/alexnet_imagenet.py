@@ -106,7 +106,7 @@ def loaders(args: argparse.Namespace, data: Any, device: tc.Device) -> tuple[Loa
     augment = TrainTransform(args.resize, args.crop, mean, std, color_noise=noise,
                              eigenvalues=data.eigenvalues, eigenvectors=data.eigenvectors)
     centre = EvalTransform(args.resize, args.crop, mean, std)
-    how = {"workers": args.workers, "empty": device.pool.empty}
+    how = {"workers": args.workers, "empty": device.staging}
     return (Loader(data.split("train"), args.batch, augment, shuffle=True, seed=args.seed, **how),
             Loader(data.split("val"), args.batch, centre, shuffle=False, seed=0, **how))
 
@@ -123,7 +123,7 @@ def test(args: argparse.Namespace, model: Any, data: Any, device: tc.Device, nam
     transform = EvalTransform(args.resize, args.crop, mean, std, ten_crop=args.ten_crop)
     split = "test" if "test" in data.splits else "val"
     loader = Loader(data.split(split), max(1, args.batch // transform.rows), transform, shuffle=False, seed=0,
-                    workers=args.workers, empty=device.pool.empty)
+                    workers=args.workers, empty=device.staging)
     result = evaluate(model, islice(loader.epoch(0), args.limit_batches), device, transform.rows)
     print(f"{name}: {'ten crops' if args.ten_crop else 'centre crop'} of {result.images} {split} images: "
           f"top-1 {100 * result.top1:.2f} %, top-5 {100 * result.top5:.2f} %, loss {result.loss:.4f}")

@@ -1,7 +1,7 @@
 """Launching CUDA kernels: what every ``cuda.py`` stands on.
 
-A layer's kernels are in one file of CUDA C++, which CuPy compiles for the GPU at hand when the first of them is
-launched, and keeps on disk.  The same file serves float32 and, for gradient checks, float64: it is written for ``REAL``.
+A layer's kernels are in files of CUDA C++, which CuPy compiles for the GPU at hand when the first of them is launched,
+and keeps on disk.  The same file serves float32 and, for gradient checks, float64: it is written for ``REAL``.
 
 A launch is checked where CuPy does not look: arrays must be contiguous (CuPy passes the address and forgets the
 strides), and numbers must have the type that the kernel takes (CuPy passes a Python int as 64 bits, whatever the kernel

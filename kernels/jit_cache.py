@@ -1,4 +1,4 @@
-"""The cache of compiled kernels on disk: fresh while *no* file under ``kernels/`` has changed.
+"""The cache of compiled kernels on disk: fresh while *no* file of the CPU's under ``kernels/`` has changed.
 
 Numba (``cache=True``) keeps compiled code beside the source, or in the user's cache folder if that cannot be written,
 and stamps it with a hash of the file in which the function stands.  But a kernel contains what it calls: edit a helper
@@ -19,12 +19,15 @@ except ImportError:
     FunctionCache = object
 
 
+_OTHER_DEVICES = {"reference.py", "cuda.py", "gpu.py", "ladder.py"}  # nothing in them is compiled by Numba
+
+
 @cache
 def stamp() -> str:
-    """A hash over the names and contents of all Python files under ``kernels/``, read once a process."""
+    """A hash over the names and contents of the CPU's Python files under ``kernels/``, read once a process."""
     folder = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted(path for path in folder.rglob("*.py") if path.name not in _OTHER_DEVICES):
         source = path.read_bytes()
         digest.update(f"{path.relative_to(folder).as_posix()} {len(source)}\n".encode() + source)
     return digest.hexdigest()

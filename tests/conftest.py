@@ -1,5 +1,8 @@
 """What all tests share: how hard Hypothesis tries, the devices, and PyTorch where it is installed.
 
+CUDA kernels run on the GPU where there is one; elsewhere the emulator runs the same tests (``TINYCONV_CUDA=emulated``),
+and where that cannot run either, they skip and say why.
+
 ``HYPOTHESIS_PROFILE=ci`` (or CI=true) draws more examples, always the same ones; the default ``dev`` draws few, new
 ones each time.
 """
@@ -12,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import tinyconv as tc
+from tinyconv import cuda
 
 # No deadline: the first example of a kernel compiles it, which takes seconds.
 _common: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -20,7 +24,26 @@ settings.register_profile("ci", max_examples=60, derandomize=True, print_blob=Tr
 settings.register_profile("thorough", max_examples=500, **_common)  # by hand, to hunt for bugs
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") == "true" else "dev"))
 
-DEVICES = ("reference", "cpu")
+
+
+def _why_no_cuda() -> str | None:
+    """None if tests can run on ``cuda:0``, once the emulator stands in where there is no GPU."""
+    if "TINYCONV_CUDA" not in os.environ:
+        try:
+            cuda.gpu()
+        except cuda.CudaUnavailable:
+            os.environ["TINYCONV_CUDA"] = "emulated"
+    try:
+        cuda.backend()
+    except (cuda.CudaUnavailable, ImportError) as error:
+        return str(error)
+    return None
+
+
+WHY_NO_CUDA = _why_no_cuda()
+CUDA = pytest.param("cuda:0", marks=[pytest.mark.gpu,
+                                     pytest.mark.skipif(WHY_NO_CUDA is not None, reason=str(WHY_NO_CUDA))])
+DEVICES = ("reference", "cpu", CUDA)
 
 
 @pytest.fixture(params=DEVICES, scope="session")

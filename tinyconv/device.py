@@ -2,12 +2,14 @@
 
 ``cpu`` runs each launch at once, on all cores, with the Numba kernels.  ``reference`` runs the definitions: plain
 NumPy, slow and obviously right.  Both are the same class, for a device only knows three things: where its memory
-comes from, how it likes activations laid out, and in which file of a kernel's folder its kernels are.
+comes from, how it likes activations laid out, and in which file of a kernel's folder its kernels are.  ``cuda:0``,
+``cuda:1`` ... are GPUs: ``cuda.py`` has what is different there.
 """
 
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -47,7 +49,7 @@ class Device:
     def dense(self, array: Array, plain: bool = False) -> Array:
         """``array`` itself if it lies as :meth:`empty` would have laid it, else a copy that does."""
         memory_order = array.transpose(0, 2, 3, 1) if self.channels_last and array.ndim == 4 and not plain else array
-        if memory_order.flags.c_contiguous and array.flags.aligned:
+        if memory_order.flags.c_contiguous and getattr(array.flags, "aligned", True):  # arrays of a GPU always are
             return array
         return self.copy(array, plain)
 
@@ -69,7 +71,7 @@ class Device:
         and the kernel gets them as ``scratch``."""
         run, workspace = _find(kernel, self.kind)
         if workspace is not None:
-            options["scratch"] = self.pool.empty((workspace(*arrays, **options),), np.uint8)
+            options["scratch"] = self.empty((workspace(*arrays, **options),), np.uint8)
         try:
             run(*arrays, **options)
         except Exception as error:
@@ -89,6 +91,21 @@ class Device:
         self.synchronize()
         return np.array(array, order="C")
 
+    def fetch(self, array: Array, source: Device) -> Array:
+        """A copy, here, of an array of another device."""
+        return self.upload(source.download(array))
+
+    def array_interface(self, array: Array) -> dict[str, Any]:
+        """What other libraries for GPUs want to know of an array (``__cuda_array_interface__``), once it is computed.
+
+        Raises AttributeError on a device that is no GPU."""
+        self.synchronize()  # the other library has a queue of its own
+        return dict(array.__cuda_array_interface__)
+
+    def staging(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+        """Uninitialised host memory from which :meth:`upload` is quick: the loader's batches."""
+        return self.pool.empty(shape, dtype)
+
 
 def _add_context(error: Exception, note: str) -> None:
     """Name the kernel in the message (``add_note`` came with Python 3.11 only)."""
@@ -104,18 +121,28 @@ def _find(kernel: str, kind: str) -> tuple[Callable[..., None], Callable[..., in
 
 
 _DEVICES = {"cpu": Device("cpu", channels_last=True), "reference": Device("reference", channels_last=False)}
+_CUDA = re.compile(r"cuda(?::(\d+))?")
 
 
 def device(name: str | Device) -> Device:
-    """The device called ``name``: ``"cpu"`` or ``"reference"``.  Raises ValueError for any other name."""
+    """The device called ``name``: ``"cpu"``, ``"reference"``, ``"cuda:0"`` (or ``"cuda"``), ``"cuda:1"`` ...
+
+    Raises ValueError for any other name, and :class:`tinyconv.cuda.CudaUnavailable`, which says what to do, where
+    there is no GPU."""
     if isinstance(name, Device):
         return name
-    try:
-        return _DEVICES[name]
-    except (KeyError, TypeError):
-        raise ValueError(f"device: there is no device {name!r} here; available: {', '.join(_DEVICES)}") from None
+    if isinstance(name, str):
+        if name in _DEVICES:
+            return _DEVICES[name]
+        if match := _CUDA.fullmatch(name):
+            from .cuda import cuda_device  # not before a GPU is asked for
+
+            return cuda_device(int(match[1] or 0))
+    raise ValueError(f"device: there is no device {name!r} here; available: {', '.join(devices())}")
 
 
 def devices() -> list[str]:
-    """The names of the devices of this machine."""
-    return list(_DEVICES)
+    """The names of the devices of this machine, GPUs included."""
+    from .cuda import device_count
+
+    return [*_DEVICES, *(f"cuda:{i}" for i in range(device_count()))]

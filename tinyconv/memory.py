@@ -14,6 +14,7 @@ import bisect
 import math
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,12 @@ class Loan:
 
 
 class Pool:
-    """Hands out uninitialised arrays and takes their memory back.  Safe to use from several threads."""
+    """Hands out uninitialised arrays and takes their memory back.  Safe to use from several threads.
 
-    def __init__(self) -> None:
+    ``allocate`` makes a new block of so many bytes."""
+
+    def __init__(self, allocate: Callable[[int], np.ndarray] = lambda nbytes: np.empty(nbytes, np.uint8)) -> None:
+        self._allocate = allocate
         self._lock = threading.Lock()
         self._shelf: list[np.ndarray] = []  # blocks that wait, sorted by size: the best fit is one bisection away
         # What comes back is left at the door.  It may come at any moment, even while the garbage collector runs in the
@@ -85,7 +89,7 @@ class Pool:
             # A much larger block would be missed soon by the array that it fits.
             if at < len(self._shelf) and _usable(self._shelf[at]) <= size + size // 4:
                 return self._shelf.pop(at)
-            block = np.empty(size + ALIGNMENT, np.uint8)
+            block = self._allocate(size + ALIGNMENT)
             self._held += block.nbytes
             self.peak = max(self.peak, self._held)
             return block

@@ -64,6 +64,8 @@ class Tensor:
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.data.__dlpack_device__()
 
+    __cuda_array_interface__ = property(lambda self: self.device.array_interface(self.data))  # AttributeError on a CPU
+
     def item(self) -> float | int:
         """The one element of a tensor of size 1, as a Python number.  Raises ValueError if there are more or none."""
         if self.size != 1:

@@ -1,5 +1,5 @@
-"""Every CPU kernel: the same bits with any number of threads, no memory of its own, and the same numbers as the
-definition."""
+"""Every kernel: the same numbers as the definition.  Every CPU kernel: the same bits with any number of threads, and no
+memory of its own."""
 
 import tracemalloc
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ import pytest
 import tinyconv as tc
 
 from ..closeness import assert_close
+from ..conftest import CUDA
 from .launches import CPU, LAUNCHES
 
 REFERENCE = tc.device("reference")
@@ -51,18 +52,23 @@ def test_a_warm_launch_allocates_nothing_large(name: str) -> None:
     assert peak < 64 << 10
 
 
+@pytest.mark.parametrize("where", ["cpu", CUDA])
 @pytest.mark.parametrize("name", LAUNCHES)
-def test_agrees_with_the_definition(name: str) -> None:
-    """Whatever the functions above pass in, cpu.py fills the same arrays with the same numbers as reference.py."""
-    fast, options = LAUNCHES[name]()
-    slow = [None if a is None else a.copy() for a in fast]
-    before = [None if a is None else a.copy() for a in fast]
-    CPU.launch(name.split()[0], *fast, **options)
+def test_agrees_with_the_definition(name: str, where: str) -> None:
+    """Whatever the functions above pass in, cpu.py and cuda.py fill the same arrays with the same numbers as
+    reference.py."""
+    device = tc.device(where)
+    made, options = LAUNCHES[name]()
+    slow = [None if a is None else a.copy() for a in made]
+    before = [None if a is None else a.copy() for a in made]
+    fast = made if where == "cpu" else [None if a is None else device.upload(a) for a in made]
+    device.launch(name.split()[0], *fast, **options)
     REFERENCE.launch(name.split()[0], *slow, **options)
     changed = 0
-    for a, b, old in zip(fast, slow, before, strict=True):
-        if a is None:
+    for array, b, old in zip(fast, slow, before, strict=True):
+        if array is None:
             continue
+        a = device.download(array)
         changed += not np.array_equal(b, old)
         if a.dtype.kind == "f":
             assert_close(a, b, tol=1e-4)  # float32; see closeness.py

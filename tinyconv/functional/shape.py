@@ -37,7 +37,7 @@ class Permute(Function):
         return x.transpose(self.axes)
 
     def backward(self, gy: Array) -> tuple[Array | None, ...]:
-        return (gy.transpose(np.argsort(self.axes)),)
+        return (gy.transpose(tuple(np.argsort(self.axes).tolist())),)
 
 
 class GetItem(Function):
@@ -103,10 +103,10 @@ class ToDevice(Function):
 
     def forward(self, x: Array) -> Array:
         self.source, self.device = self.device, self.target  # where the result lies
-        return self.target.upload(self.source.download(x))
+        return self.target.fetch(x, self.source)
 
     def backward(self, gy: Array) -> tuple[Array | None, ...]:
-        return (self.source.upload(self.target.download(gy)),)
+        return (self.source.fetch(gy, self.target),)
 
 
 class ToDtype(Function):

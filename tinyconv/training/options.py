@@ -8,7 +8,6 @@ import shlex
 import sys
 from collections.abc import Callable
 
-from ..device import devices
 from ..models import VARIANTS
 from ..models.alexnet import INITS
 from ..optim import SGD, Plateau, Schedule, cosine_schedule, step_schedule
@@ -68,7 +67,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("network")
     group.add_argument("--variant", choices=VARIANTS, default="paper", help="which AlexNet (default: %(default)s)")
     group.add_argument("--device", default="cpu", metavar="NAME[,NAME]",
-                       help=f"where it runs: {', '.join(devices())}; two names: one for each tower "
+                       help="where it runs: cpu, cuda:0, cuda:1 ... or reference; two names: one for each tower "
                             "(default: %(default)s)")
     group.add_argument("--init", choices=INITS, default="he",
                        help="initial weights; 'variant': as the original had them (default: %(default)s)")

@@ -1,0 +1,212 @@
+"""A GPU as a device: CuPy's memory pool, one stream as the in-order queue, events between queues.
+
+Nothing here is imported, and no driver touched, before somebody asks for ``cuda:0``.  Then CuPy is imported; or, with
+``TINYCONV_CUDA=emulated``, the stand-in of ``tinyconv/emulator``, which runs the same kernels on the CPU.  The two are
+used through the same names, and nothing below knows which it has.
+
+A launch returns before the kernel has run.  What fails meanwhile surfaces at the next synchronisation;
+``TINYCONV_BLOCKING=1`` makes each launch wait, so that the error names the right kernel.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from .device import Array, Device
+from .memory import Pool
+
+_INSTALL = ('install CuPy for your driver, pip install "tinyconv[cuda13]" or "tinyconv[cuda12]", or set '
+            "TINYCONV_CUDA=emulated to run the kernels on the CPU; python -m tinyconv.info tells what is here")
+
+
+class CudaUnavailable(RuntimeError):
+    """There is no GPU that could be used; the message says what is missing and what to do."""
+
+
+def is_emulated() -> bool:
+    """Whether TINYCONV_CUDA asks for the emulator.  Raises ValueError for a value that it does not know."""
+    wish = os.environ.get("TINYCONV_CUDA", "")
+    if wish not in ("", "emulated"):
+        raise ValueError(f"TINYCONV_CUDA must be 'emulated' or not set, not {wish!r}")
+    return wish == "emulated"
+
+
+@cache
+def backend() -> Any:
+    """CuPy, or what stands in for it.  Raises CudaUnavailable if neither can run here."""
+    from .kernels.gpu import use
+
+    cupy = _stand_in() if is_emulated() else gpu()
+    use(cupy)
+    return cupy
+
+
+def _stand_in() -> Any:
+    from .emulator import unavailable
+
+    if reason := unavailable():
+        raise CudaUnavailable(f"cuda: the emulator cannot run: {reason}")
+    from .emulator import cupy
+
+    return cupy
+
+
+def gpu() -> Any:
+    """CuPy itself, whatever TINYCONV_CUDA says.  Raises CudaUnavailable without CuPy, a driver or a GPU."""
+    try:
+        import cupy
+    except ImportError as error:
+        raise CudaUnavailable(f"cuda: CuPy cannot be imported ({error}); {_INSTALL}") from None
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise CudaUnavailable(f"cuda: the driver does not answer ({error}); {_INSTALL}") from None
+    if not count:
+        raise CudaUnavailable(f"cuda: the driver sees no GPU; {_INSTALL}")
+    return cupy
+
+
+def device_count() -> int:
+    """How many GPUs there are, emulated ones included; 0 where none can be used."""
+    try:
+        return int(backend().cuda.runtime.getDeviceCount())
+    except CudaUnavailable:
+        return 0
+
+
+@cache
+def cuda_device(index: int) -> CudaDevice:
+    """GPU number ``index``.  Raises CudaUnavailable without any, ValueError for one that is not there."""
+    count = int(backend().cuda.runtime.getDeviceCount())
+    if index >= count:
+        more = "; TINYCONV_EMULATED_DEVICES sets how many there are" if is_emulated() else ""
+        raise ValueError(f"device: there is no device 'cuda:{index}' here, only cuda:0 to cuda:{count - 1}{more}")
+    return CudaDevice(index)
+
+
+class CudaDevice(Device):
+    """One GPU, with one stream."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(f"cuda:{index}", channels_last=False)
+        self.cupy, self.index = backend(), index
+        with self.cupy.cuda.Device(index):
+            self.stream = self.cupy.cuda.Stream(non_blocking=True)
+        self.pool = _GpuPool(self)
+        self._pinned = Pool(self._allocate_pinned)
+        self._in_flight: deque[tuple[Any, np.ndarray]] = deque()  # host arrays until the GPU has read them
+        self._blocking = os.environ.get("TINYCONV_BLOCKING") == "1"
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Inside, CuPy works on this device and in its stream."""
+        with self.cupy.cuda.Device(self.index), self.stream:
+            yield
+
+    def launch(self, kernel: str, *arrays: Array, **options: Any) -> None:
+        with self.current():
+            super().launch(kernel, *arrays, **options)
+        if self._blocking:
+            self.synchronize(f"{kernel} on {self.name}")
+
+    def synchronize(self, doing: str = "") -> None:
+        try:
+            self.stream.synchronize()
+        except Exception as error:
+            hint = doing or f"an earlier launch on {self.name} (TINYCONV_BLOCKING=1 tells which)"
+            error.args = (f"{hint}: {error}",)
+            raise
+        self._in_flight.clear()
+
+    def staging(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+        """Pinned host memory: the GPU reads it by itself, while the program goes on."""
+        return self._pinned.empty(shape, dtype)
+
+    def upload(self, array: np.ndarray, plain: bool = False) -> Array:
+        host = np.ascontiguousarray(array).reshape(np.shape(array))  # ascontiguousarray makes an axis of a number
+        result = self.empty(host.shape, host.dtype)
+        with self.current():
+            result.set(host, stream=self.stream)
+            self._in_flight.append((self._mark(), host))
+        while self._in_flight and self._in_flight[0][0].done:
+            self._in_flight.popleft()
+        return result
+
+    def download(self, array: Array) -> np.ndarray:
+        with self.current():
+            dense = self.dense(array, plain=True)
+            self.synchronize()  # so that an error of an earlier launch is told as such
+            return dense.get(stream=self.stream)
+
+    def fetch(self, array: Array, source: Device) -> Array:
+        if not isinstance(source, CudaDevice):
+            return super().fetch(array, source)
+        array = source.dense(array)
+        with source.current():
+            ready = source._mark()
+        result = self.empty(array.shape, array.dtype)
+        with self.current():
+            self.stream.wait_event(ready)
+            result.data.copy_from_device_async(array.data, array.nbytes, self.stream)
+            read = self._mark()
+        with source.current():
+            source.stream.wait_event(read)  # the block may be lent again as soon as this program lets it go
+        return result
+
+    def shares_memory(self, a: Array, b: Array) -> bool:
+        (a_begin, a_end), (b_begin, b_end) = _span(a), _span(b)
+        return a_begin < b_end and b_begin < a_end
+
+    def _mark(self) -> Any:
+        """An event behind all that is queued so far."""
+        event = self.cupy.cuda.Event(disable_timing=True)
+        event.record(self.stream)
+        return event
+
+    def _allocate_pinned(self, nbytes: int) -> np.ndarray:
+        return np.frombuffer(self.cupy.cuda.alloc_pinned_memory(nbytes), np.uint8, nbytes)
+
+
+class _GpuPool(Pool):
+    """CuPy's own pool, which reuses memory in the order of the stream, as :class:`Pool` shows itself."""
+
+    def __init__(self, device: CudaDevice) -> None:
+        super().__init__()
+        self._device = device
+
+    def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
+        with self._device.current():
+            return self._device.cupy.empty(shape, dtype)
+
+    def _bytes(self, count: str) -> int:
+        with self._device.current():
+            return int(getattr(self._device.cupy.get_default_memory_pool(), count)())
+
+    @property
+    def lent(self) -> int:
+        return self._bytes("used_bytes")
+
+    @property
+    def shelved(self) -> int:
+        return self._bytes("free_bytes")
+
+    def release(self) -> None:
+        with self._device.current():
+            self._device.cupy.get_default_memory_pool().free_all_blocks()
+
+
+def _span(array: Array) -> tuple[int, int]:
+    """The first address of an array, and the first behind it."""
+    begin = end = array.data.ptr
+    if array.size == 0:
+        return begin, end
+    for size, stride in zip(array.shape, array.strides, strict=True):
+        begin, end = (begin, end + (size - 1) * stride) if stride > 0 else (begin + (size - 1) * stride, end)
+    return begin, end + array.itemsize
