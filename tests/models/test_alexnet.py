@@ -12,6 +12,7 @@ from tinyconv import nn
 from tinyconv.models import VARIANTS, alexnet
 
 from ..closeness import assert_close
+from ..conftest import CUDA
 from ..witness import normal
 
 
@@ -168,8 +169,9 @@ def _step(devices: tuple[str, ...],
     return loss.item(), gradients, model.state_dict()
 
 
-def test_one_device_or_the_same_one_twice_makes_no_difference() -> None:
-    once, twice = _step(("cpu",)), _step(("cpu", "cpu"))
+@pytest.mark.parametrize("device", ["cpu", CUDA])
+def test_one_device_or_the_same_one_twice_makes_no_difference(device: str) -> None:
+    once, twice = _step((device,)), _step((device, device))
     assert once[0] == twice[0]
     for part in (1, 2):
         for name, value in once[part].items():
@@ -187,9 +189,21 @@ def test_towers_on_two_devices_agree_with_both_on_one() -> None:
             assert_close(other[2][name], together[2][name], tol=1e-4, what=name)
 
 
-def test_a_step_on_the_reference_agrees_with_one_on_the_cpu() -> None:
+@pytest.mark.parametrize("devices", [pytest.param(("cuda:0",), marks=CUDA.marks),
+                                     pytest.param(("cpu", "cuda:0"), marks=CUDA.marks)])
+def test_towers_on_a_gpu_agree_with_those_on_a_cpu(devices: tuple[str, ...]) -> None:
+    """Bounds as above."""
+    together, there = _step(("cpu",)), _step(devices)
+    assert there[0] == pytest.approx(together[0], rel=1e-4)
+    for name in together[1]:
+        assert_close(there[1][name], together[1][name], tol=1e-3, what=name)
+        assert_close(there[2][name], together[2][name], tol=1e-4, what=name)
+
+
+@pytest.mark.parametrize("device", ["cpu", CUDA])
+def test_a_step_agrees_with_one_on_the_reference(device: str) -> None:
     """Groups are in this variant; the paper's is above, and torchvision's is compared with PyTorch."""
-    fast, slow = _step(("cpu",), "caffe"), _step(("reference",), "caffe")
+    fast, slow = _step((device,), "caffe"), _step(("reference",), "caffe")
     assert slow[0] == pytest.approx(fast[0], rel=1e-4)
     for name in fast[1]:
         assert_close(slow[1][name], fast[1][name], tol=1e-3, what=name)

@@ -9,17 +9,24 @@ from tinyconv.optim import SGD, Plateau
 from tinyconv.training import Trainer
 
 
-def network(classes=4, width=8):
+class PLACE:
+    """Where the networks of this file live: a module of tests that runs on several devices sets it."""
+
+    device = "cpu"
+
+
+def network(classes=4, width=8, device="cpu"):
     return Sequential({
-        "conv": Conv2d(3, width, 3, padding=1), "relu": ReLU(), "norm": LocalResponseNorm(5), "pool": MaxPool2d(4),
-        "flatten": Flatten(), "drop": Dropout(0.4), "fc": Linear(width * 16, classes)})
+        "conv": Conv2d(3, width, 3, padding=1, device=device), "relu": ReLU(), "norm": LocalResponseNorm(5),
+        "pool": MaxPool2d(4), "flatten": Flatten(), "drop": Dropout(0.4),
+        "fc": Linear(width * 16, classes, device=device)})
 
 
 def trainer(out, seed=3, width=8, batch=8, lr=0.05, patience=1, **options):
     """Three batches an epoch of 24 images; two of validation."""
     tc.manual_seed(seed)
     data = SyntheticData(classes=4, size=18, train=24, val=12, seed=1)
-    model = network(width=width)
+    model = network(width=width, device=PLACE.device)
     optimizer = SGD(model.parameters(), lr)
     augment = TrainTransform(18, 16, data.mean, data.std, color_noise=0.1, eigenvalues=data.eigenvalues,
                              eigenvectors=data.eigenvectors)

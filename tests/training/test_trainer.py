@@ -12,11 +12,20 @@ import tinyconv as tc
 from tinyconv.training import CheckpointError, Interrupted, TrainingError
 from tinyconv.training.checkpoint import read
 
-from .small import bits, log, trainer
+from ..conftest import CUDA
+from .small import PLACE, bits, log, trainer
+
+
+@pytest.fixture(scope="module", params=["cpu", CUDA], autouse=True)
+def where(request):
+    """Every test here runs once on each device that trains."""
+    PLACE.device = request.param
+    yield request.param
+    PLACE.device = "cpu"
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed(where, tmp_path_factory):
     run = trainer(tmp_path_factory.mktemp("undisturbed"))
     run.fit(4)
     return run
@@ -180,10 +189,10 @@ def test_limit_batches(tmp_path):
     assert [(line["train_images"], line["val_images"]) for line in run.history] == [(8, 8), (8, 8)]
 
 
-def test_warm_steps_ask_the_system_for_no_memory(tmp_path):
+def test_warm_steps_ask_the_system_for_no_memory(where, tmp_path):
     run = trainer(tmp_path)
     run.fit(2)
-    pool = tc.device("cpu").pool
+    pool = tc.device(where).pool
     held, peak = pool.lent + pool.shelved, pool.peak
     run.fit(5)
     assert (pool.lent + pool.shelved, pool.peak) == (held, peak)
