@@ -1,0 +1,114 @@
+// Local response normalisation.  x, y, scale (N, C, H, W).
+//
+// A thread takes one pixel and walks along `chunk` of its channels; neighbouring threads take neighbouring pixels, which
+// lie side by side in each channel.  It keeps what the window holds in registers, so each number is read once:
+//
+//   channel        0  1  2  3  4  5  6  7
+//   reads x                      ^           SIZE = 5
+//   has            .  [-----------]          x of the last five channels
+//   writes y, scale       ^
+//
+// SIZE is a constant of the compiler; the second pair of kernels takes any size, and reads a window anew for each channel
+// (from the cache, where its neighbour left it).
+
+#include "lrn/pixel.cuh"
+#include "threads.cuh"
+
+#ifndef SIZE
+#define SIZE 5
+#endif
+
+// A window goes from BEFORE channels before its own to AFTER behind it.  Backward, those whose windows hold a channel
+// are the mirror image: from AFTER before it to BEFORE behind it.
+constexpr int BEFORE = SIZE / 2, AFTER = (SIZE - 1) / 2;
+
+// Where channel 0 of pixel i is: the H * W = `plane` pixels of a channel lie side by side.
+__device__ inline long long first_channel(unsigned long long i, int C, long long plane)
+{
+    unsigned long long image = i / plane;
+    return image * C * plane + (i - image * plane);
+}
+
+extern "C" __global__ void forward(const REAL* __restrict__ x, REAL* __restrict__ y, REAL* __restrict__ scale,
+                                   long long pixels, int C, long long plane, int chunk, REAL alpha_over_size, REAL beta,
+                                   REAL k)
+{
+    long long i = thread_index();
+    if (i >= pixels)
+        return;
+    long long at = first_channel(i, C, plane);
+    int begin = blockIdx.y * chunk, end = min(begin + chunk, C);
+    Recent<SIZE> window;
+    for (int c = begin - (SIZE - 1); c < end; c++) {
+        int newest = c + AFTER;
+        window.push(newest >= 0 && newest < C ? x[at + newest * plane] : REAL(0));
+        if (c >= begin) {
+            REAL d = k + alpha_over_size * window.sum_of_squares();
+            scale[at + c * plane] = d;
+            y[at + c * plane] = window.at[BEFORE] * to_minus_beta(d, beta);
+        }
+    }
+}
+
+extern "C" __global__ void backward(const REAL* __restrict__ x, const REAL* __restrict__ y,
+                                    const REAL* __restrict__ scale, const REAL* __restrict__ gy, REAL* __restrict__ gx,
+                                    long long pixels, int C, long long plane, int chunk, REAL factor, REAL beta)
+{
+    long long i = thread_index();
+    if (i >= pixels)
+        return;
+    long long at = first_channel(i, C, plane);
+    int begin = blockIdx.y * chunk, end = min(begin + chunk, C);
+    Recent<SIZE> ratios;           // gy y / scale of the window
+    Recent<BEFORE + 1> numerator;  // gy scale^-beta of channel c and those behind it
+    for (int c = begin - (SIZE - 1); c < end; c++) {
+        int newest = c + BEFORE;
+        REAL ratio = 0, direct = 0;
+        if (newest >= 0 && newest < C) {
+            long long there = at + newest * plane;
+            REAL g = gy[there], d = scale[there];
+            ratio = g * y[there] / d;
+            direct = g * to_minus_beta(d, beta);
+        }
+        ratios.push(ratio);
+        numerator.push(direct);
+        if (c >= begin)
+            gx[at + c * plane] = numerator.at[0] - factor * x[at + c * plane] * ratios.sum();
+    }
+}
+
+// For any size: a thread per element, which sums its window from memory.  `c` is its channel, `from` to `to` the window.
+#define ELEMENT(before, after)                                                                                         \
+    unsigned long long i = thread_index();                                                                             \
+    if (i >= count)                                                                                                    \
+        return;                                                                                                        \
+    int c = i / plane % C, from = max(0, c - (before)), to = min(C - 1, c + (after));
+
+extern "C" __global__ void forward_any(const REAL* __restrict__ x, REAL* __restrict__ y, REAL* __restrict__ scale,
+                                       long long count, int C, long long plane, int size, REAL alpha_over_size,
+                                       REAL beta, REAL k)
+{
+    ELEMENT(size / 2, (size - 1) / 2)
+    REAL total = 0;
+    for (int j = from; j <= to; j++) {
+        REAL there = x[(long long)i + (j - c) * plane];
+        total += there * there;
+    }
+    REAL d = k + alpha_over_size * total;
+    scale[i] = d;
+    y[i] = x[i] * to_minus_beta(d, beta);
+}
+
+extern "C" __global__ void backward_any(const REAL* __restrict__ x, const REAL* __restrict__ y,
+                                        const REAL* __restrict__ scale, const REAL* __restrict__ gy,
+                                        REAL* __restrict__ gx, long long count, int C, long long plane, int size,
+                                        REAL factor, REAL beta)
+{
+    ELEMENT((size - 1) / 2, size / 2)
+    REAL total = 0;
+    for (int j = from; j <= to; j++) {
+        long long there = (long long)i + (j - c) * plane;
+        total += gy[there] * y[there] / scale[there];
+    }
+    gx[i] = gy[i] * to_minus_beta(scale[i], beta) - factor * x[i] * total;
+}
