@@ -1,26 +1,42 @@
 """The linear layer on a GPU: see "On a GPU" in README.md for the ladder of kernels, of which ``ladder.py`` chooses
 one."""
 
+from .. import ladder
 from ..gpu import Source, blocks
+from ..product import threads, tile
 
-_NAIVE = Source(__file__, "naive.cu")
+_FORWARD = {rung: Source(__file__, f"{rung}.cu") for rung in ladder.RUNGS["linear.forward"]}
+_NAIVE = _FORWARD["naive"]
+_INPUT = Source(__file__, "backward_input.cu")
+_WEIGHT = Source(__file__, "backward_weight.cu")
 _THREADS = 256
 
 
 def forward(x, weight, bias, y, *, relu=False):
-    _NAIVE.launch("forward", blocks(y.size, _THREADS), _THREADS, x, weight, bias, y, relu, *_shape(x, weight),
-                  real=x.dtype)
+    rung = ladder.chosen("linear.forward", x.dtype)
+    _launch(_FORWARD[rung], "forward", y, x, weight, bias, y, relu, *_shape(x, weight))
 
 
 def backward_input(gy, weight, gx, y=None):
-    _NAIVE.launch("backward_input", blocks(gx.size, _THREADS), _THREADS, gy, weight, gx, y, *_shape(gx, weight),
-                  real=gx.dtype)
+    source = _NAIVE if ladder.chosen("linear.backward_input", gx.dtype) == "naive" else _INPUT
+    _launch(source, "backward_input", gx, gy, weight, gx, y, *_shape(gx, weight))
 
 
 def backward_weight(x, gy, gw, gb, y=None):
-    _NAIVE.launch("backward_weight", blocks(gw.size, _THREADS), _THREADS, x, gy, gw, y, *_shape(x, gw), real=x.dtype)
+    source = _NAIVE if ladder.chosen("linear.backward_weight", gw.dtype) == "naive" else _WEIGHT
+    _launch(source, "backward_weight", gw, x, gy, gw, y, *_shape(x, gw))
     if gb is not None:
         _NAIVE.launch("bias_gradient", blocks(len(gb), _THREADS), _THREADS, gy, y, gb, *gy.shape, real=x.dtype)
+
+
+def _launch(source, kernel, result, *arguments):
+    """A thread for each element of ``result``, or a block for each of its tiles."""
+    if source is _NAIVE:
+        source.launch(kernel, blocks(result.size, _THREADS), _THREADS, *arguments, real=result.dtype)
+        return
+    rows, columns = tile(*result.shape)
+    source.launch(kernel, blocks(len(result), rows) * blocks(result.shape[1], columns), threads((rows, columns)),
+                  *arguments, ROWS=rows, COLUMNS=columns)
 
 
 def _shape(x, weight):

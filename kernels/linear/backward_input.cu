@@ -1,0 +1,18 @@
+// The input gradient, gx = gy w, on the main rung: rows are images, columns inputs, the depth goes over the neurons.
+
+#define PAD 4
+#include "linear/matrix.cuh"
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+backward_input(const float* __restrict__ gy, const float* __restrict__ weight, float* __restrict__ gx,
+               const float* __restrict__ y, int N, int C, int K)
+{
+    Corner corner(C);
+    using LeftSource = Masked<DEPTH * ROWS / THREADS>;
+    using RightSource = Copied<float, DEPTH * COLUMNS / THREADS>;
+    AlongDepth<Left, LeftSource> left(LeftSource(gy, y), K, corner.row, N, K);
+    AcrossDepth<Right, RightSource> right({weight}, C, corner.column, C, K);
+    Sums sums;
+    product(sums, left, right, (K + DEPTH - 1) / DEPTH);
+    write(sums, corner, gx, N, C, [](float sum, long long) { return sum; });
+}

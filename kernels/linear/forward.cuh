@@ -1,0 +1,22 @@
+#pragma once
+
+// The forward pass as a product, for rungs 4 and 5: rows are images, columns are neurons.
+
+#include "linear/matrix.cuh"
+
+template <class Sum>
+__device__ void forward_tile(Sum& sums, const float* x, const float* weight, const float* bias, float* y, int relu,
+                             int N, int C, int K)
+{
+    Corner corner(K);
+    using LeftSource = Copied<float, DEPTH * ROWS / THREADS>;
+    using RightSource = Copied<float, DEPTH * COLUMNS / THREADS>;
+    AlongDepth<Left, LeftSource> left({x}, C, corner.row, N, C);
+    AlongDepth<Right, RightSource> right({weight}, C, corner.column, K, C);
+    product(sums, left, right, (C + DEPTH - 1) / DEPTH);
+
+    write(sums, corner, y, N, K, [=](float sum, long long k) {
+        float value = sum + (bias ? bias[k] : 0);
+        return relu && value < 0 ? 0 : value;
+    });
+}

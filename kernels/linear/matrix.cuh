@@ -1,0 +1,115 @@
+#pragma once
+
+// Loaders of tiles of a matrix, for product.cuh.  A tile's rows (or columns) beyond the end of the matrix repeat the
+// last one: what they add up to is not stored.  Steps of depth beyond the end must be 0.
+
+#include "product.cuh"
+
+// A matrix whose numbers follow each other along the depth, and whose rows are `pitch` apart: x and w in the forward
+// pass.  A warp loads 8 steps of depth, 32 bytes, of 4 rows, and stores them across the tile without bank conflicts.
+template <class Tile, class Source>
+struct AlongDepth {
+    static constexpr int RUN = 8, DOWN = THREADS / RUN, ROUNDS = Tile::WIDTH / DOWN, HALVES = DEPTH / RUN;
+    Source source;
+    int offset[ROUNDS];
+    int place, left;  // the first number's in a tile; steps of depth that are left to this thread
+
+    __device__ AlongDepth(Source source, int pitch, long long first, long long count, int depth) : source(source)
+    {
+        int d = threadIdx.x % RUN, row = threadIdx.x / RUN;
+        this->source.advance(first * pitch + d);
+        for (int i = 0; i < ROUNDS; i++)
+            offset[i] = kept(int(min((long long)row + i * DOWN, count - 1 - first)) * pitch);
+        place = kept(d * Tile::PITCH + row);
+        left = depth - d;
+    }
+
+    __device__ float* place_of(Tile& tile, int i, int half) const
+    {
+        return &tile.at[0][0] + place + half * RUN * Tile::PITCH + i * DOWN;
+    }
+
+    __device__ void fetch(Tile& tile)
+    {
+#pragma unroll
+        for (int i = 0; i < ROUNDS; i++)
+#pragma unroll
+            for (int half = 0; half < HALVES; half++)
+                source.fetch(i * HALVES + half, place_of(tile, i, half), offset[i] + half * RUN, half * RUN < left);
+        source.advance(DEPTH);
+        left -= DEPTH;
+    }
+
+    __device__ void store(Tile& tile)
+    {
+#pragma unroll
+        for (int i = 0; i < ROUNDS; i++)
+#pragma unroll
+            for (int half = 0; half < HALVES; half++)
+                source.store(i * HALVES + half, place_of(tile, i, half));
+    }
+};
+
+// A matrix whose numbers follow each other across the depth, and whose steps of depth are `pitch` apart: what a sum over
+// images or neurons reads.  A warp loads 32 numbers in a row and stores them so.
+template <class Tile, class Source>
+struct AcrossDepth {
+    static constexpr int DOWN = THREADS / Tile::WIDTH, ROUNDS = DEPTH / DOWN;
+    Source source;
+    int pitch, place, left;
+
+    __device__ AcrossDepth(Source source, int pitch, long long first, long long count, int depth)
+        : source(source), pitch(pitch)
+    {
+        int d = threadIdx.x / Tile::WIDTH, i = threadIdx.x % Tile::WIDTH;
+        this->source.advance(min(first + i, count - 1) + (long long)d * pitch);
+        place = kept(d * Tile::PITCH + i);
+        left = depth - d;
+    }
+
+    __device__ float* place_of(Tile& tile, int i) const { return &tile.at[0][0] + place + i * DOWN * Tile::PITCH; }
+
+    __device__ void fetch(Tile& tile)
+    {
+#pragma unroll
+        for (int i = 0; i < ROUNDS; i++)
+            source.fetch(i, place_of(tile, i), i * DOWN * pitch, i * DOWN < left);
+        source.advance((long long)DEPTH * pitch);
+        left -= DEPTH;
+    }
+
+    __device__ void store(Tile& tile)
+    {
+#pragma unroll
+        for (int i = 0; i < ROUNDS; i++)
+            source.store(i, place_of(tile, i));
+    }
+};
+
+// Which tile of a result of `columns` columns this block makes: the grid has one axis, which knows no limit.
+struct Corner {
+    long long row, column;
+
+    __device__ explicit Corner(int columns)
+    {
+        int across = (columns + COLUMNS - 1) / COLUMNS;
+        row = (long long)(blockIdx.x / across) * ROWS;
+        column = (long long)(blockIdx.x % across) * COLUMNS;
+    }
+};
+
+// result[row][column] = finish(sum, column), for what is inside a result of `rows` rows of `columns`.
+template <class Sum, class Finish>
+__device__ void write(const Sum& sums, Corner corner, float* result, int rows, int columns, Finish finish)
+{
+    for (int i = 0; i < Sum::HIGH; i++) {
+        long long row = corner.row + sums.row(i);
+        if (row >= rows)
+            continue;
+        for (int j = 0; j < Sum::WIDE; j++) {
+            long long column = corner.column + sums.column(j);
+            if (column < columns)
+                result[row * columns + column] = finish(sums.value[i][j], column);
+        }
+    }
+}

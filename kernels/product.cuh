@@ -1,0 +1,116 @@
+#pragma once
+
+// The loop under every fast product: a block of threads makes ROWS x COLUMNS sums, each over the same depth,
+//
+//     sum[row][column] = sum over d of left[d][row] right[d][column],
+//
+// DEPTH numbers d at a time.  Who the numbers are is the business of the two loaders, `left` and `right`: weights and
+// the pixels under them, a gradient and images.  A loader has two functions, called for tile after tile:
+//
+//     fetch(tile)    starts to bring the next DEPTH numbers of each row (or column) to tile[DEPTH][...]
+//     store(tile)    brings there what fetch could only take as far as registers
+//
+// Two tiles of each side are in shared memory: while one is multiplied, the other fills.
+//
+//                      columns                     A thread makes 8 x 8 sums, in four blocks of 4 x 4, so that it reads
+//                    +---------+                   a tile as float4 and a warp reads 128 bytes in a row:
+//              DEPTH |  right  |                             8 lanes of 4 columns    again, 32 columns on
+//              DEPTH +---------+                     4 lanes    0 0 0 0 1 1 1 1 ... | 0 0 0 0 1 1 1 1 ...
+//      rows +---+    +---------+                     of 4 rows  0 0 0 0 1 1 1 1 ... | 0 0 0 0 1 1 1 1 ...
+//           | l |    |         |                                8 8 8 8 9 9 9 9 ... | 8 8 8 8 9 9 9 9 ...
+//           | e |    |  sums   |                                --------------------+--------------------
+//           | f |    |         |                     again, 16  0 0 0 0 1 1 1 1 ... | 0 0 0 0 1 1 1 1 ...
+//           | t |    |         |                     rows on    (the numbers are lanes; a warp makes 32 x 64 sums)
+//           +---+    +---------+
+//
+// Per step of depth a thread loads 16 numbers from shared memory, as 4 float4, and does 64 FMA: 1 byte per FMA.  A block
+// of 128 x 128 loads 256 numbers from memory for 16384 FMA: 0.06 bytes per FMA.
+
+#include "copy.cuh"
+
+constexpr int DEPTH = 16;
+constexpr int THREADS = ROWS * COLUMNS / 64;
+constexpr int LANES = 32;
+
+// DEPTH numbers of each of `SIDE` rows or columns.  The padding turns each step of depth by some of the 32 banks, so that
+// a loader may store along the depth.
+template <int SIDE>
+struct alignas(16) Tile {
+    static constexpr int WIDTH = SIDE, PITCH = SIDE + PAD;
+    float at[DEPTH][PITCH];
+};
+using Left = Tile<ROWS>;
+using Right = Tile<COLUMNS>;
+
+// `value`, computed once.  The compiler, short of registers, would rather compute it anew in each round of the loop.
+template <class T>
+__device__ T kept(T value)
+{
+    if constexpr (sizeof(T) == 8)
+        asm volatile("" : "+l"(value));
+    else
+        asm volatile("" : "+r"(value));
+    return value;
+}
+
+// The sums of one thread in plain float32.
+struct Sums {
+    static constexpr int HIGH = 8, WIDE = 8;
+    float value[HIGH][WIDE] = {};
+    int first_row, first_column;
+
+    __device__ Sums()
+    {
+        int warp = threadIdx.x / LANES, lane = threadIdx.x % LANES;
+        first_row = kept(warp % (ROWS / 32) * 32 + lane / 8 * 4);
+        first_column = kept(warp / (ROWS / 32) * 64 + lane % 8 * 4);
+    }
+
+    __device__ int row(int i) const { return first_row + i / 4 * 16 + i % 4; }
+    __device__ int column(int j) const { return first_column + j / 4 * 32 + j % 4; }
+
+    __device__ void add(const Left& left, const Right& right)
+    {
+#pragma unroll
+        for (int d = 0; d < DEPTH; d++) {
+            float4 a[2], b[2];
+            for (int half = 0; half < 2; half++) {
+                a[half] = *reinterpret_cast<const float4*>(&left.at[d][first_row + 16 * half]);
+                b[half] = *reinterpret_cast<const float4*>(&right.at[d][first_column + 32 * half]);
+            }
+            const float *x = &a[0].x, *y = &b[0].x;
+#pragma unroll
+            for (int i = 0; i < HIGH; i++)
+#pragma unroll
+                for (int j = 0; j < WIDE; j++)
+                    value[i][j] += x[i] * y[j];
+        }
+    }
+};
+
+// Add `count` tiles of depth to `sums`.
+template <class Sum, class LeftLoader, class RightLoader>
+__device__ void product(Sum& sums, LeftLoader& left, RightLoader& right, int count)
+{
+    __shared__ struct { Left left; Right right; } tiles[2];
+    if (count > 0) {
+        left.fetch(tiles[0].left);
+        right.fetch(tiles[0].right);
+        left.store(tiles[0].left);
+        right.store(tiles[0].right);
+    }
+    for (int tile = 0; tile < count; tile++) {
+        int now = tile % 2, next = 1 - now;
+        wait_for_copies();
+        __syncthreads();  // tile `now` is complete, and nobody reads `next` any more
+        if (tile + 1 < count) {
+            left.fetch(tiles[next].left);
+            right.fetch(tiles[next].right);
+        }
+        sums.add(tiles[now].left, tiles[now].right);
+        if (tile + 1 < count) {
+            left.store(tiles[next].left);
+            right.store(tiles[next].right);
+        }
+    }
+}
