@@ -18,6 +18,7 @@ from tinyconv.commandline import Parser
 from tinyconv.safefile import make_folder
 
 from . import breakdown, machine, memory, peak, report, startup, timing
+from .arguments import pattern, positive
 from .jobs import ALEXNET_BATCHES, KINDS, NETWORKS, TINYCONV, TORCH, TUNED, Job, all_jobs, cost
 from .processes import Sides
 
@@ -123,15 +124,15 @@ def _effort(options: argparse.Namespace) -> timing.Effort:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m benchmarks", description=__doc__,
                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--batch", type=_positive, nargs="+", default=None, metavar="N",
+    parser.add_argument("--batch", type=positive, nargs="+", default=None, metavar="N",
                         help=f"images in a batch (default: AlexNet {ALEXNET_BATCHES}, other networks one size each)")
     parser.add_argument("--layers", nargs="+", choices=KINDS, default=KINDS, metavar="KIND",
                         help=f"what to measure: {', '.join(KINDS)}")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), metavar="NETWORK",
                         help=f"whose shapes: {', '.join(NETWORKS)}")
-    parser.add_argument("--filter", type=_pattern, default=re.compile(""), metavar="REGEX",
+    parser.add_argument("--filter", type=pattern, default=re.compile(""), metavar="REGEX",
                         help='measure only what matches, for example "conv[23] forward" or "paper"')
-    parser.add_argument("--repeat", type=_positive,
+    parser.add_argument("--repeat", type=positive,
                         help=f"undisturbed samples wanted (default: {timing.Effort.repeat})")
     parser.add_argument("--patience", type=float, default=timing.Effort.patience, metavar="SECONDS",
                         help="how long to replace disturbed samples, for each line of the table")
@@ -139,20 +140,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-torch", dest="torch", action="store_false", help="do not compare with PyTorch")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder for bench.json and bench.png")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
-    return number
-
-
-def _pattern(text: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None
 
 
 if __name__ == "__main__":
