@@ -68,7 +68,8 @@ def blocks(count: int, per_block: int) -> int:
 
 @cache
 def _module(path: Path, options: tuple[str, ...]) -> Any:
-    return _cupy.RawModule(code=path.read_text(encoding="utf-8"), options=options)
+    name = f'#line 1 "{path.parent.name}/{path.name}"\n'  # for error messages and profilers
+    return _cupy.RawModule(code=name + path.read_text(encoding="utf-8"), options=options)
 
 
 def _three(size: tuple[int, ...] | int) -> tuple[int, ...]:
