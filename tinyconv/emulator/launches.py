@@ -1,0 +1,190 @@
+"""``cupy.RawModule`` and ``cupy.RawKernel``: what is checked before a kernel runs, and how it is put into a stream.
+
+CuPy hands the bytes of the arguments to the driver, and the driver believes them.  Here each is held against the
+kernel's own signature, which the compiled code tells.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from . import arguments, devices, limits, memory, module, orders, settings, streams
+from .errors import CUDADriverError
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One launch, everything about it settled, ready to run or to be traced."""
+
+    name: str
+    kernel: Any  # the emulator's Kernel
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    shared: int
+    arguments: list[arguments.Argument]
+    order: str
+    seed: int
+
+    @property
+    def regions(self) -> list[Any]:
+        return [region for argument in self.arguments if (region := argument.region()) is not None]
+
+    def run(self) -> None:
+        for watcher in watchers:
+            watcher(self)
+        orders.run(self.name, self._run_in, self.regions, self.order)
+
+    def _run_in(self, order: str) -> None:
+        self.kernel.launch(self.grid, self.block, [a.value for a in self.arguments], shared=self.shared,
+                           regions=self.regions, order=order, seed=self.seed)
+
+    def trace(self, of_block: tuple[int, int, int]) -> list[Any]:
+        """What one block reads and writes; memory is left as it was."""
+        regions = self.regions
+        with orders.restored(regions):
+            return self.kernel.trace(self.grid, self.block, [a.value for a in self.arguments], shared=self.shared,
+                                     regions=regions, of_block=of_block)
+
+
+watchers: list[Callable[[Launch], None]] = []  # called just before each launch runs
+
+
+@contextmanager
+def watched(watcher: Callable[[Launch], None]) -> Iterator[None]:
+    """Within this context, ``watcher`` sees each launch just before it runs."""
+    watchers.append(watcher)
+    try:
+        yield
+    finally:
+        watchers.remove(watcher)
+
+
+class RawModule:
+    """``cupy.RawModule``: CUDA C++ with several kernels, compiled when the first of them is asked for."""
+
+    def __init__(self, code: str | None = None, *, path: str | None = None, options: tuple[str, ...] = (),
+                 backend: str = "nvrtc") -> None:
+        if code is None or path is not None or backend != "nvrtc":
+            raise NotImplementedError("RawModule: the emulator takes CUDA C++ as `code`, compiled by backend 'nvrtc'")
+        named = re.match(r'#line 1 "([^"]+)"\n', code)  # so the source may tell which file it is
+        self.file = named[1] if named else "kernel.cu"
+        self.code, self.options = code[named.end():] if named else code, options
+        self._compiled: dict[tuple[int, bool], Any] = {}
+
+    def get_function(self, name: str) -> RawKernel:
+        kernels = self.compiled().kernels
+        if name not in kernels:
+            raise CUDADriverError("CUDA_ERROR_NOT_FOUND", f"{self.file} has no kernel {name!r}; it has "
+                                  f"{', '.join(kernels)}")
+        return RawKernel(self, name)
+
+    def compiled(self) -> Any:
+        """The emulator's module for the mode and architecture that hold now."""
+        now = settings.current()
+        key = now.arch, now.check
+        if key not in self._compiled:
+            self._compiled[key] = module.Module(self.code, options=self.options, file=self.file, arch=now.arch,
+                                                check=now.check)
+        return self._compiled[key]
+
+
+class RawKernel:
+    """``cupy.RawKernel``, as ``RawModule.get_function`` makes it."""
+
+    def __init__(self, of: RawModule, name: str) -> None:
+        self._module, self.name = of, name
+        self._dynamic_limit: dict[int, int] = {}  # by device, since CUDA keeps it with the function of each
+
+    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], *, shared_mem: int = 0,
+                 stream: streams.Stream | None = None) -> None:
+        grid, block = _three("grid", grid), _three("block", block)
+        self._check_size(grid, block)
+        self._check_shared(shared_mem)
+        queue = streams.queue_of(stream)
+        if queue.device_id != devices.current_id():
+            raise CUDADriverError("CUDA_ERROR_INVALID_HANDLE", f"{self.name}: {queue} cannot run a launch while device "
+                                  f"{devices.current_id()} is current: enter `with Device({queue.device_id}):` first")
+        checked = arguments.check(self.name, self._kernel.parameters, args, self._read_only)
+        launch = Launch(self.name, self._kernel, grid, block, shared_mem, checked, settings.current().order,
+                        seed=queue.pushed)
+        memory.enqueue(queue, f"kernel {self.name}", launch.run,
+                       reads=[a.block for a in checked if a.block is not None and a.read_only],
+                       writes=[a.block for a in checked if a.block is not None and not a.read_only])
+
+    @property
+    def _kernel(self) -> Any:
+        return self._module.compiled().kernels[self.name]
+
+    @cached_property
+    def _read_only(self) -> set[int]:
+        """Positions of parameters that point to const."""
+        code = re.sub(r"//[^\n]*", "", self._module.code)
+        found = re.search(rf"__global__[^;{{]*?\b{re.escape(self.name)}\s*\(([^)]*)\)", code)
+        parameters = found[1].split(",") if found else []
+        return {i for i, text in enumerate(parameters) if re.search(r"\bconst\b.*\*", text)}
+
+    def _check_size(self, grid: tuple[int, ...], block: tuple[int, ...]) -> None:
+        for what, size, most in (("grid", grid, limits.MAX_GRID), ("block", block, limits.MAX_BLOCK)):
+            if any(not 1 <= n <= m for n, m in zip(size, most, strict=True)):
+                raise CUDADriverError("CUDA_ERROR_INVALID_VALUE", f"{self.name}: {what} is {size}; each number must be "
+                                      f"at least 1, and at most as in {most}")
+        threads = int(np.prod(block))
+        if threads > self.max_threads_per_block:
+            raise CUDADriverError("CUDA_ERROR_INVALID_VALUE", f"{self.name}: block {block} has {threads} threads; this "
+                                  f"kernel may have {self.max_threads_per_block}")
+        if settings.current().check and limits.registers_of(threads, self.num_regs) > limits.MAX_REGISTERS:
+            raise CUDADriverError(
+                "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", f"{self.name}: {threads} threads of {self.num_regs} registers "
+                f"need more than the {limits.MAX_REGISTERS} of a block: declare __launch_bounds__({threads})")
+
+    def _check_shared(self, dynamic: int) -> None:
+        if dynamic > self.max_dynamic_shared_size_bytes:
+            raise CUDADriverError(
+                "CUDA_ERROR_INVALID_VALUE", f"{self.name}: shared_mem is {dynamic} bytes, and the kernel may have "
+                f"{self.max_dynamic_shared_size_bytes} beside its {self.shared_size_bytes} static ones: set "
+                "max_dynamic_shared_size_bytes first")
+
+    @property
+    def max_dynamic_shared_size_bytes(self) -> int:
+        default = limits.STATIC_SHARED - self.shared_size_bytes
+        return self._dynamic_limit.get(devices.current_id(), default)
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size: int) -> None:
+        arch = settings.current().arch
+        most = limits.ARCHITECTURES[arch].shared_optin - self.shared_size_bytes
+        if not 0 <= size <= most:
+            raise CUDADriverError("CUDA_ERROR_INVALID_VALUE", f"{self.name}: {size} bytes of dynamic shared memory; a "
+                                  f"block of this kernel can have {most} on sm_{arch}")
+        self._dynamic_limit[devices.current_id()] = size
+
+    @property
+    def shared_size_bytes(self) -> int:
+        return self._kernel.static_shared
+
+    @property
+    def num_regs(self) -> int:
+        return self._kernel.registers
+
+    @property
+    def max_threads_per_block(self) -> int:
+        return self._kernel.max_threads or limits.MAX_THREADS
+
+    @property
+    def attributes(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in (
+            "max_threads_per_block", "shared_size_bytes", "num_regs", "max_dynamic_shared_size_bytes")}
+
+
+def _three(what: str, size: tuple[int, ...]) -> tuple[int, int, int]:
+    if not isinstance(size, tuple) or not 1 <= len(size) <= 3 or not all(type(n) is int for n in size):
+        raise TypeError(f"{what} is {size!r}; it must be a tuple of one to three Python ints")
+    x, y, z = (*size, 1, 1)[:3]
+    return x, y, z
