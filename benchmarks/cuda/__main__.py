@@ -34,12 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    versions = _versions()
     wanted = [(launch, architecture) for architecture in options.arch for launch in launches(architecture)
               if options.filter.search(launch.name)]
     if not wanted:
         parser.error(f"no kernel matches --filter {options.filter.pattern!r}")
     make_folder(options.out)
-    found, versions = figures.measure(wanted), _versions()
+    found = figures.measure(wanted)
     report.write_json(found, versions, options.out / "kernels.json")
     print(report.table(found, versions))
     from . import picture  # Matplotlib takes a second to load

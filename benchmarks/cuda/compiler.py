@@ -23,8 +23,7 @@ from typing import Any
 
 from tinyconv.safefile import make_folder
 
-from . import cubin, sass
-from .toolkit import ToolMissing
+from . import cubin, sass, toolkit
 
 KERNELS = Path(__file__).parents[2] / "kernels"
 _CUPY_ADDS = ("-ftz=true", "--device-as-default-execution-space")
@@ -33,9 +32,9 @@ _CUPY_ADDS = ("-ftz=true", "--device-as-default-execution-space")
 
 @dataclass(frozen=True)
 class Program:
-    """What one compilation is given, the architecture aside: ``code`` of the file ``path``, and ``options``."""
+    """What one compilation is given, the architecture aside.  ``file`` is for messages."""
 
-    path: Path
+    file: str
     code: str
     options: tuple[str, ...]
 
@@ -56,10 +55,20 @@ def compile(program: Program, architecture: int) -> dict[str, Function]:
             for name, resources in cubin.read(binary).items() if name in instructions}
 
 
+def unavailable() -> str | None:
+    """Why nothing can be compiled and read here; None if it can."""
+    try:
+        version()
+        toolkit.nvdisasm()
+    except toolkit.ToolMissing as error:
+        return str(error)
+    return None
+
+
 @cache
 def version() -> str:
     """The compiler's, as it writes it into what it compiles: ``13.5.37``."""
-    empty = Program(Path("empty.cu"), 'extern "C" __global__ void nothing() {}', ())
+    empty = Program("empty.cu", 'extern "C" __global__ void nothing() {}', ())
     found = re.search(rb"release [\d.]+, V([\d.]+)", _build(empty, 80))
     return found[1].decode() if found else "unknown"
 
@@ -77,14 +86,14 @@ def _nvrtc() -> Any:
     """CuPy's compiler module, with an NVRTC behind it."""
     advice = 'pip install "cupy-cuda13x[ctk]" nvidia-cuda-nvrtc nvidia-cuda-nvdisasm'
     if importlib.util.find_spec("cupy") is None:
-        raise ToolMissing(f"CuPy is not installed: {advice}")
+        raise toolkit.ToolMissing(f"CuPy is not installed: {advice}")
     from cupy.cuda import compiler
     from cupy_backends.cuda.libs import nvrtc
 
     try:
         nvrtc.getVersion()
     except (RuntimeError, OSError, ImportError) as error:
-        raise ToolMissing(f"CuPy finds no NVRTC ({str(error).splitlines()[0]}): {advice}") from None
+        raise toolkit.ToolMissing(f"CuPy finds no NVRTC ({str(error).splitlines()[0]}): {advice}") from None
     return compiler
 
 
@@ -92,9 +101,9 @@ def _build(program: Program, architecture: int) -> bytes:
     compiler = _nvrtc()
     options = (*program.options, *_CUPY_ADDS, f"-arch=sm_{architecture}")
     try:
-        binary, _ = compiler._NVRTCProgram(program.code, program.path.name, method="cubin").compile(options)
+        binary, _ = compiler._NVRTCProgram(program.code, program.file, method="cubin").compile(options)
     except compiler.CompileException as error:
-        raise RuntimeError(f"{program.path.name} does not compile for sm_{architecture}: {error}") from None
+        raise RuntimeError(f"{program.file} does not compile for sm_{architecture}: {error}") from None
     return binary + b"\0"  # CuPy drops the last byte, as if it ended a text; nvdisasm misses it
 
 
@@ -116,7 +125,7 @@ def _keep(path: Path, content: bytes) -> None:
 
 
 def _digest(program: Program, architecture: int) -> str:
-    parts = (version(), str(architecture), program.path.name, program.code, *program.options, _headers())
+    parts = (version(), str(architecture), program.file, program.code, *program.options, _headers())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy as np
 from tinyconv.kernels import gpu, ladder
 
 from .calls import CALLS, empty
-from .compiler import KERNELS, Program
+from .compiler import Program
 
 
 @dataclass(frozen=True)
@@ -74,10 +73,9 @@ class _Recorder:
         self.asked = ""
         device = SimpleNamespace(compute_capability=str(architecture))
         self.cuda = SimpleNamespace(Device=lambda *index: device)
-        self._paths = {path.read_text(encoding="utf-8"): path for path in KERNELS.rglob("*.cu")}
 
     def RawModule(self, code: str, options: tuple[str, ...]) -> SimpleNamespace:  # noqa: N802 (CuPy's name)
-        program = Program(self._paths[code], code, options)
+        program = Program(_file(code), code, options)
         return SimpleNamespace(get_function=lambda kernel: _Kernel(self, program, kernel))
 
 
@@ -93,11 +91,12 @@ class _Kernel:
 
 def _name(program: Program, kernel: str) -> str:
     ours = [option[2:] for option in program.options if option.startswith("-D") and not option.startswith("-DREAL=")]
-    return " ".join([f"{_relative(program.path)}:{kernel}", *ours])
+    return " ".join([f"{program.file}:{kernel}", *ours])
 
 
-def _relative(path: Path) -> str:
-    return path.relative_to(KERNELS).as_posix()
+def _file(code: str) -> str:
+    """As the first line has it, which ``gpu.py`` writes: ``#line 1 "conv/naive.cu"``."""
+    return code.split('"', 2)[1]
 
 
 def _named(found: Sequence[Launch]) -> list[Launch]:
