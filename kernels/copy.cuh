@@ -3,7 +3,7 @@
 // Ways from global to shared memory, COUNT numbers per thread and tile.  Each has
 //
 //     fetch(i, to, offset, valid)    the i-th number is from[offset], or 0 unless valid; it is meant for `to`
-//     store(i, to)                   the i-th number is there
+//     store(i, to)                   the i-th number is there; call it once `wait_for_copies` has returned
 
 // From sm_80 on, a number travels to shared memory on its own while its thread goes on (cp.async).  Before that it
 // travels by way of a register: the load is issued here, the store after the multiplications that it overlaps with.
@@ -27,32 +27,53 @@ struct Copied {
     __device__ void store(int i, T* to) { *to = value[i]; }
 #endif
 
-    __device__ void advance(long long numbers) { from += numbers; }
+    __device__ void advance(long long count) { from += count; }
 };
 
-// A gradient behind a ReLU counts only where the output was positive, so it has to pass through a register.
+// A gradient behind a ReLU counts only where the output was positive.  The outputs come along, to a strip of shared memory
+// where each thread finds its own again, and strike out the numbers that do not count.
 template <int COUNT>
 struct Masked {
-    const float *from, *mask;  // mask: null for none
-    float value[COUNT];
+    Copied<float, COUNT> numbers, outputs;
 
-    __device__ Masked(const float* from, const float* mask) : from(from), mask(mask) {}
-
-    __device__ void fetch(int i, float*, int offset, bool valid)
+    __device__ float* output(int i)
     {
-        value[i] = valid ? from[offset] : 0;
-        if (mask && valid && !(mask[offset] > 0))
-            value[i] = 0;
+        __shared__ float strip[COUNT][THREADS];
+        return &strip[i][threadIdx.x];
     }
 
-    __device__ void store(int i, float* to) { *to = value[i]; }
-
-    __device__ void advance(long long numbers)
+    __device__ void fetch(int i, float* to, int offset, bool valid)
     {
-        from += numbers;
-        mask = mask ? mask + numbers : mask;
+        numbers.fetch(i, to, offset, valid);
+        outputs.fetch(i, output(i), offset, valid);
+    }
+
+    __device__ void store(int i, float* to)
+    {
+        numbers.store(i, to);
+        outputs.store(i, output(i));
+        if (!(*output(i) > 0))
+            *to = 0;
+    }
+
+    __device__ void advance(long long count)
+    {
+        numbers.advance(count);
+        outputs.advance(count);
     }
 };
+
+// The gradient gy, behind a ReLU that made y where the host says so by MASKED.
+template <int COUNT>
+#if MASKED
+struct Gradient : Masked<COUNT> {
+    __device__ Gradient(const float* gy, const float* y) : Masked<COUNT>{{gy}, {y}} {}
+};
+#else
+struct Gradient : Copied<float, COUNT> {
+    __device__ Gradient(const float* gy, const float*) : Copied<float, COUNT>{gy} {}
+};
+#endif
 
 __device__ inline void wait_for_copies()
 {

@@ -8,7 +8,7 @@
 // the pixels under them, a gradient and images.  A loader has two functions, called for tile after tile:
 //
 //     fetch(tile)    starts to bring the next DEPTH numbers of each row (or column) to tile[DEPTH][...]
-//     store(tile)    brings there what fetch could only take as far as registers
+//     store(tile)    finishes that, once this thread's copies have arrived
 //
 // Two tiles of each side are in shared memory: while one is multiplied, the other fills.
 //
@@ -26,11 +26,11 @@
 // Per step of depth a thread loads 16 numbers from shared memory, as 4 float4, and does 64 FMA: 1 byte per FMA.  A block
 // of 128 x 128 loads 256 numbers from memory for 16384 FMA: 0.06 bytes per FMA.
 
-#include "copy.cuh"
-
 constexpr int DEPTH = 16;
 constexpr int THREADS = ROWS * COLUMNS / 64;
 constexpr int LANES = 32;
+
+#include "copy.cuh"
 
 // DEPTH numbers of each of `SIDE` rows or columns.  The padding turns each step of depth by some of the 32 banks, so that
 // a loader may store along the depth.
@@ -96,12 +96,12 @@ __device__ void product(Sum& sums, LeftLoader& left, RightLoader& right, int cou
     if (count > 0) {
         left.fetch(tiles[0].left);
         right.fetch(tiles[0].right);
+        wait_for_copies();
         left.store(tiles[0].left);
         right.store(tiles[0].right);
     }
     for (int tile = 0; tile < count; tile++) {
         int now = tile % 2, next = 1 - now;
-        wait_for_copies();
         __syncthreads();  // tile `now` is complete, and nobody reads `next` any more
         if (tile + 1 < count) {
             left.fetch(tiles[next].left);
@@ -109,6 +109,7 @@ __device__ void product(Sum& sums, LeftLoader& left, RightLoader& right, int cou
         }
         sums.add(tiles[now].left, tiles[now].right);
         if (tile + 1 < count) {
+            wait_for_copies();
             left.store(tiles[next].left);
             right.store(tiles[next].right);
         }

@@ -5,3 +5,14 @@
 #define SHAPE                                                                                                           \
     int N, int C, int H, int W, int K, int P, int Q, int R, int S, int stride_h, int stride_w, int padding_h,           \
         int padding_w, int groups
+#define SHAPE_NAMES N, C, H, W, K, P, Q, R, S, stride_h, stride_w, padding_h, padding_w, groups
+
+// What a window does not see, as bits that the table of taps can be tested against: for i from 0 to count - 1, bit
+// first + i is set if position + i * step is outside 0 .. size - 1.
+__device__ inline unsigned overhang(int first, int count, int position, int step, int size)
+{
+    unsigned bits = 0;
+    for (int i = 0; i < count; i++)
+        bits |= unsigned(position + i * step < 0 || position + i * step >= size) << (first + i);
+    return bits;
+}

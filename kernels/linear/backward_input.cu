@@ -8,7 +8,7 @@ backward_input(const float* __restrict__ gy, const float* __restrict__ weight, f
                const float* __restrict__ y, int N, int C, int K)
 {
     Corner corner(C);
-    using LeftSource = Masked<DEPTH * ROWS / THREADS>;
+    using LeftSource = Gradient<DEPTH * ROWS / THREADS>;
     using RightSource = Copied<float, DEPTH * COLUMNS / THREADS>;
     AlongDepth<Left, LeftSource> left(LeftSource(gy, y), K, corner.row, N, K);
     AcrossDepth<Right, RightSource> right({weight}, C, corner.column, C, K);

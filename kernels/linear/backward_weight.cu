@@ -8,7 +8,7 @@ backward_weight(const float* __restrict__ x, const float* __restrict__ gy, float
                 const float* __restrict__ y, int N, int C, int K)
 {
     Corner corner(C);
-    using LeftSource = Masked<DEPTH * ROWS / THREADS>;
+    using LeftSource = Gradient<DEPTH * ROWS / THREADS>;
     using RightSource = Copied<float, DEPTH * COLUMNS / THREADS>;
     AcrossDepth<Left, LeftSource> left(LeftSource(gy, y), K, corner.row, K, N);
     AcrossDepth<Right, RightSource> right({x}, C, corner.column, C, N);

@@ -1,0 +1,163 @@
+// The weight gradient on the main rung: rows are the filters of a group, columns its weights (c, r, s), and the depth
+// goes over the pixels of y of all images.
+//
+// That is a small result and a very deep sum: 96 x 363 from 387,200 pixels, in conv1 with 128 images.  So the depth is
+// cut into parts, which depend on the shape only, a block sums one part of one tile, and `sum_parts` adds the parts in
+// their order: the same bits every time, on every GPU.
+
+#define PAD 4
+#include "conv/shape.cuh"
+#include "product.cuh"
+
+// The pixel of y at which this thread is in its walk over all images, DEPTH pixels further at each step.
+struct Walk {
+    int n, at, per_image, left;  // image; pixel in it; pixels per image; pixels up to the end of this block's part
+
+    __device__ Walk(long long pixel, int per_image, int left)
+        : n(pixel / per_image), at(pixel % per_image), per_image(per_image), left(left)
+    {
+    }
+
+    // Returns by how many images it went on.
+    __device__ int step()
+    {
+        int images = DEPTH / per_image;
+        at += DEPTH % per_image;
+        if (at >= per_image) {
+            at -= per_image;
+            images++;
+        }
+        n += images;
+        left -= DEPTH;
+        return images;
+    }
+};
+
+// Lane d of 16 takes pixel d of a tile, of ROUNDS rows: 64 bytes side by side of each.
+constexpr int DOWN = THREADS / DEPTH;
+
+// Rows of gy, (K, pixels) in each image.
+struct Outputs {
+    static constexpr int ROUNDS = ROWS / DOWN;
+    Gradient<ROUNDS> source;
+    Walk walk;
+    int offset[ROUNDS];
+    int place, image;
+
+    __device__ Outputs(Gradient<ROUNDS> source, Walk walk, int first, int count, int image)
+        : source(source), walk(walk), image(image)
+    {
+        int row = threadIdx.x / DEPTH;
+        for (int i = 0; i < ROUNDS; i++)
+            offset[i] = kept(min(first + row + i * DOWN, count - 1) * walk.per_image);
+        place = kept(threadIdx.x % DEPTH * Left::PITCH + row);
+        this->source.advance((long long)walk.n * image + walk.at);
+    }
+
+    __device__ float* place_of(Left& tile, int i) const { return &tile.at[0][0] + place + i * DOWN; }
+
+    __device__ void fetch(Left& tile)
+    {
+#pragma unroll
+        for (int i = 0; i < ROUNDS; i++)
+            source.fetch(i, place_of(tile, i), offset[i], walk.left > 0);
+        int before = walk.at, images = walk.step();
+        source.advance((long long)images * image + (walk.at - before));
+    }
+
+    __device__ void store(Left& tile)
+    {
+#pragma unroll
+        for (int i = 0; i < ROUNDS; i++)
+            source.store(i, place_of(tile, i));
+    }
+};
+
+// The numbers of x that weights (c, r, s) see from there.
+struct Inputs {
+    static constexpr int ROUNDS = COLUMNS / DOWN;
+    Copied<float, ROUNDS> source;
+    Walk walk;
+    const int2* table;
+    int offset[ROUNDS];
+    unsigned bits[ROUNDS];
+    int place, image;
+
+    __device__ Inputs(const float* x, Walk walk, const int2* table, int first, int count, int image, int H, int W, int R,
+                      int S)
+        : source{x}, walk(walk), table(table), image(image)
+    {
+        int column = threadIdx.x / DEPTH;
+        for (int i = 0; i < ROUNDS; i++) {
+            int tap = min(first + column + i * DOWN, count - 1), c = tap / (R * S), r = tap / S % R, s = tap % S;
+            offset[i] = kept((c * H + r) * W + s);
+            bits[i] = kept(1u << r | 1u << (R + s));
+        }
+        place = kept(threadIdx.x % DEPTH * Right::PITCH + column);
+        source.advance((long long)walk.n * image);
+    }
+
+    __device__ float* place_of(Right& tile, int i) const { return &tile.at[0][0] + place + i * DOWN; }
+
+    __device__ void fetch(Right& tile)
+    {
+        int2 window = table[walk.at];
+        unsigned outside = walk.left > 0 ? window.y : ~0u;
+        const float* image_start = source.from;
+        source.from += window.x;
+#pragma unroll
+        for (int i = 0; i < ROUNDS; i++)
+            source.fetch(i, place_of(tile, i), offset[i], !(outside & bits[i]));
+        source.from = image_start + (long long)walk.step() * image;
+    }
+
+    __device__ void store(Right& tile)
+    {
+#pragma unroll
+        for (int i = 0; i < ROUNDS; i++)
+            source.store(i, place_of(tile, i));
+    }
+};
+
+// parts[part][k][c,r,s]: the sum of `per_part` pixels.
+extern "C" __global__ void __launch_bounds__(THREADS)
+backward_weight(const float* __restrict__ x, const float* __restrict__ gy, const int2* __restrict__ table,
+                float* __restrict__ parts, const float* __restrict__ y, int per_part, SHAPE)
+{
+    int group = blockIdx.y, part = blockIdx.z, filters = K / groups, per_group = C / groups;
+    int weights = per_group * R * S, across = (weights + COLUMNS - 1) / COLUMNS;
+    int first_row = blockIdx.x / across * ROWS, first_column = blockIdx.x % across * COLUMNS;
+    long long begin = (long long)part * per_part;
+    int count = min((long long)per_part, (long long)N * P * Q - begin), lane = threadIdx.x % DEPTH;
+    Walk walk(begin + lane, P * Q, count - lane);
+
+    int start = group * filters * P * Q;
+    Outputs left(Gradient<Outputs::ROUNDS>(gy + start, y + start), walk, first_row, filters, K * P * Q);
+    Inputs right(x + group * per_group * H * W, walk, table, first_column, weights, C * H * W, H, W, R, S);
+    Sums sums;
+    product(sums, left, right, (count + DEPTH - 1) / DEPTH);
+
+    float* out = parts + ((long long)part * K + group * filters) * weights;
+    for (int i = 0; i < Sums::HIGH; i++) {
+        int k = first_row + sums.row(i);
+        if (k >= filters)
+            continue;
+        for (int j = 0; j < Sums::WIDE; j++) {
+            int weight = first_column + sums.column(j);
+            if (weight < weights)
+                out[(long long)k * weights + weight] = sums.value[i][j];
+        }
+    }
+}
+
+// gw = the sum of the parts, in their order.
+extern "C" __global__ void sum_parts(const float* __restrict__ parts, float* __restrict__ gw, int count, long long size)
+{
+    long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= size)
+        return;
+    float sum = 0;
+    for (int part = 0; part < count; part++)
+        sum += parts[part * size + i];
+    gw[i] = sum;
+}

@@ -1,0 +1,39 @@
+#pragma once
+
+// The forward pass as a product, for rungs 4 and 5: rows are the filters of a group, columns are windows, that is, the
+// pixels of y of all images one after the other, and the depth goes over channels and taps.
+
+#include "conv/gather.cuh"
+#include "conv/shape.cuh"
+
+template <class Sum>
+__device__ void convolve(Sum& sums, const float* x, const float* packed, const int2* table, const float* bias, float* y,
+                         int relu, int depth, int pitch, SHAPE)
+{
+    int group = blockIdx.z, filters = K / groups, per_group = C / groups, first_row = blockIdx.y * ROWS;
+    Pixels pixels((long long)blockIdx.x * COLUMNS, P * Q);
+
+    Pixel pixel = pixels[threadIdx.x % COLUMNS];
+    int h = pixel.at / Q * stride_h - padding_h, w = pixel.at % Q * stride_w - padding_w;
+    const float* window = x + (pixel.n * C + group * per_group) * H * W + (h * W + w);
+    unsigned outside = pixel.n < N ? END | overhang(0, R, h, 1, H) | overhang(R, S, w, 1, W) : ~0u;
+
+    using Source = Copied<float, DEPTH * COLUMNS / THREADS>;
+    Packed left(packed + (long long)group * depth * pitch + first_row, pitch);
+    Gather<Source> right(Source{kept(window)}, outside, table);
+    product(sums, left, right, depth / DEPTH);
+
+    for (int j = 0; j < Sum::WIDE; j++) {
+        Pixel pixel = pixels[sums.column(j)];
+        if (pixel.n >= N)
+            continue;
+        float* out = y + (pixel.n * K + group * filters) * P * Q + pixel.at;
+        for (int i = 0; i < Sum::HIGH; i++) {
+            int k = first_row + sums.row(i);
+            if (k >= filters)
+                continue;
+            float value = sums.value[i][j] + (bias ? bias[group * filters + k] : 0);
+            out[k * P * Q] = relu && value < 0 ? 0 : value;
+        }
+    }
+}

@@ -1,0 +1,105 @@
+#pragma once
+
+// A tile of pixels, gathered from images: column j of the tile is a window, depth d a tap of it.
+//
+// A thread stays with one column, the window that starts at `source.from`.  The taps are in a table, {offset from the
+// start of the window, bits of its row and its column}, the same for all windows.  What a window does not see because
+// it hangs over an edge is a mask of such bits.  So an element costs an AND, one addition and the load.
+
+#include "product.cuh"
+
+//
+// A thread's column is threadIdx.x % COLUMNS.
+
+constexpr unsigned END = 1u << 31;  // the bit of the rows of a table that lie beyond the last tap: outside for everybody
+
+template <class Source>
+struct Gather {
+    static constexpr int COUNT = DEPTH * COLUMNS / THREADS;
+    Source source;
+    unsigned outside;  // bits of the rows and columns of taps that lie outside the image
+    const int2* table;
+    int place;  // in a tile, of the first of this thread's COUNT taps
+
+    __device__ Gather(Source source, unsigned outside, const int2* table) : source(source), outside(outside)
+    {
+        int first = threadIdx.x / COLUMNS * COUNT;
+        this->table = table + first;
+        place = kept(first * Right::PITCH + threadIdx.x % COLUMNS);
+    }
+
+    __device__ float* place_of(Right& tile, int i) const { return &tile.at[0][0] + place + i * Right::PITCH; }
+
+    __device__ void fetch(Right& tile)
+    {
+        const int4* pairs = reinterpret_cast<const int4*>(table);
+#pragma unroll
+        for (int i = 0; i < COUNT; i += 2) {
+            int4 taps = pairs[i / 2];
+            source.fetch(i, place_of(tile, i), taps.x, !(outside & taps.y));
+            source.fetch(i + 1, place_of(tile, i + 1), taps.z, !(outside & taps.w));
+        }
+        table += DEPTH;
+    }
+
+    __device__ void store(Right& tile)
+    {
+#pragma unroll
+        for (int i = 0; i < COUNT; i++)
+            source.store(i, place_of(tile, i));
+    }
+};
+
+// The weights as `pack.cu` laid them out: depth by depth, ROWS at a time from an aligned address, with zeros at the end.
+struct Packed {
+    static constexpr int COUNT = DEPTH * ROWS / 4 / THREADS, ACROSS = ROWS / 4, DOWN = THREADS / ACROSS;
+    Copied<float4, COUNT> source;
+    int pitch, place;  // from depth to depth; the first number's in a tile
+
+    __device__ Packed(const float* weights, int pitch)
+        : source{reinterpret_cast<const float4*>(weights)}, pitch(pitch)
+    {
+        int row = threadIdx.x % ACROSS * 4, d = threadIdx.x / ACROSS;
+        source.advance((d * pitch + row) / 4);
+        place = kept(d * Left::PITCH + row);
+    }
+
+    __device__ float4* place_of(Left& tile, int i) const
+    {
+        return reinterpret_cast<float4*>(&tile.at[0][0] + place + i * DOWN * Left::PITCH);
+    }
+
+    __device__ void fetch(Left& tile)
+    {
+#pragma unroll
+        for (int i = 0; i < COUNT; i++)
+            source.fetch(i, place_of(tile, i), i * DOWN * pitch / 4, true);
+        source.advance(DEPTH * pitch / 4);
+    }
+
+    __device__ void store(Left& tile)
+    {
+#pragma unroll
+        for (int i = 0; i < COUNT; i++)
+            source.store(i, place_of(tile, i));
+    }
+};
+
+// The pixels of several images of `per_image` pixels each, one image after the other, from the `start`-th on.  Their
+// number may need 64 bits; from there on 32 do.
+struct Pixel {
+    long long n;  // its image
+    int at;       // where it is in the image
+};
+
+struct Pixels {
+    long long image;
+    int first, per_image;
+
+    __device__ Pixels(long long start, int per_image)
+        : image(start / per_image), first(start % per_image), per_image(per_image)
+    {
+    }
+
+    __device__ Pixel operator[](int i) const { return {image + (first + i) / per_image, (first + i) % per_image}; }
+};

@@ -1,0 +1,57 @@
+// What the fast rungs read: the weights in the order in which their tiles want them, and tables of offsets.  Made anew
+// at each launch, in its scratch memory; a few MB where the convolution itself moves hundreds.
+
+#include "conv/phase.cuh"
+#include "conv/shape.cuh"
+
+// Forward.  packed[group][d][k] is the weight of filter k of the group at depth d = (c * R + r) * S + s, and
+// table[d] = {where that tap is, from the start of a window; the bits of its row and its column}.  Beyond the last tap
+// (up to `depth`) and the last filter (up to `pitch`) there are zeros, which add nothing.
+extern "C" __global__ void pack_forward(const float* __restrict__ weight, float* __restrict__ packed,
+                                        int2* __restrict__ table, int depth, int pitch, SHAPE)
+{
+    long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= (long long)groups * depth * pitch)
+        return;
+    int k = i % pitch, d = i / pitch % depth, group = i / ((long long)depth * pitch);
+    int filters = K / groups, taps = C / groups * R * S;
+    bool inside = k < filters && d < taps;
+    packed[i] = inside ? weight[((long long)group * filters + k) * taps + d] : 0;
+    if (k == 0 && group == 0) {
+        int c = d / (R * S), r = d / S % R, s = d % S;
+        table[d] = d < taps ? make_int2((c * H + r) * W + s, 1 << r | 1 << (R + s)) : make_int2(0, 1 << 31);
+    }
+}
+
+// The input gradient.  packed[phase][group][d][c] is the weight of channel c of the group at depth d = (k * taps down + i)
+// * taps across + j, where tap (i, j) of the phase is tap (f + i * stride, f' + j * stride) of the filter, and
+// table[phase][d] = {where that output is, from the one of tap (0, 0); the bits of i and j}.
+extern "C" __global__ void pack_backward_input(const float* __restrict__ weight, float* __restrict__ packed,
+                                               int2* __restrict__ table, int depth, int pitch, SHAPE)
+{
+    long long at = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (at >= (long long)stride_h * stride_w * groups * depth * pitch)
+        return;
+    int c = at % pitch, d = at / pitch % depth, layer = at / ((long long)depth * pitch);
+    int phase = layer / groups, group = layer % groups, filters = K / groups, per_group = C / groups;
+    int f_h = phase / stride_w, f_w = phase % stride_w;
+    Phase down(f_h, H, R, stride_h, padding_h), across(f_w, W, S, stride_w, padding_w);
+    int taps = max(1, down.taps * across.taps);
+    bool inside = d < filters * down.taps * across.taps;
+    int k = d / taps, i = d % taps / max(1, across.taps), j = d % max(1, across.taps);
+    long long filter = ((long long)group * filters + k) * per_group + c;
+    packed[at] = inside && c < per_group ? weight[(filter * R + f_h + i * stride_h) * S + f_w + j * stride_w] : 0;
+    if (c == 0 && group == 0)
+        table[phase * depth + d] = inside ? make_int2((k * P - i) * Q - j, 1 << i | 1 << (R + j)) : make_int2(0, 1 << 31);
+}
+
+// The weight gradient.  table[pixel of y] = {where its window starts, from the start of an image; the bits of the rows
+// and the columns of taps that it does not see}.
+extern "C" __global__ void windows(int2* __restrict__ table, SHAPE)
+{
+    int at = blockIdx.x * blockDim.x + threadIdx.x;
+    if (at >= P * Q)
+        return;
+    int h = at / Q * stride_h - padding_h, w = at % Q * stride_w - padding_w;
+    table[at] = make_int2(h * W + w, overhang(0, R, h, 1, H) | overhang(R, S, w, 1, W));
+}
