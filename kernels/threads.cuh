@@ -1,7 +1,7 @@
 // Which thread this is, and what the 32 threads of a warp work out together.
 //
-// A warp's result has one order: a tree in which thread t meets t ^ 16, then t ^ 8 ... t ^ 1.  Addition commutes, so the
-// two partners get the same bits, and at the end all 32 threads hold the result.
+// A warp's result has one order: a tree in which thread t meets t ^ 16, then t ^ 8 ... t ^ 1.  Addition commutes, so
+// the two partners get the same bits, and at the end all 32 threads hold the result.
 #pragma once
 
 constexpr int WARP = 32;

@@ -8,8 +8,8 @@
 #define TO float32
 #endif
 
-// A number of type FROM as one of type TO, as NumPy's assignment does it: towards 0, and modulo 2^bits, where a GPU would
-// stop at the largest and smallest integer of the type.
+// A number of type FROM as one of type TO, as NumPy's assignment does it: towards 0, and modulo 2^bits, where a GPU
+// would stop at the largest and smallest integer of the type.
 __device__ inline TO converted(FROM x)
 {
     constexpr bool from_real = FROM(0.5) != 0, to_integer = TO(0.5) == 0;
@@ -30,13 +30,15 @@ extern "C" __global__ void fill(SIZES, WALKED(TO, y), TO value)
     AT(y) = value;
 }
 
-// A transposition: y has its elements side by side along the last axis, x along the last but one.  `copy` would read (or
-// write) 32 sectors per request for four of use.  Here a block reads a tile of 32 x 32 with its threads along x's axis
-// and writes it along y's; in between it lies in shared memory.  Its rows have a length of 33, for with 32 the column
-// that a warp reads there would lie in one bank.
+// A transposition: y has its elements side by side along its last axis b, x along the last but one, a.  `copy` would
+// touch 32 sectors per request where four suffice.  Here a block reads a tile of 32 x 32 with its threads along a, and
+// writes it with its threads along b; in between it lies in shared memory.
 //
-//   read   x:  a a a a      tile[b][a]      written  y:  b b b b
-//              | warp  ->                                | warp  ->
+//   x in memory       tile in shared memory            y in memory
+//                        a ->
+//   a a a a ... read  b  a a a a ...                   b b b b ... written
+//   \_ warp _/        |  a a a a ...   rows of 33: with   \_ warp _/
+//                     v  a a a a ...   32, a column would lie in one bank
 constexpr int TILE = 32, ROWS = 8;
 
 extern "C" __global__ void __launch_bounds__(TILE* ROWS) transpose(SIZES, WALKED(const FROM, x), WALKED(TO, y))

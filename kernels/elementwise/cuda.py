@@ -1,10 +1,11 @@
-"""Arithmetic, element by element, on a GPU: arrays of any strides, which ``kernels/strides.py`` describes to the kernel.
+"""Arithmetic, element by element, on a GPU: arrays of any strides, as ``kernels/strides.py`` describes them.
 
 A walk of more than four axes that cannot be joined is cut along its outer axes into several launches.
 """
 
 import itertools
 import math
+import operator
 
 import numpy as np
 
@@ -92,7 +93,7 @@ def _walks(*arrays):
     sizes, *steps = join(*([axes[i] for i in order] for axes in (y.shape, *steps)))
     outer = max(0, len(sizes) - _AXES)
     for place in itertools.product(*map(range, sizes[:outer])):
-        yield sizes[outer:], [(address(a, sum(i * s for i, s in zip(place, axes))), axes[outer:])
+        yield sizes[outer:], [(address(a, sum(map(operator.mul, place, axes))), axes[outer:])
                               for a, axes in zip(arrays, steps, strict=True)]
 
 

@@ -11,8 +11,8 @@ struct Place {
     long long at0, at1, at2, at3;
 };
 
-// Index i, counted with the last axis fastest, as four.  Where the outer axes are of size 1 (the usual case: dense arrays
-// are one long axis) nothing is divided; the question is the same for all threads.
+// Index i, counted with the last axis fastest, as four.  Where the outer axes are of size 1 (the usual case: dense
+// arrays are one long axis) nothing is divided; all threads decide alike.
 __device__ inline Place place(long long i, SIZES)
 {
     if (n3 == count)

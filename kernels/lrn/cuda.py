@@ -6,7 +6,7 @@ from ..gpu import Source, blocks
 
 _SOURCE = Source(__file__, "lrn.cu")
 _THREADS = 128
-_IN_REGISTERS = 8  # a window of so many channels
+IN_REGISTERS = 8  # a window of so many channels
 _ENOUGH = 1 << 16  # threads: with fewer, the channels of a pixel are shared out
 _LEAST = 16  # channels that are worth the SIZE - 1 others that a walk begins with
 
@@ -22,11 +22,15 @@ def backward(x, y, scale, gy, gx, *, size, alpha, beta, k):
 def _launch(kernel, arrays, size, *numbers):
     x = arrays[0]
     N, C, H, W = x.shape
-    if size > _IN_REGISTERS:
+    if size > IN_REGISTERS:
         _SOURCE.launch(f"{kernel}_any", blocks(x.size, _THREADS), _THREADS, *arrays, np.int64(x.size), C,
                        np.int64(H * W), size, *map(float, numbers), real=x.dtype)
         return
-    chunks = min(blocks(C, _LEAST), blocks(_ENOUGH, N * H * W))
-    chunk = blocks(C, chunks)
-    _SOURCE.launch(kernel, (blocks(N * H * W, _THREADS), blocks(C, chunk)), _THREADS, *arrays, np.int64(N * H * W), C,
-                   np.int64(H * W), chunk, *map(float, numbers), real=x.dtype, SIZE=size)
+    walk = chunk(C, N * H * W)
+    _SOURCE.launch(kernel, (blocks(N * H * W, _THREADS), blocks(C, walk)), _THREADS, *arrays, np.int64(N * H * W), C,
+                   np.int64(H * W), walk, *map(float, numbers), real=x.dtype, SIZE=size)
+
+
+def chunk(C, threads):
+    """Along how many channels a thread walks, if ``threads`` of them stand side by side.  It changes no number."""
+    return blocks(C, min(blocks(C, _LEAST), blocks(_ENOUGH, threads)))

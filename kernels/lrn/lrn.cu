@@ -1,15 +1,15 @@
 // Local response normalisation.  x, y, scale (N, C, H, W).
 //
-// A thread takes one pixel and walks along `chunk` of its channels; neighbouring threads take neighbouring pixels, which
-// lie side by side in each channel.  It keeps what the window holds in registers, so each number is read once:
+// A thread takes one pixel and walks along `chunk` of its channels; neighbouring threads take neighbouring pixels,
+// which lie side by side in each channel.  It keeps what the window holds in registers, so each number is read once:
 //
 //   channel        0  1  2  3  4  5  6  7
 //   reads x                      ^           SIZE = 5
 //   has            .  [-----------]          x of the last five channels
 //   writes y, scale       ^
 //
-// SIZE is a constant of the compiler; the second pair of kernels takes any size, and reads a window anew for each channel
-// (from the cache, where its neighbour left it).
+// SIZE is a constant of the compiler; the second pair of kernels takes any size, and reads a window anew for each
+// channel (from the cache, where its neighbour left it).
 
 #include "lrn/pixel.cuh"
 #include "threads.cuh"
@@ -77,7 +77,7 @@ extern "C" __global__ void backward(const REAL* __restrict__ x, const REAL* __re
     }
 }
 
-// For any size: a thread per element, which sums its window from memory.  `c` is its channel, `from` to `to` the window.
+// For any size: a thread per element sums its window from memory.  `c` is its channel, `from` to `to` the window.
 #define ELEMENT(before, after)                                                                                         \
     unsigned long long i = thread_index();                                                                             \
     if (i >= count)                                                                                                    \

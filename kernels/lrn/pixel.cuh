@@ -10,8 +10,8 @@ __device__ inline REAL to_minus_beta(REAL scale, REAL beta)
     return root * sqrt(root);
 }
 
-// The last COUNT numbers of a walk, the oldest first.  Loops over them are unrolled, so they live in registers; each sum
-// is taken afresh, for a running sum that subtracts what leaves would keep the rounding of a large one for ever.
+// The last COUNT numbers of a walk, the oldest first.  Loops over them are unrolled, so they live in registers; each
+// sum is taken afresh, for a running sum that subtracts what leaves would keep the rounding of a large one for ever.
 template <int COUNT>
 struct Recent {
     REAL at[COUNT] = {};

@@ -1,30 +1,78 @@
-"""Local response normalisation and max-pooling on a GPU, one after the other."""
+"""Local response normalisation and max-pooling on a GPU, in one pass each way.
 
+Where a window of either is too large for that, the two layers' own kernels run one after the other.
+"""
+
+from functools import cache
+
+import numpy as np
+
+from ..gpu import Source, blocks
 from ..lrn import cuda as lrn
 from ..pool import cuda as pool
 from ..scratch import deal, nbytes
 
+_SOURCE = Source(__file__, "lrn_max_pool.cu")
+_THREADS, _MOST_THREADS, _WARP = 128, 512, 32
+_GROUP = 4  # channels between two barriers, as in lrn_max_pool.cu
+
 
 def forward(x, y, index, *, size, alpha, beta, k, kernel_size, stride, padding, scratch):
-    normalised, scale = deal(scratch, *_images(x, 2))
-    lrn.forward(x, normalised, scale, size=size, alpha=alpha, beta=beta, k=k)
-    pool.max_forward(normalised, y, index, kernel_size=kernel_size, stride=stride, padding=padding)
+    if not _fused(size, kernel_size):
+        normalised, scale = deal(scratch, *_images(x, 2))
+        lrn.forward(x, normalised, scale, size=size, alpha=alpha, beta=beta, k=k)
+        pool.max_forward(normalised, y, index, kernel_size=kernel_size, stride=stride, padding=padding)
+        return
+    N, C, H, W = x.shape
+    P, Q = y.shape[2:]
+    tile = _tile((P, Q), kernel_size, stride)
+    area, tiles = _area(tile, kernel_size, stride), N * blocks(P, tile[0]) * blocks(Q, tile[1])
+    chunk = lrn.chunk(C, tiles * area)
+    _SOURCE.launch("forward", (tiles, blocks(C, chunk)), blocks(area, _WARP) * _WARP, x, y, index, C, H, W, P, Q,
+                   *kernel_size, *stride, *padding, *tile, chunk, alpha / size, float(beta), float(k), real=x.dtype,
+                   shared=2 * _GROUP * area * x.itemsize, SIZE=size, PLACE=index.dtype.name)
 
 
 def backward(x, index, gy, gx, *, size, alpha, beta, k, kernel_size, stride, padding, scratch):
-    normalised, scale, gradient = deal(scratch, *_images(x, 3))
-    lrn.forward(x, normalised, scale, size=size, alpha=alpha, beta=beta, k=k)
-    pool.max_backward(gy, index, gradient, kernel_size=kernel_size, stride=stride, padding=padding)
-    lrn.backward(x, normalised, scale, gradient, gx, size=size, alpha=alpha, beta=beta, k=k)
+    if not _fused(size, kernel_size):
+        normalised, scale, gradient = deal(scratch, *_images(x, 3))
+        lrn.forward(x, normalised, scale, size=size, alpha=alpha, beta=beta, k=k)
+        pool.max_backward(gy, index, gradient, kernel_size=kernel_size, stride=stride, padding=padding)
+        lrn.backward(x, normalised, scale, gradient, gx, size=size, alpha=alpha, beta=beta, k=k)
+        return
+    N, C, H, W = x.shape
+    chunk = lrn.chunk(C, N * H * W)
+    _SOURCE.launch("backward", (blocks(N * H * W, _THREADS), blocks(C, chunk)), _THREADS, x, index, gy, gx,
+                   np.int64(N * H * W), C, H, W, *gy.shape[2:], *kernel_size, *stride, *padding, chunk, alpha / size,
+                   float(beta), float(k), 2 * alpha * beta / size, real=x.dtype, SIZE=size, PLACE=index.dtype.name)
 
 
 def forward_workspace(x, y, index, *, size, alpha, beta, k, kernel_size, stride, padding):
-    return nbytes(*_images(x, 2))
+    return 0 if _fused(size, kernel_size) else nbytes(*_images(x, 2))
 
 
 def backward_workspace(x, index, gy, gx, *, size, alpha, beta, k, kernel_size, stride, padding):
-    return nbytes(*_images(x, 3))
+    return 0 if _fused(size, kernel_size) else nbytes(*_images(x, 3))
+
+
+def _fused(size, kernel_size):
+    return size <= lrn.IN_REGISTERS and _area((1, 1), kernel_size, (1, 1)) <= _MOST_THREADS
 
 
 def _images(x, count):
     return [(x.shape, x.dtype)] * count
+
+
+def _area(tile, kernel_size, stride):
+    """How many pixels the windows of a tile of outputs cover: a thread each."""
+    (p, q), (R, S) = tile, kernel_size
+    return ((p - 1) * stride[0] + R) * ((q - 1) * stride[1] + S)
+
+
+@cache
+def _tile(output, kernel_size, stride):
+    """The tile of outputs, of those that a block has threads for, with the fewest threads in all."""
+    P, Q = output
+    tiles = [(p, q) for q in range(1, min(Q, _MOST_THREADS) + 1) for p in range(1, min(P, _MOST_THREADS // q) + 1)
+             if _area((p, q), kernel_size, stride) <= _MOST_THREADS]
+    return min(tiles, key=lambda t: blocks(P, t[0]) * blocks(Q, t[1]) * blocks(_area(t, kernel_size, stride), _WARP))

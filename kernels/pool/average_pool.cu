@@ -1,5 +1,5 @@
-// Average pooling, with windows that slide and with bins that adapt.  The two differ in one thing: which pixels an output
-// covers along an axis, and which outputs cover a pixel.
+// Average pooling, with windows that slide and with bins that adapt.  The two differ in one thing: which pixels an
+// output covers along an axis, and which outputs cover a pixel.
 //
 // Forward an output has one thread, or where windows are large, a warp with its threads side by side along a row of the
 // window.  Sums are in double precision: a window may be a whole image.  Backward a thread makes one element of gx.

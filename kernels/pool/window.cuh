@@ -9,6 +9,7 @@
 #endif
 
 #define WINDOW int R, int S, int stride_h, int stride_w, int pad_h, int pad_w
+#define THE_WINDOW R, S, stride_h, stride_w, pad_h, pad_w
 
 struct Pixel {
     long long plane;
@@ -39,14 +40,42 @@ __device__ inline bool wins(REAL candidate, REAL best)
     return !(candidate <= best) && best == best;
 }
 
-// The sum of gy over the windows that chose pixel (h, w); gy and index: planes of P x Q outputs.
-__device__ inline REAL gathered(const REAL* gy, const PLACE* index, int h, int w, int P, int Q, WINDOW)
+struct Best {
+    REAL value;
+    int place;
+};
+
+// The largest element of the window whose first pixel would be (top, left) of an image of H x W, as far as it lies in
+// the image.  x: where pixel (top, left) is or would be, in rows of `pitch`.
+__device__ inline Best best(const REAL* x, long long pitch, int top, int left, int H, int W, int R, int S)
 {
-    Range rows = windows_over(h, R, stride_h, pad_h, P), columns = windows_over(w, S, stride_w, pad_w, Q);
+    int r0 = max(0, -top), r1 = min(R, H - top), s0 = max(0, -left), s1 = min(S, W - left);
+    Best best = {x[r0 * pitch + s0], r0 * S + s0};
+    for (int r = r0; r < r1; r++)
+        for (int s = s0; s < s1; s++)
+            if (wins(x[r * pitch + s], best.value))
+                best = {x[r * pitch + s], r * S + s};
+    return best;
+}
+
+// A pixel, and the outputs whose windows cover it.
+struct Covered {
+    int h, w;
+    Range rows, columns;
+};
+
+__device__ inline Covered covered(int h, int w, int P, int Q, WINDOW)
+{
+    return {h, w, windows_over(h, R, stride_h, pad_h, P), windows_over(w, S, stride_w, pad_w, Q)};
+}
+
+// The sum of gy over the windows that chose the pixel.  gy and index: one plane each, in rows of Q outputs.
+__device__ inline REAL gathered(const REAL* gy, const PLACE* index, Covered pixel, int Q, WINDOW)
+{
     REAL total = 0;
-    for (int p = rows.from; p < rows.to; p++)
-        for (int q = columns.from; q < columns.to; q++) {
-            int here = (h + pad_h - p * stride_h) * S + w + pad_w - q * stride_w;
+    for (int p = pixel.rows.from; p < pixel.rows.to; p++)
+        for (int q = pixel.columns.from; q < pixel.columns.to; q++) {
+            int here = (pixel.h + pad_h - p * stride_h) * S + pixel.w + pad_w - q * stride_w;
             long long at = (long long)p * Q + q;
             if (index[at] == here)
                 total += gy[at];

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from ..elementwise import cuda as elementwise
 from ..gpu import Source, blocks
 from ..scratch import deal, nbytes
 from ..strides import address, join, padded, steps_of
@@ -15,17 +16,18 @@ _AXES = 4
 
 
 def sum(x, y, *, axes, scratch):
-    _reduce("Sum", x, None, y, axes, *deal(scratch, *_of_pieces(x, y)))
+    _reduce("Sum", x, y, axes, scratch)
 
 
 def max(x, y, *, axes, scratch):
-    _reduce("Max", x, None, y, axes, *deal(scratch, *_of_pieces(x, y)))
+    _reduce("Max", x, y, axes, scratch)
 
 
 def max_backward(x, y, gy, gx, *, axes, scratch):
-    counts, of_pieces = deal(scratch, (y.shape, y.dtype), *_of_pieces(x, y))
-    _reduce("Ties", x, y, counts, axes, of_pieces)
-    kept, reduced, dense = _split(x, axes, gy, gx)
+    counts, of_pieces, *copies = deal(scratch, (y.shape, y.dtype), _of_pieces(x, y), *_copies(axes, x, gy, gx))
+    x, gy = _plain(copies, x, gy)
+    _launch("Ties", x, y, counts, axes, of_pieces)
+    kept, reduced, dense = _split(axes, x, gy, gx)
     (n, of_x, of_gy, of_gx), (m, along_x, _, along_gx) = kept, reduced
     _SOURCE.launch("share", blocks(x.size, _THREADS), _THREADS, address(x), y, counts, address(gy), address(gx),
                    *_axes(n), *_steps(of_x), *_steps(of_gy), *_steps(of_gx),
@@ -33,31 +35,27 @@ def max_backward(x, y, gy, gx, *, axes, scratch):
 
 
 def sum_workspace(x, y, *, axes):
-    return nbytes(*_of_pieces(x, y))
+    return nbytes(_of_pieces(x, y), *_copies(axes, x))
 
 
 def max_workspace(x, y, *, axes):
-    return nbytes(*_of_pieces(x, y))
+    return nbytes(_of_pieces(x, y), *_copies(axes, x))
 
 
 def max_backward_workspace(x, y, gy, gx, *, axes):
-    return nbytes((y.shape, y.dtype), *_of_pieces(x, y))
+    return nbytes((y.shape, y.dtype), _of_pieces(x, y), *_copies(axes, x, gy, gx))
 
 
-def _pieces(x, y):
-    return blocks(x.size // y.size, _PIECE) if y.size else 1
+def _reduce(operation, x, y, axes, scratch):
+    of_pieces, *copies = deal(scratch, _of_pieces(x, y), *_copies(axes, x))
+    (x,) = _plain(copies, x)
+    _launch(operation, x, None, y, axes, of_pieces)
 
 
-def _of_pieces(x, y):
-    """The results of an output's pieces, if it has several."""
-    pieces = _pieces(x, y)
-    return [((y.size, pieces), np.float64)] if pieces > 1 else [((0,), np.float64)]
-
-
-def _reduce(operation, x, maxima, y, axes, of_pieces):
+def _launch(operation, x, maxima, y, axes, of_pieces):
     if y.size == 0:
         return
-    (n, kept), (m, along), dense = _split(x, axes)
+    (n, kept), (m, along), dense = _split(axes, x)
     pieces = _pieces(x, y)
     partial = of_pieces if pieces > 1 else None
     if dense:
@@ -71,14 +69,39 @@ def _reduce(operation, x, maxima, y, axes, of_pieces):
                        real=x.dtype, OPERATION=operation)
 
 
-def _split(x, axes, *others):
+def _pieces(x, y):
+    return blocks(x.size // y.size, _PIECE) if y.size else 1
+
+
+def _of_pieces(x, y):
+    """The results of each output's pieces, where it has several: shape and dtype."""
+    pieces = _pieces(x, y)
+    return (y.size, pieces if pieces > 1 else 0), np.float64
+
+
+def _split(axes, x, *others):
     """((sizes, steps of x, of each of the others) of the kept axes, the same of the reduced axes, whether neighbours
     in memory are neighbours along a reduced axis)."""
     steps = [steps_of(a, x.shape) for a in (x, *others)]
     kept = [axis for axis in range(x.ndim) if axis not in axes]
-    walks = [join(*([along[i] for i in group] for along in (x.shape, *steps))) for group in (kept, list(axes))]
+    walks = [join(*([along[i] for i in group] for along in (x.shape, *steps))) for group in (kept, sorted(axes))]
     nearest = [min((abs(step) for step in walk[1]), default=math.inf) for walk in walks]
     return *walks, nearest[1] <= nearest[0]
+
+
+def _copies(axes, *arrays):
+    """Shapes and dtypes of dense copies of the arrays that a kernel reads, if it cannot walk over them as they are: up
+    to eight axes of dense arrays always join to four and four, those of a view need not."""
+    *walks, _ = _split(axes, *arrays)
+    if all(len(sizes) <= _AXES for sizes, *_ in walks):
+        return []
+    return [(a.shape, a.dtype) for a in arrays[:2]]
+
+
+def _plain(copies, *arrays):
+    for array, copy in zip(arrays, copies, strict=False):  # no copies, or one of each
+        elementwise.copy(array, copy)
+    return copies or arrays
 
 
 def _axes(sizes):

@@ -1,8 +1,8 @@
 // Sums, maxima and counts along axes.  OPERATION says which: Sum, Max or Ties.
 //
-// The order of a sum depends on its length alone.  A piece of PIECE elements has 32 running results, of elements 0, 32,
-// 64 ..., then 1, 33, 65 ... and so on; a tree joins them; the results of the pieces are joined in the same way.  So the
-// two kernels below, which differ in how they read, give the same bits.  All is worked out in double precision.
+// The order of a sum depends on its length alone.  It is cut into pieces; a piece has 32 running results, of its
+// elements 0, 32, 64 ..., then 1, 33, 65 ... and so on; a tree joins them; the results of the pieces are joined in the
+// same way.  So the two kernels below, which differ in how they read, give the same bits.  All in double precision.
 //
 //   rows     the reduced axis is dense: a warp per piece, its threads side by side along the piece
 //   columns  another axis is dense: the 32 x 32 threads of a block take 32 pieces that lie side by side, a row of
@@ -40,7 +40,8 @@ struct Ties {
 
 __device__ inline long long offset(unsigned long long i, AXES(n), STEPS(step))
 {
-    unsigned long long row = n3 == 1 ? i : i / n3, plane = n2 == 1 ? row : row / n2, block = n1 == 1 ? plane : plane / n1;
+    unsigned long long row = n3 == 1 ? i : i / n3, plane = n2 == 1 ? row : row / n2;
+    unsigned long long block = n1 == 1 ? plane : plane / n1;
     return (long long)(i - row * n3) * step3 + (long long)(row - plane * n2) * step2
          + (long long)(plane - block * n1) * step1 + (long long)block * step0;
 }

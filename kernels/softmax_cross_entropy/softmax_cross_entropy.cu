@@ -1,6 +1,6 @@
-// Softmax and the cross-entropy loss.  x, y (rows, C): a warp per row, its 32 threads side by side along the row.  A row
-// comes from memory once; the second and third pass over it find it in the cache.  Sums are taken in double precision,
-// in an order that C alone decides: 32 running sums, then the tree of threads.cuh.
+// Softmax and the cross-entropy loss.  x, y (rows, C): a warp per row, its 32 threads side by side along the row.  A
+// row comes from memory once; the second and third pass over it find it in the cache.  Sums are taken in double
+// precision, in an order that C alone decides: 32 running sums, then the tree of threads.cuh.
 
 #include "threads.cuh"
 

@@ -23,7 +23,8 @@ extern "C" __global__ void sgd(REAL* __restrict__ w, const REAL* __restrict__ g,
 }
 
 // of_pieces[i] = the sum of the squares of piece i of g, by a warp, in double precision.
-extern "C" __global__ void squares(const REAL* __restrict__ g, double* __restrict__ of_pieces, long long count, int piece)
+extern "C" __global__ void squares(const REAL* __restrict__ g, double* __restrict__ of_pieces, long long count,
+                                   int piece)
 {
     long long warp = thread_index() / WARP, begin = warp * piece, end = min(begin + piece, count);
     if (begin >= count)
