@@ -1,0 +1,183 @@
+"""From CUDA C++ to a shared object that the emulator can run, with every step kept on disk.
+
+What is kept is named by a hash of all that it was made from, so nothing in the cache is ever out of date, and a changed
+source simply has another name.  A warm start reads files and runs neither NVRTC nor the C++ compiler; the tools
+themselves are part of the name too, unless one is missing, when whatever was made with it before will do.
+
+    source, its headers, options, architecture -- NVRTC --> PTX -- translate.py --> C++ -- C++ compiler --> .so
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+from . import nvrtc, ptx
+from .nvrtc import EmulatorUnavailable
+from .signature import signatures
+from .translate import KernelInfo, translate
+
+_HERE = Path(__file__).parent
+_RUNTIME = ("scheduler.cpp", "warp.cpp", "check.cpp")
+# Kernels have large functions without end; -O1 compiles them in half the time of -O2 and runs as fast.  The rest makes
+# floating point what PTX says: no a * b + c contracted to a fma that the kernel did not ask for.
+_FLAGS = ("-std=c++17", "-shared", "-fPIC", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
+          "-fwrapv", "-w")
+
+
+def unavailable() -> str | None:
+    """Why kernels cannot be built here, and what to install; None if they can."""
+    try:
+        nvrtc.load()
+        compiler()
+    except EmulatorUnavailable as error:
+        return str(error)
+    return None
+
+
+def compiler() -> str:
+    """The path of a C++ compiler: $CXX, g++, clang++ or c++."""
+    for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
+        if name and (path := shutil.which(name)):
+            return path
+    raise EmulatorUnavailable("no C++ compiler was found (g++, clang++ or c++); install one, for example with: "
+                              "apt install g++")
+
+
+def cache_folder() -> Path:
+    """$TINYCONV_CACHE, else ~/.cache/tinyconv, and there ``emulator``."""
+    root = os.environ.get("TINYCONV_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tinyconv"
+    return Path(root) / "emulator"
+
+
+def kernels(code: str, options: Sequence[str], file: str, arch: int, check: bool) -> tuple[Path, list[KernelInfo]]:
+    """The shared object of a file of kernels, and what is in it."""
+    key = _key("kernels", _sources(code, options, file), *options, file, str(arch), str(check), _own_sources(), _processor())
+
+    def make(target: Path) -> None:
+        translation = translate(ptx.parse(ptx_text(code, options, file, arch)), signatures(code))
+        facts = json.dumps([asdict(kernel) for kernel in translation.kernels])
+        _write(target.with_suffix(".json"), facts.encode())  # before the .so, whose presence says that all is there
+        _compile(translation.text, target, "-O1", *(("-DCHECK",) if check else ()))
+
+    path = _cached(key, ".so", make, nvrtc.identity, _compiler_identity)
+    facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    return path, [KernelInfo(**{**fact, "parameters": [tuple(p) for p in fact["parameters"]]}) for fact in facts]
+
+
+def runtime() -> Path:
+    """The shared object of the runtime, which all kernels share."""
+    def make(target: Path) -> None:
+        text = "".join(f'#include "{name}"\n' for name in _RUNTIME)
+        _compile(text, target, "-O2")
+    return _cached(_key("runtime", _own_sources(), _processor()), ".so", make, _compiler_identity)
+
+
+def ptx_text(code: str, options: Sequence[str], file: str, arch: int) -> str:
+    """The PTX of a file, from the cache or from NVRTC."""
+    key = _key("ptx", _sources(code, options, file), *options, file, str(arch))
+    return _cached(key, ".ptx", lambda target: _write(target, nvrtc.ptx(code, file, arch, options).encode()),
+                   nvrtc.identity).read_text(encoding="utf-8")
+
+
+def cubin(code: str, options: Sequence[str], file: str, arch: int) -> bytes:
+    """The machine code of a file, from the cache or from NVRTC."""
+    key = _key("cubin", _sources(code, options, file), *options, file, str(arch))
+    return _cached(key, ".cubin", lambda target: _write(target, nvrtc.cubin(code, file, arch, options)),
+                   nvrtc.identity).read_bytes()
+
+
+# ---------------------------------------------------------------------------------------------------- names in the cache
+
+def _key(*parts: str) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{len(part)} {part}".encode())
+    return digest.hexdigest()[:32]
+
+
+def _sources(code: str, options: Sequence[str], file: str) -> str:
+    """``code`` with the headers that it includes by "name", which NVRTC looks for in the folders of -I."""
+    folders = [Path(option[2:]) for option in options if option.startswith("-I") and len(option) > 2]
+    texts, seen, pending = [code], set(), [code]
+    while pending:
+        for name in re.findall(r'^\s*#\s*include\s*[<"]([^">]+)[">]', pending.pop(), flags=re.M):
+            path = next((folder / name for folder in folders if (folder / name).is_file()), None)
+            if path and path not in seen:
+                seen.add(path)
+                text = path.read_text(encoding="utf-8")
+                texts.append(f"{name}\n{text}")
+                pending.append(text)
+    return "\0".join(texts)
+
+
+@cache
+def _own_sources() -> str:
+    """The translator and the runtime."""
+    names = sorted(path for path in _HERE.iterdir() if path.suffix in (".h", ".cpp") or path.name in (
+        "ptx.py", "translate.py", "instructions.py", "signature.py", "build.py"))
+    return "\0".join(path.read_text(encoding="utf-8") for path in names)
+
+
+@cache
+def _processor() -> str:
+    """What -march=native depends on."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        return "".join(re.findall(r"^(?:model name|flags|Features|CPU part)\s*:.*$", text.split("\n\n")[0], flags=re.M))
+    except OSError:
+        return platform.machine() + platform.processor()
+
+
+def _compiler_identity() -> str | None:
+    try:
+        path = Path(compiler()).resolve()
+    except EmulatorUnavailable:
+        return None
+    return f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}"
+
+
+def _cached(key: str, suffix: str, make: Callable[[Path], None], *tools: Callable[[], str | None]) -> Path:
+    """The file that ``make`` writes, made now if it is not there."""
+    identities = [tool() for tool in tools]
+    folder = cache_folder()
+    if None in identities:
+        made_before = sorted(folder.glob(f"{key}-*{suffix}"))
+        path = made_before[-1] if made_before else folder / f"{key}-none{suffix}"
+    else:
+        path = folder / f"{key}-{_key(*map(str, identities))[:8]}{suffix}"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        make(path)
+    return path
+
+
+# ---------------------------------------------------------------------------------------------------- files
+
+def _compile(text: str, target: Path, *flags: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="tinyconv-") as folder:
+        source, made = Path(folder) / "code.cpp", Path(folder) / "code.so"
+        source.write_text(text, encoding="utf-8")
+        command = [compiler(), *_FLAGS, *flags, f"-I{_HERE}", str(source), "-o", str(made)]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        if run.returncode != 0:
+            raise RuntimeError(f"the C++ compiler failed on a translated kernel: {' '.join(command)}\n{run.stderr[:4000]}")
+        _write(target, made.read_bytes())
+
+
+def _write(target: Path, content: bytes) -> None:
+    """A file appears complete or not at all, whatever other processes write at the same time."""
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".part-")
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+    os.replace(temporary, target)

@@ -1,0 +1,296 @@
+#include "check.h"
+#include <sys/mman.h>
+#include <algorithm>
+
+namespace emulator {
+
+// ------------------------------------------------------------------------------------------------ shadow memory
+
+Cell* Area::allocate(uint64_t count)
+{
+    void* memory = mmap(nullptr, count * sizeof(Cell), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    return static_cast<Cell*>(memory);
+}
+
+void Area::release()
+{
+    if (cells_) munmap(cells_, count_ * sizeof(Cell));
+}
+
+Cell* Area::cells(uint64_t offset, uint64_t length, uint64_t& count)
+{
+    if (!cells_) cells_ = allocate(count_ = (nbytes + 3) / 4);
+    if (unit_ == 4 && (length & 3)) refine();
+    count = length / unit_;
+    return cells_ + offset / unit_;
+}
+
+// From a cell per word to a cell per byte: the array has small elements, and neighbours belong to different threads.
+void Area::refine()
+{
+    Cell* fine = allocate(4 * count_);
+    for (uint64_t i = 0; i < count_; ++i)
+        if (cells_[i].write.block || cells_[i].reads[0].block) std::fill_n(fine + 4 * i, 4, cells_[i]);
+    release();
+    cells_ = fine, count_ *= 4, unit_ = 1;
+}
+
+// ------------------------------------------------------------------------------------------------ what happened before
+
+void Knowledge::join(const Knowledge& other)
+{
+    for (auto [key, clock] : other.threads) threads[key] = std::max(threads[key], clock);
+    for (auto [key, clock] : other.blocks) blocks[key] = std::max(blocks[key], clock);
+}
+
+static uint64_t key(uint64_t block, uint64_t thread) { return block << 10 | thread; }
+
+bool Knowledge::has(Stamp stamp) const
+{
+    auto block = blocks.find(stamp.block);
+    if (block != blocks.end() && stamp.clock < block->second) return true;
+    auto thread = threads.find(key(stamp.block, stamp.thread));
+    return thread != threads.end() && stamp.clock <= thread->second;
+}
+
+bool Checker::before(Stamp stamp, const ThreadState& thread) const
+{
+    const Block& block = *thread.block;
+    if (stamp.block == block.number + 1) {
+        if (stamp.thread == thread.index || stamp.clock < block.barrier_clock) return true;
+        if (stamp.thread / 32 == thread.index / 32 && stamp.clock <= thread.known[stamp.thread % 32]) return true;
+    }
+    return thread.acquired && thread.acquired->has(stamp);
+}
+
+// One clock for the whole block: what follows a synchronisation has a higher one than all that came before.
+static uint16_t tick(Block& block)
+{
+    if (block.clock == 0xffff) throw Failure{"check mode: a block synchronises more than 65535 times; check a smaller case"};
+    return ++block.clock;
+}
+
+void Checker::after_barrier(Block& block)
+{
+    block.barrier_clock = tick(block);
+    std::shared_ptr<Knowledge> all;
+    for (ThreadState& thread : block.threads) {
+        thread.clock = block.barrier_clock;
+        if (!thread.acquired) continue;
+        if (!all) all = std::make_shared<Knowledge>();
+        all->join(*thread.acquired);
+    }
+    if (all)
+        for (ThreadState& thread : block.threads) thread.acquired = all;
+}
+
+void Checker::after_warp_barrier(ThreadState* first, uint32_t present)
+{
+    uint16_t known[32] = {}, clock = tick(*first->block);
+    for (uint32_t lane = 0; lane < 32; ++lane) {
+        if (!(present >> lane & 1)) continue;
+        for (uint32_t other = 0; other < 32; ++other) known[other] = std::max(known[other], first[lane].known[other]);
+        known[lane] = std::max(known[lane], first[lane].clock);
+    }
+    for (uint32_t lane = 0; lane < 32; ++lane)
+        if (present >> lane & 1) {
+            std::copy_n(known, 32, first[lane].known);
+            first[lane].clock = clock;
+        }
+}
+
+// What the thread did and has seen so far is what its next atomics publish.
+void Checker::fence(ThreadState& thread)
+{
+    auto seen = thread.acquired ? std::make_shared<Knowledge>(*thread.acquired) : std::make_shared<Knowledge>();
+    uint64_t block = thread.block->number + 1;
+    seen->blocks[block] = thread.block->barrier_clock;
+    seen->threads[key(block, thread.index)] = thread.clock;
+    thread.fenced = seen;
+    thread.clock = tick(*thread.block);
+}
+
+void Checker::exchange_knowledge(ThreadState& thread, uint64_t address)
+{
+    auto found = published_.find(address);
+    if (found != published_.end()) {
+        auto seen = thread.acquired ? std::make_shared<Knowledge>(*thread.acquired) : std::make_shared<Knowledge>();
+        seen->join(found->second);
+        thread.acquired = seen;
+    }
+    if (thread.fenced) published_[address].join(*thread.fenced);
+}
+
+// ------------------------------------------------------------------------------------------------ races
+
+void Checker::check_race(ThreadState& thread, Area& area, uint64_t offset, uint64_t nbytes, Stamp now, Kind kind, Flight flight)
+{
+    uint64_t count = 0, unit;
+    Cell* cells = area.cells(offset, nbytes, count);
+    unit = nbytes / count;
+    for (uint64_t i = 0; i < count; ++i) {
+        Cell& cell = cells[i];
+        // Shared memory is a new one for each block.
+        if (&area == shared_.get() && cell.write.block != now.block) cell.write = {};
+        for (Stamp& read : cell.reads)
+            if (&area == shared_.get() && read.block != now.block) read = {};
+        uint64_t at = offset + i * unit;
+        if (cell.write.in_flight && flight != Flight::Arrives) race(thread, now.site, area, at, kind, cell.write, true);
+        bool both_atomic = kind == Kind::Atomic && cell.write.atomic;
+        if (cell.write.block && !both_atomic && !before(cell.write, thread)) race(thread, now.site, area, at, kind, cell.write, true);
+        if (kind == Kind::Read) {
+            remember_read(thread, cell, now);
+            continue;
+        }
+        for (Stamp read : cell.reads)
+            if (read.block && !before(read, thread)) race(thread, now.site, area, at, kind, read, false);
+        cell.write = now;
+        cell.reads[0] = cell.reads[1] = {};
+    }
+}
+
+static int distance(Stamp a, Stamp b) { return a.block != b.block ? 3 : a.thread / 32 != b.thread / 32 ? 2 : a.thread != b.thread; }
+
+void Checker::remember_read(const ThreadState& thread, Cell& cell, Stamp now)
+{
+    // Who is ordered after `now` is ordered after what happened before it: `now` can stand for those reads.
+    for (Stamp& read : cell.reads)
+        if (read.block && before(read, thread)) read = {};
+    if (!cell.reads[0].block) cell.reads[0] = now;
+    else if (!cell.reads[1].block || distance(cell.reads[0], now) > distance(cell.reads[0], cell.reads[1])) cell.reads[1] = now;
+}
+
+static std::string bytes_of(const Area& area, uint64_t offset)
+{
+    return format("byte %llu of %s", static_cast<unsigned long long>(offset), area.name.c_str());
+}
+
+void Checker::race(ThreadState& thread, uint32_t site, const Area& area, uint64_t offset, Kind kind, Stamp other, bool wrote)
+{
+    const Request& request = launch_.request;
+    std::string who = "thread " + coordinates(request.block, uint32_t(other.thread));
+    if (other.block != thread.block->number + 1) who += " of block " + coordinates(request.grid, uint32_t(other.block - 1));
+    std::string where = place(request.sites[other.site]), what = bytes_of(area, offset);
+    const char* does = kind == Kind::Read ? "reads" : kind == Kind::Write ? "writes" : "atomically updates";
+    if (other.in_flight)
+        fail(thread, site, "data race: this thread %s %s while %s has a cp.async to it in flight, issued at %s", does,
+             what.c_str(), who.c_str(), where.c_str());
+    fail(thread, site, "data race: this thread %s %s, which %s %s at %s, with no synchronisation between the two", does,
+         what.c_str(), who.c_str(), wrote ? "wrote" : "read", where.c_str());
+}
+
+// ------------------------------------------------------------------------------------------------ accesses
+
+Checker::Checker(Launch& launch, std::vector<Access>& trace) : launch_(launch), trace_(trace)
+{
+    const Request& request = launch.request;
+    for (uint64_t i = 0; i < request.region_count; ++i) {
+        const Region& region = request.regions[i];
+        areas_.try_emplace(region.address, region.address, region.nbytes, region.name, region.written);
+    }
+    uint64_t parameters = reinterpret_cast<uint64_t>(request.parameters);
+    areas_.try_emplace(parameters, parameters, request.parameters_nbytes, "the kernel's parameters", nullptr);
+    last_ = &areas_.begin()->second;
+}
+
+void Checker::begin_block(Block& block)
+{
+    if (block.number + 1 >= 1u << 22) throw Failure{"check mode: more than four million blocks; check a smaller case"};
+    const Request& request = launch_.request;
+    uint64_t nbytes = request.static_shared + request.dynamic_shared;
+    shared_written_.assign(nbytes, 0);
+    if (!shared_) shared_ = std::make_unique<Area>(0, nbytes, "shared memory", shared_written_.data());
+}
+
+char* access(Thread& thread, uint64_t address, uint32_t site)
+{
+    return thread.block->launch.checker->access(state(thread), address, site, thread.block->launch.request.sites[site].nbytes);
+}
+
+char* Checker::access(ThreadState& thread, uint64_t address, uint32_t number, uint64_t nbytes, Flight flight)
+{
+    const Site& site = launch_.request.sites[number];
+    if (nbytes == 0) return nullptr;
+    if (site.space == Space::Local) return access_local(thread, address, number, nbytes);
+    if (site.space == Space::Generic) {
+        for (Frame* frame = thread.frame; frame; frame = frame->outer)
+            if (address - reinterpret_cast<uint64_t>(frame->begin) < frame->nbytes) return access_local(thread, address, number, nbytes);
+    }
+    Area& area = find(thread, address, number, nbytes);
+    bool in_shared = &area == shared_.get();
+    if (in_shared && site.space == Space::Generic) address -= reinterpret_cast<uint64_t>(thread.shared);
+    uint64_t offset = address - area.begin;
+    if (offset + nbytes > area.nbytes)
+        fail(thread, number, "out of bounds: %llu bytes at byte %llu of %s, which has %llu", (unsigned long long)nbytes,
+             (unsigned long long)offset, area.name.c_str(), (unsigned long long)area.nbytes);
+    if (address % site.nbytes)
+        fail(thread, number, "misaligned: an access of %u bytes must begin at a multiple of %u, not at %s", site.nbytes,
+             site.nbytes, bytes_of(area, offset).c_str());
+    Stamp now = {thread.block->number + 1, thread.index, thread.clock, number, site.kind == Kind::Atomic, flight == Flight::Departs};
+    check_race(thread, area, offset, nbytes, now, site.kind, flight);
+    if (area.written) {
+        if (site.kind != Kind::Write) check_written(thread, number, area.written + offset, nbytes, bytes_of(area, offset).c_str());
+        if (flight != Flight::Departs && site.kind != Kind::Read) std::fill_n(area.written + offset, nbytes, 1);
+    }
+    if (site.kind == Kind::Atomic) exchange_knowledge(thread, address);
+    if (launch_.request.only_block >= 0 && flight != Flight::Arrives) record(thread, address, number, nbytes);
+    return in_shared ? thread.shared + offset : reinterpret_cast<char*>(address);
+}
+
+// The area that holds `address`, or complains and names the nearest one.
+Area& Checker::find(ThreadState& thread, uint64_t address, uint32_t site, uint64_t nbytes)
+{
+    Space space = launch_.request.sites[site].space;
+    uint64_t offset = space == Space::Shared ? address : address - reinterpret_cast<uint64_t>(thread.shared);
+    if (shared_->contains(offset) && space != Space::Global) return *shared_;
+    if (space == Space::Shared)
+        fail(thread, site, "out of bounds: %llu bytes at byte %lld of shared memory, of which the block has %llu",
+             (unsigned long long)nbytes, (long long)int32_t(address), (unsigned long long)shared_->nbytes);
+    if (last_->contains(address)) return *last_;
+    auto after = areas_.upper_bound(address);
+    Area* below = after == areas_.begin() ? nullptr : &std::prev(after)->second;
+    if (below && below->contains(address)) return *(last_ = below);
+    Area* above = after == areas_.end() ? nullptr : &after->second;
+    if (above && (!below || above->begin - address < address - below->begin - below->nbytes))
+        fail(thread, site, "out of bounds: %llu bytes at address 0x%llx, %llu bytes before %s", (unsigned long long)nbytes,
+             (unsigned long long)address, (unsigned long long)(above->begin - address), above->name.c_str());
+    fail(thread, site, "out of bounds: %llu bytes at byte %llu of %s, which has %llu", (unsigned long long)nbytes,
+         (unsigned long long)(address - below->begin), below->name.c_str(), (unsigned long long)below->nbytes);
+}
+
+char* Checker::access_local(ThreadState& thread, uint64_t address, uint32_t number, uint64_t nbytes)
+{
+    const Site& site = launch_.request.sites[number];
+    for (Frame* frame = thread.frame; frame; frame = frame->outer) {
+        uint64_t offset = address - reinterpret_cast<uint64_t>(frame->begin);
+        if (offset >= frame->nbytes || offset + nbytes > frame->nbytes) continue;
+        if (address % nbytes)
+            fail(thread, number, "misaligned: an access of %u bytes to a thread-local array", site.nbytes);
+        if (site.kind == Kind::Read) check_written(thread, number, frame->written + offset, nbytes, "a thread-local array");
+        else std::fill_n(frame->written + offset, nbytes, 1);
+        return frame->begin + offset;
+    }
+    fail(thread, number, "out of bounds: %llu bytes outside the function's thread-local arrays", (unsigned long long)nbytes);
+}
+
+void Checker::check_written(ThreadState& thread, uint32_t site, const uint8_t* written, uint64_t nbytes, const char* what)
+{
+    if (std::find(written, written + nbytes, 0) != written + nbytes)
+        fail(thread, site, "uninitialised: this thread reads %s, which nothing has written", what);
+}
+
+void Checker::record(ThreadState& thread, uint64_t address, uint32_t site, uint64_t nbytes)
+{
+    uint32_t& occurrence = occurrences_[uint64_t(site) << 10 | thread.index];
+    trace_.push_back({site, thread.index, occurrence++, uint32_t(nbytes), address});
+}
+
+Frame::Frame(Thread& t, char* begin, uint8_t* written, uint32_t nbytes)
+    : outer(state(t).frame), thread(t), begin(begin), written(written), nbytes(nbytes)
+{
+    state(t).frame = this;
+}
+Frame::~Frame() { state(thread).frame = outer; }
+
+}  // namespace emulator

@@ -1,0 +1,105 @@
+// The checker: sees every access to memory before it is performed, and knows what must not happen.
+//
+// Its centre is the race detector.  Two accesses of different threads to the same place, one of them a write, are a race
+// unless one *happens before* the other: unless a chain of synchronisation leads from the first to the second.  It does
+// not matter which came first in this run, so a race is found even if the emulator's order happens to be harmless.
+//
+// Each thread has a clock that moves on when the thread synchronises.  Each cell of memory remembers the last write and
+// two reads since, with the clocks of those who made them:
+//
+//      thread 0    write a (clock 1)   barrier   read b (clock 2)
+//      thread 1    read b  (clock 1)   barrier   write b (clock 2): against the read by thread 0, with clock 2: a race
+//                                      ^ barrier_clock = 2: all with a smaller clock happened before
+//
+// Within a warp, __syncwarp orders the lanes that take part: a thread knows, per lane, up to which clock it has seen.
+// (Shuffles and votes exchange values; they promise nothing about memory.)  Between blocks, only an atomic orders, and
+// only what its thread published by a __threadfence() before it; the thread whose atomic finds it there has seen it.
+#pragma once
+#include <map>
+#include <unordered_map>
+#include "runtime.h"
+
+namespace emulator {
+
+// What is remembered of an access, in eight bytes.  All zeros: nothing.
+struct Stamp {
+    uint64_t block : 22;  // its number + 1
+    uint64_t thread : 10;
+    uint64_t clock : 16;
+    uint64_t site : 14;
+    uint64_t atomic : 1;
+    uint64_t in_flight : 1;  // a cp.async that has not arrived
+};
+
+// What is remembered of four bytes, or of one where an array has elements of less than four.
+//
+// Two reads are enough: they are of different blocks if possible, else of different warps, else of different threads, so
+// that whoever writes without synchronisation races with one of them at least.
+struct Cell { Stamp write, reads[2]; };
+
+// What a thread has seen of other blocks: of one thread up to a clock, or of all threads before a barrier's clock.
+struct Knowledge {
+    std::unordered_map<uint64_t, uint16_t> threads;  // key: block << 10 | thread
+    std::unordered_map<uint64_t, uint16_t> blocks;
+    void join(const Knowledge& other);
+    bool has(Stamp stamp) const;
+};
+
+// A piece of memory that the launch may touch, with a cell for each of its words.
+class Area {
+public:
+    Area(uint64_t address, uint64_t nbytes, std::string name, uint8_t* written)
+        : begin(address), nbytes(nbytes), name(std::move(name)), written(written) {}
+    Area(const Area&) = delete;
+    ~Area() { release(); }
+    bool contains(uint64_t address) const { return address - begin < nbytes; }
+    // The cells of a range.  The shadow is made at the first call; pages of it that are never touched cost nothing.
+    Cell* cells(uint64_t offset, uint64_t length, uint64_t& count);
+
+    uint64_t begin, nbytes;
+    std::string name;
+    uint8_t* written;  // a flag per byte: whether it was ever written; null: all of it was
+
+private:
+    void refine();
+    void release();
+    static Cell* allocate(uint64_t count);
+    Cell* cells_ = nullptr;
+    uint64_t count_ = 0;
+    uint32_t unit_ = 4;
+};
+
+// A cp.async writes twice: it departs, from when on nobody may touch the place, and it arrives.
+enum class Flight : uint8_t { None, Departs, Arrives };
+
+class Checker {
+public:
+    Checker(Launch& launch, std::vector<Access>& trace);
+    void begin_block(Block& block);
+    char* access(ThreadState& thread, uint64_t address, uint32_t site, uint64_t nbytes, Flight flight = Flight::None);
+    void after_barrier(Block& block);
+    void after_warp_barrier(ThreadState* first, uint32_t present);
+    void fence(ThreadState& thread);
+
+private:
+    Area& find(ThreadState& thread, uint64_t address, uint32_t site, uint64_t nbytes);
+    char* access_local(ThreadState& thread, uint64_t address, uint32_t site, uint64_t nbytes);
+    void check_written(ThreadState& thread, uint32_t site, const uint8_t* written, uint64_t nbytes, const char* what);
+    void check_race(ThreadState& thread, Area& area, uint64_t offset, uint64_t nbytes, Stamp now, Kind kind, Flight flight);
+    void remember_read(const ThreadState& thread, Cell& cell, Stamp now);
+    bool before(Stamp stamp, const ThreadState& thread) const;
+    [[noreturn]] void race(ThreadState& thread, uint32_t site, const Area& area, uint64_t offset, Kind kind, Stamp other, bool wrote);
+    void exchange_knowledge(ThreadState& thread, uint64_t address);
+    void record(ThreadState& thread, uint64_t address, uint32_t site, uint64_t nbytes);
+
+    Launch& launch_;
+    std::map<uint64_t, Area> areas_;  // global memory, by address
+    Area* last_;                      // the one that was touched last
+    std::vector<uint8_t> shared_written_;
+    std::unique_ptr<Area> shared_;
+    std::unordered_map<uint64_t, Knowledge> published_;  // by atomics, at their addresses
+    std::vector<Access>& trace_;
+    std::unordered_map<uint64_t, uint32_t> occurrences_;
+};
+
+}  // namespace emulator

@@ -1,0 +1,350 @@
+// Runs the threads of a launch in turn, on one processor: block after block, and in a block each thread until it has to
+// wait for others.  Nothing depends on time, so a launch does the same every time; the order is the caller's choice.
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+#include <numeric>
+#include "check.h"
+
+namespace emulator {
+
+static thread_local Stacks stacks;
+static thread_local ThreadState* starting;  // handed to a fiber that begins
+static thread_local std::vector<Access> trace;
+
+// ------------------------------------------------------------------------------------------------ messages
+
+std::string format(const char* format, ...)
+{
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    std::vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return text;
+}
+
+std::string coordinates(Dim3 extent, uint32_t index)
+{
+    return format("(%u,%u,%u)", index % extent.x, index / extent.x % extent.y, index / extent.x / extent.y);
+}
+
+std::string place(const Site& site) { return format("%s:%u", site.file, site.line); }
+
+void fail(Thread& thread, uint32_t site, const char* text, ...)
+{
+    char message[1024];
+    va_list arguments;
+    va_start(arguments, text);
+    std::vsnprintf(message, sizeof message, text, arguments);
+    va_end(arguments);
+    const Request& request = thread.block->launch.request;
+    throw Failure{format("%s: %s: block (%u,%u,%u), thread (%u,%u,%u): %s", request.name, place(request.sites[site]).c_str(),
+                         thread.ctaid.x, thread.ctaid.y, thread.ctaid.z, thread.tid.x, thread.tid.y, thread.tid.z, message)};
+}
+
+void endless(Thread& thread, uint32_t site)
+{
+    fail(thread, site, "an endless loop: the thread jumped back %llu times", static_cast<unsigned long long>(thread.steps));
+}
+
+// ------------------------------------------------------------------------------------------------ launches
+
+Launch::Launch(const Request& r) : request(r), random(r.seed), checker(r.check ? new Checker(*this, trace) : nullptr) {}
+Launch::~Launch() = default;
+
+std::vector<uint32_t> Launch::ordered(uint32_t count)
+{
+    std::vector<uint32_t> order(count);
+    std::iota(order.begin(), order.end(), 0);
+    if (request.order == Order::Reverse) std::reverse(order.begin(), order.end());
+    if (request.order == Order::Shuffled) std::shuffle(order.begin(), order.end(), random);
+    return order;
+}
+
+void Launch::run()
+{
+    Block block(*this);
+    if (request.only_block >= 0) return block.run(uint32_t(request.only_block));
+    uint32_t count = request.grid.x * request.grid.y * request.grid.z;
+    if (request.order == Order::Forward)
+        for (uint32_t number = 0; number < count; ++number) block.run(number);
+    else
+        for (uint32_t number : ordered(count)) block.run(number);
+}
+
+extern "C" int emulator_launch(const Request* request, char* message, uint64_t nbytes)
+{
+    trace.clear();
+    try {
+        Launch(*request).run();
+        return 0;
+    } catch (const Failure& failure) {
+        std::snprintf(message, nbytes, "%s", failure.message.c_str());
+    } catch (const std::bad_alloc&) {
+        std::snprintf(message, nbytes, "%s: not enough memory to run it", request->name);
+    }
+    return 1;
+}
+
+// The accesses of this thread's last launch with `only_block`.
+extern "C" const Access* emulator_trace(uint64_t* count)
+{
+    *count = trace.size();
+    return trace.data();
+}
+
+// ------------------------------------------------------------------------------------------------ blocks
+
+Block::Block(Launch& l) : launch(l)
+{
+    const Request& r = launch.request;
+    uint32_t count = r.block.x * r.block.y * r.block.z;
+    threads.resize(r.meets ? count : 1);
+    shared.resize(r.static_shared + r.dynamic_shared + 128);
+    order_ = launch.ordered(count);
+    if (r.meets) stacks.reserve(count, 128 * 1024 + 4 * r.local_nbytes);
+}
+
+void Block::run(uint32_t n)
+{
+    const Request& r = launch.request;
+    number = n, done_ = 0, clock = barrier_clock = 1;
+    // Shared memory begins with arbitrary content: a byte that makes NaN of a float shows who relies on it.
+    std::fill(shared.begin(), shared.end(), char(0xff));
+    if (launch.checker) launch.checker->begin_block(*this);
+    if (r.meets) run_as_fibers(); else run_one_after_another();
+}
+
+void Block::prepare(ThreadState& thread, uint32_t index)
+{
+    const Request& r = launch.request;
+    thread.tid = {index % r.block.x, index / r.block.x % r.block.y, index / r.block.x / r.block.y};
+    thread.ctaid = {number % r.grid.x, number / r.grid.x % r.grid.y, number / r.grid.x / r.grid.y};
+    thread.ntid = r.block, thread.nctaid = r.grid;
+    thread.index = index, thread.steps = 0, thread.block = this;
+    thread.shared = reinterpret_cast<char*>((reinterpret_cast<uint64_t>(shared.data()) + 127) / 128 * 128);
+    thread.dynamic_shared = r.static_shared;
+    thread.state = State::Ready, thread.groups = 0, thread.frame = nullptr, thread.clock = 1;
+    thread.copies.clear();
+    std::fill_n(thread.known, 32, 0);
+    thread.acquired = thread.fenced = nullptr;
+}
+
+void Block::run_one_after_another()
+{
+    const Request& r = launch.request;
+    for (uint32_t index : order_) {
+        prepare(threads[0], index);
+        r.kernel(threads[0], r.parameters);
+        if (!threads[0].copies.empty()) wait_all(threads[0]);
+    }
+}
+
+// Where a fiber begins.  Nothing may leave it, by return or by exception: there is nothing below on its stack.
+static void fiber()
+{
+    ThreadState& thread = *starting;
+    Block& block = *thread.block;
+    try {
+        block.launch.request.kernel(thread, block.launch.request.parameters);
+        wait_all(thread);
+    } catch (const Failure& failure) {
+        block.failure = failure.message;
+    } catch (...) {
+        block.failure = "an exception in the emulator's runtime";
+    }
+    block.wait(thread, State::Done);
+    __builtin_unreachable();
+}
+
+void Block::wait(ThreadState& thread, State state)
+{
+    thread.state = state;
+    Context::exchange(thread.context, scheduler);
+}
+
+void Block::run_as_fibers()
+{
+    for (uint32_t i = 0; i < threads.size(); ++i) {
+        prepare(threads[i], i);
+        threads[i].context.start(stacks.stack(i), stacks.nbytes(i), fiber);
+    }
+    while (done_ < threads.size()) {
+        bool progress = false;
+        if (launch.request.order == Order::Shuffled) std::shuffle(order_.begin(), order_.end(), launch.random);
+        for (uint32_t index : order_) {
+            ThreadState& thread = threads[index];
+            if (thread.state != State::Ready) continue;
+            progress = true;
+            starting = &thread;
+            Context::exchange(scheduler, thread.context);
+            if (!failure.empty()) throw Failure{failure};
+            done_ += thread.state == State::Done;
+        }
+        if (!progress) unblock();
+    }
+}
+
+// No thread can run.  Either all that are left wait at the barrier, which opens, or a warp waits only for threads that
+// have returned (the hardware goes on without them), or the kernel hangs.
+void Block::unblock()
+{
+    bool in_warp = false;
+    for (ThreadState& thread : threads) {
+        if (thread.state != State::InWarp) continue;
+        in_warp = true;
+        if (!launch.checker && finish_warp(thread, true)) {
+            thread.state = State::Ready;
+            return;
+        }
+    }
+    if (in_warp) report_deadlock();
+    open_barrier();
+}
+
+// ------------------------------------------------------------------------------------------------ barriers
+
+uint32_t barrier(Thread& thread, uint32_t site, uint32_t id, uint32_t count, Vote vote, bool ballot)
+{
+    ThreadState& me = state(thread);
+    uint32_t all = uint32_t(me.block->threads.size());
+    if (count && (count + 31) / 32 != (all + 31) / 32)
+        fail(thread, site, "a barrier for %u of the block's %u threads; the emulator knows only those for all", count, all);
+    me.site = site, me.barrier_id = id, me.vote = vote, me.ballot = ballot;
+    me.block->wait(me, State::AtBarrier);
+    return me.tally;
+}
+
+void Block::open_barrier()
+{
+    const ThreadState* first = nullptr;
+    uint32_t count = 0, votes = 0;
+    for (ThreadState& thread : threads) {
+        if (thread.state != State::AtBarrier) continue;
+        if (!first) first = &thread;
+        bool same = launch.checker ? thread.site == first->site : thread.barrier_id == first->barrier_id;
+        if (!same || thread.vote != first->vote)
+            fail(thread, thread.site, "barrier divergence: this thread waits at this barrier, thread %s at another one, at %s",
+                 coordinates(launch.request.block, first->index).c_str(), place(launch.request.sites[first->site]).c_str());
+        ++count, votes += thread.ballot;
+    }
+    if (launch.checker && done_)
+        for (ThreadState& thread : threads)
+            if (thread.state == State::Done)
+                fail(threads[first->index], first->site, "barrier divergence: %u threads wait at this barrier, but %u have "
+                     "returned without reaching it, the first of them thread %s", count, done_,
+                     coordinates(launch.request.block, thread.index).c_str());
+    for (ThreadState& thread : threads)
+        if (thread.state == State::AtBarrier) {
+            thread.tally = thread.vote == Vote::Count ? votes : thread.vote == Vote::All ? votes == count : votes > 0;
+            thread.state = State::Ready;
+        }
+    if (launch.checker) launch.checker->after_barrier(*this);
+}
+
+// ------------------------------------------------------------------------------------------------ warps
+
+void warp(Thread& thread, uint32_t site, WarpOperation operation, uint32_t mask, const uint32_t* in, uint32_t* out)
+{
+    ThreadState& me = state(thread);
+    if (!(mask >> me.lane() & 1))
+        fail(thread, site, "lane %u calls a warp operation for the lanes of mask 0x%08x, to which it does not belong", me.lane(), mask);
+    me.site = site, me.operation = operation, me.mask = mask, me.lane_data = {in, out};
+    me.state = State::InWarp;
+    if (me.block->finish_warp(me, false))
+        me.state = State::Ready;
+    else
+        me.block->wait(me, State::InWarp);
+}
+
+// Performs the operation that `arrived` waits in, if all other lanes of its mask wait in the same.  Lanes that the block
+// does not have (its size need not be a multiple of 32) are not waited for.
+bool Block::finish_warp(ThreadState& arrived, bool without_done)
+{
+    ThreadState* first = &threads[arrived.index & ~31u];
+    uint32_t lanes = uint32_t(std::min<size_t>(32, threads.size() - first->index)), present = 0;
+    Lane data[32] = {};
+    for (uint32_t lane = 0; lane < lanes; ++lane) {
+        ThreadState& other = first[lane];
+        if (!(arrived.mask >> lane & 1) || (without_done && other.state == State::Done)) continue;
+        if (other.state != State::InWarp || other.operation != arrived.operation || other.mask != arrived.mask) return false;
+        present |= 1u << lane, data[lane] = other.lane_data;
+    }
+    arrived.operation(present, data);
+    if (launch.checker && !arrived.lane_data.out) launch.checker->after_warp_barrier(first, present);
+    for (uint32_t lane = 0; lane < lanes; ++lane)
+        if (present >> lane & 1) first[lane].state = State::Ready;
+    return true;
+}
+
+void Block::report_deadlock()
+{
+    for (ThreadState& thread : threads) {
+        if (thread.state != State::InWarp) continue;
+        ThreadState* first = &threads[thread.index & ~31u];
+        for (uint32_t lane = 0; lane < 32 && first->index + lane < threads.size(); ++lane) {
+            ThreadState& other = first[lane];
+            if (!(thread.mask >> lane & 1)) continue;
+            std::string who = format("lane %u of its mask 0x%08x", lane, thread.mask);
+            if (other.state == State::Done)
+                fail(thread, thread.site, "a warp operation that is never complete: %s has returned", who.c_str());
+            if (other.state == State::AtBarrier || other.operation != thread.operation || other.mask != thread.mask)
+                fail(thread, thread.site, "a warp operation that is never complete: %s waits %s at %s", who.c_str(),
+                     other.state == State::AtBarrier ? "at a barrier" : "in another operation or with another mask",
+                     place(launch.request.sites[other.site]).c_str());
+        }
+    }
+    throw Failure{format("%s: deadlock", launch.request.name)};
+}
+
+uint32_t active_mask(Thread& thread)
+{
+    Block& block = *thread.block;
+    uint32_t mask = 0, first = thread.index & ~31u;
+    for (uint32_t lane = 0; lane < 32 && first + lane < block.threads.size(); ++lane)
+        if (block.threads[first + lane].state != State::Done) mask |= 1u << lane;
+    return mask;
+}
+
+// ------------------------------------------------------------------------------------------------ cp.async
+
+void memory_fence(Thread& thread)
+{
+    if (Checker* checker = thread.block->launch.checker.get()) checker->fence(state(thread));
+}
+
+void copy_async(Thread& thread, uint32_t write_site, uint32_t read_site, uint32_t to, uint64_t from, uint32_t nbytes, uint32_t valid)
+{
+    if (valid > nbytes) fail(thread, write_site, "cp.async of %u bytes says that %u of them come from memory", nbytes, valid);
+    if (Checker* checker = thread.block->launch.checker.get()) {
+        checker->access(state(thread), from, read_site, valid);
+        checker->access(state(thread), to, write_site, nbytes, Flight::Departs);
+    }
+    state(thread).copies.push_back({to, nbytes, valid, state(thread).groups, write_site, from});
+}
+
+void commit_group(Thread& thread) { ++state(thread).groups; }
+
+static void arrive(ThreadState& thread, uint32_t groups)
+{
+    auto arrives = [&](const Copy& copy) { return copy.group < groups; };
+    for (const Copy& copy : thread.copies) {
+        if (!arrives(copy)) continue;
+        if (Checker* checker = thread.block->launch.checker.get())
+            checker->access(thread, copy.to, copy.site, copy.nbytes, Flight::Arrives);
+        __builtin_memset(thread.shared + copy.to, 0, copy.nbytes);
+        __builtin_memcpy(thread.shared + copy.to, reinterpret_cast<const char*>(copy.from), copy.valid);
+    }
+    thread.copies.erase(std::remove_if(thread.copies.begin(), thread.copies.end(), arrives), thread.copies.end());
+}
+
+void wait_group(Thread& thread, uint32_t pending)
+{
+    ThreadState& me = state(thread);
+    if (me.groups > pending) arrive(me, me.groups - pending);
+}
+
+void wait_all(Thread& thread) { arrive(state(thread), ~0u); }
+
+}  // namespace emulator
