@@ -14,14 +14,6 @@
 #include "lrn/pixel.cuh"
 #include "threads.cuh"
 
-#ifndef SIZE
-#define SIZE 5
-#endif
-
-// A window goes from BEFORE channels before its own to AFTER behind it.  Backward, those whose windows hold a channel
-// are the mirror image: from AFTER before it to BEFORE behind it.
-constexpr int BEFORE = SIZE / 2, AFTER = (SIZE - 1) / 2;
-
 // Where channel 0 of pixel i is: the H * W = `plane` pixels of a channel lie side by side.
 __device__ inline long long first_channel(unsigned long long i, int C, long long plane)
 {
@@ -39,13 +31,18 @@ extern "C" __global__ void forward(const REAL* __restrict__ x, REAL* __restrict_
     long long at = first_channel(i, C, plane);
     int begin = blockIdx.y * chunk, end = min(begin + chunk, C);
     Recent<SIZE> window;
-    for (int c = begin - (SIZE - 1); c < end; c++) {
-        int newest = c + AFTER;
-        window.push(newest >= 0 && newest < C ? x[at + newest * plane] : REAL(0));
-        if (c >= begin) {
+    for (int c = begin - (SIZE - 1); c < begin; c++)
+        window.push(channel(x + at, plane, c + AFTER, C));
+    for (int first = begin; first < end; first += GROUP) {
+        Channels newest = channels(x + at, plane, first + AFTER, C);
+#pragma unroll
+        for (int g = 0; g < GROUP; g++) {
+            if (first + g >= end)
+                break;
+            window.push(newest.at[g]);
             REAL d = k + alpha_over_size * window.sum_of_squares();
-            scale[at + c * plane] = d;
-            y[at + c * plane] = window.at[BEFORE] * to_minus_beta(d, beta);
+            scale[at + (first + g) * plane] = d;
+            y[at + (first + g) * plane] = window.at[BEFORE] * to_minus_beta(d, beta);
         }
     }
 }
@@ -61,19 +58,19 @@ extern "C" __global__ void backward(const REAL* __restrict__ x, const REAL* __re
     int begin = blockIdx.y * chunk, end = min(begin + chunk, C);
     Recent<SIZE> ratios;           // gy y / scale of the window
     Recent<BEFORE + 1> numerator;  // gy scale^-beta of channel c and those behind it
-    for (int c = begin - (SIZE - 1); c < end; c++) {
-        int newest = c + BEFORE;
-        REAL ratio = 0, direct = 0;
-        if (newest >= 0 && newest < C) {
-            long long there = at + newest * plane;
-            REAL g = gy[there], d = scale[there];
-            ratio = g * y[there] / d;
-            direct = g * to_minus_beta(d, beta);
+    for (int first = begin - (SIZE - 1); first < end; first += GROUP) {
+        Channels of_y = channels(y + at, plane, first + BEFORE, C), of_gy = channels(gy + at, plane, first + BEFORE, C);
+        Channels of_scale = channels(scale + at, plane, first + BEFORE, C), of_x = channels(x + at, plane, first, C);
+#pragma unroll
+        for (int g = 0; g < GROUP; g++) {
+            int c = first + g;
+            bool is_there = c + BEFORE >= 0 && c + BEFORE < C;
+            REAL d = is_there ? of_scale.at[g] : REAL(1);
+            ratios.push(of_gy.at[g] * of_y.at[g] / d);
+            numerator.push(of_gy.at[g] * to_minus_beta(d, beta));
+            if (c >= begin && c < end)
+                gx[at + c * plane] = numerator.at[0] - factor * of_x.at[g] * ratios.sum();
         }
-        ratios.push(ratio);
-        numerator.push(direct);
-        if (c >= begin)
-            gx[at + c * plane] = numerator.at[0] - factor * x[at + c * plane] * ratios.sum();
     }
 }
 

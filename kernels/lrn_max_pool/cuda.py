@@ -14,7 +14,7 @@ from ..scratch import deal, nbytes
 
 _SOURCE = Source(__file__, "lrn_max_pool.cu")
 _THREADS, _MOST_THREADS, _WARP = 128, 512, 32
-_GROUP = 4  # channels between two barriers, as in lrn_max_pool.cu
+_GROUP = 4  # channels between two barriers, as in lrn/pixel.cuh
 
 
 def forward(x, y, index, *, size, alpha, beta, k, kernel_size, stride, padding, scratch):
@@ -30,7 +30,7 @@ def forward(x, y, index, *, size, alpha, beta, k, kernel_size, stride, padding, 
     chunk = lrn.chunk(C, tiles * area)
     _SOURCE.launch("forward", (tiles, blocks(C, chunk)), blocks(area, _WARP) * _WARP, x, y, index, C, H, W, P, Q,
                    *kernel_size, *stride, *padding, *tile, chunk, alpha / size, float(beta), float(k), real=x.dtype,
-                   shared=2 * _GROUP * area * x.itemsize, SIZE=size, PLACE=index.dtype.name)
+                   shared=2 * _GROUP * area * x.itemsize, SIZE=size, PLACE=index.dtype.name, **lrn.power(beta))
 
 
 def backward(x, index, gy, gx, *, size, alpha, beta, k, kernel_size, stride, padding, scratch):
@@ -44,7 +44,8 @@ def backward(x, index, gy, gx, *, size, alpha, beta, k, kernel_size, stride, pad
     chunk = lrn.chunk(C, N * H * W)
     _SOURCE.launch("backward", (blocks(N * H * W, _THREADS), blocks(C, chunk)), _THREADS, x, index, gy, gx,
                    np.int64(N * H * W), C, H, W, *gy.shape[2:], *kernel_size, *stride, *padding, chunk, alpha / size,
-                   float(beta), float(k), 2 * alpha * beta / size, real=x.dtype, SIZE=size, PLACE=index.dtype.name)
+                   float(beta), float(k), 2 * alpha * beta / size, real=x.dtype, SIZE=size, PLACE=index.dtype.name,
+                   **lrn.power(beta))
 
 
 def forward_workspace(x, y, index, *, size, alpha, beta, k, kernel_size, stride, padding):

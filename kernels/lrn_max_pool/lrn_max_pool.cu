@@ -5,18 +5,7 @@
 #include "pool/window.cuh"
 #include "threads.cuh"
 
-#ifndef SIZE
-#define SIZE 5
-#endif
-
-constexpr int BEFORE = SIZE / 2, AFTER = (SIZE - 1) / 2;  // as in lrn.cu
-constexpr int MOST_THREADS = 512, GROUP = 4;
-
-// x at one pixel, `plane` elements from channel to channel; 0 beyond the first and the last.
-__device__ inline REAL channel(const REAL* pixel, long long plane, int c, int C)
-{
-    return c >= 0 && c < C ? pixel[c * plane] : REAL(0);
-}
+constexpr int MOST_THREADS = 512;
 
 // A block makes a tile of tile_p x tile_q outputs in `chunk` channels, from the pixels that their windows cover: a
 // thread for each of them walks along the channels.  After every GROUP channels the block pools them.
@@ -47,8 +36,10 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS)
     REAL *normalised = (REAL*)memory, *other = normalised + GROUP * area;
     for (int first = begin; first < end; first += GROUP) {
         int count = min(GROUP, end - first);
-        for (int g = 0; g < count; g++) {
-            window.push(channel(pixel, plane, first + g + AFTER, C));
+        Channels newest = channels(pixel, plane, first + AFTER, C);
+#pragma unroll
+        for (int g = 0; g < GROUP; g++) {
+            window.push(newest.at[g]);
             if (inside)
                 normalised[g * area + threadIdx.x]
                     = window.at[BEFORE] * to_minus_beta(k + alpha_over_size * window.sum_of_squares(), beta);
@@ -69,8 +60,8 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS)
     }
 }
 
-// A thread takes one pixel and walks along `chunk` of its channels, as in lrn.cu; it works out the norm anew from x, and
-// asks the windows over its pixel whether they chose it.  Channel c is written once x was read up to c + SIZE - 1:
+// asks the windows over its pixel whether they chose it.  Channel c is written once x is known up to c + SIZE - 1:
+// asks the windows over its pixel whether they chose it.  Channel c is written when x was read up to c + SIZE - 1:
 //
 //   channel       c-2  c-1   c   c+1  c+2  c+3  c+4         SIZE = 5
 //   in registers              [------- x ---------]         the window of channel c + BEFORE, whose norm is now known
