@@ -1,33 +1,50 @@
 #pragma once
 
+// `value`, computed once.  The compiler, short of registers, would rather compute it anew in each round of the loop.
+template <class T>
+__device__ T kept(T value)
+{
+    if constexpr (sizeof(T) == 8)
+        asm volatile("" : "+l"(value));
+    else
+        asm volatile("" : "+r"(value));
+    return value;
+}
+
 // Ways from global to shared memory, COUNT numbers per thread and tile.  Each has
 //
-//     fetch(i, to, offset, valid)    the i-th number is from[offset], or 0 unless valid; it is meant for `to`
-//     store(i, to)                   the i-th number is there; call it once `wait_for_copies` has returned
+//     fetch(i, to, offset, valid)    the i-th number is here[offset], or 0 unless valid; it is meant for `to`
+//     arrive()                       to be called once `wait_for_copies` has returned, and before
+//     store(i, to)                   the i-th number is there
+//     advance(count)                 here is `count` numbers on
+//     move_to(count)                 here is `count` numbers from where it was at first
 
 // From sm_80 on, a number travels to shared memory on its own while its thread goes on (cp.async).  Before that it
 // travels by way of a register: the load is issued here, the store after the multiplications that it overlaps with.
 template <class T, int COUNT>
 struct Copied {
     const T* from;
+    const T* here = from;
 
 #if __CUDA_ARCH__ >= 800
     __device__ void fetch(int, T* to, int offset, bool valid)
     {
         unsigned shared = __cvta_generic_to_shared(to);
         asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;"
-                     :: "r"(shared), "l"(from + offset), "n"(sizeof(T)), "r"(valid ? int(sizeof(T)) : 0));
+                     :: "r"(shared), "l"(here + offset), "n"(sizeof(T)), "r"(valid ? int(sizeof(T)) : 0));
     }
 
     __device__ void store(int, T*) {}
 #else
     T value[COUNT];
 
-    __device__ void fetch(int i, T*, int offset, bool valid) { value[i] = valid ? from[offset] : T{}; }
+    __device__ void fetch(int i, T*, int offset, bool valid) { value[i] = valid ? here[offset] : T{}; }
     __device__ void store(int i, T* to) { *to = value[i]; }
 #endif
 
-    __device__ void advance(long long count) { from += count; }
+    __device__ void arrive() {}
+    __device__ void advance(long long count) { here += count; }
+    __device__ void move_to(long long count) { here = kept(from + count); }
 };
 
 // A gradient behind a ReLU counts only where the output was positive.  The outputs come along, to a strip of shared memory
@@ -35,6 +52,7 @@ struct Copied {
 template <int COUNT>
 struct Masked {
     Copied<float, COUNT> numbers, outputs;
+    float seen[COUNT];
 
     __device__ float* output(int i)
     {
@@ -48,11 +66,20 @@ struct Masked {
         outputs.fetch(i, output(i), offset, valid);
     }
 
+    // All loads come before the first store: after one, the compiler could not move them up.
+    __device__ void arrive()
+    {
+#pragma unroll
+        for (int i = 0; i < COUNT; i++) {
+            outputs.store(i, output(i));
+            seen[i] = *output(i);
+        }
+    }
+
     __device__ void store(int i, float* to)
     {
         numbers.store(i, to);
-        outputs.store(i, output(i));
-        if (!(*output(i) > 0))
+        if (!(seen[i] > 0))
             *to = 0;
     }
 
@@ -60,6 +87,12 @@ struct Masked {
     {
         numbers.advance(count);
         outputs.advance(count);
+    }
+
+    __device__ void move_to(long long count)
+    {
+        numbers.move_to(count);
+        outputs.move_to(count);
     }
 };
 

@@ -30,6 +30,14 @@ constexpr int DEPTH = 16;
 constexpr int THREADS = ROWS * COLUMNS / 64;
 constexpr int LANES = 32;
 
+// Two blocks of 256 threads on a multiprocessor cover each other's waiting, if a thread has at most 128 registers.  A
+// smaller block may take more: it loads more numbers per thread.
+#if __CUDA_ARCH__ >= 800
+#define BOUNDS __launch_bounds__(THREADS, THREADS == 256 ? 2 : 1)
+#else
+#define BOUNDS __launch_bounds__(THREADS)
+#endif
+
 #include "copy.cuh"
 
 // DEPTH numbers of each of `SIDE` rows or columns.  The padding turns each step of depth by some of the 32 banks, so that
@@ -41,17 +49,6 @@ struct alignas(16) Tile {
 };
 using Left = Tile<ROWS>;
 using Right = Tile<COLUMNS>;
-
-// `value`, computed once.  The compiler, short of registers, would rather compute it anew in each round of the loop.
-template <class T>
-__device__ T kept(T value)
-{
-    if constexpr (sizeof(T) == 8)
-        asm volatile("" : "+l"(value));
-    else
-        asm volatile("" : "+r"(value));
-    return value;
-}
 
 // The sums of one thread in plain float32.
 struct Sums {

@@ -7,7 +7,7 @@
 #include "conv/phase.cuh"
 #include "conv/shape.cuh"
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void BOUNDS
 backward_input(const float* __restrict__ gy, const float* __restrict__ packed, const int2* __restrict__ table,
                float* __restrict__ gx, const float* __restrict__ y, int depth, int pitch, SHAPE)
 {

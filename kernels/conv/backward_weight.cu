@@ -11,25 +11,25 @@
 
 // The pixel of y at which this thread is in its walk over all images, DEPTH pixels further at each step.
 struct Walk {
-    int n, at, per_image, left;  // image; pixel in it; pixels per image; pixels up to the end of this block's part
+    int n, at;  // image, and pixel in it
+    int left;   // pixels up to the end of this block's part
+    int per_image, images, rest;  // DEPTH pixels are so many images of so many pixels, and the rest
 
     __device__ Walk(long long pixel, int per_image, int left)
-        : n(pixel / per_image), at(pixel % per_image), per_image(per_image), left(left)
+        : n(pixel / per_image), at(pixel % per_image), left(left), per_image(per_image),
+          images(kept(DEPTH / per_image)), rest(kept(DEPTH % per_image))
     {
     }
 
-    // Returns by how many images it went on.
-    __device__ int step()
+    __device__ void step()
     {
-        int images = DEPTH / per_image;
-        at += DEPTH % per_image;
+        at += rest;
+        n += images;
         if (at >= per_image) {
             at -= per_image;
-            images++;
+            n++;
         }
-        n += images;
         left -= DEPTH;
-        return images;
     }
 };
 
@@ -40,33 +40,32 @@ constexpr int DOWN = THREADS / DEPTH;
 struct Outputs {
     static constexpr int ROUNDS = ROWS / DOWN;
     Gradient<ROUNDS> source;
-    Walk walk;
+    const Walk& walk;
     int offset[ROUNDS];
     int place, image;
 
-    __device__ Outputs(Gradient<ROUNDS> source, Walk walk, int first, int count, int image)
+    __device__ Outputs(Gradient<ROUNDS> source, const Walk& walk, int first, int count, int image)
         : source(source), walk(walk), image(image)
     {
         int row = threadIdx.x / DEPTH;
         for (int i = 0; i < ROUNDS; i++)
             offset[i] = kept(min(first + row + i * DOWN, count - 1) * walk.per_image);
         place = kept(threadIdx.x % DEPTH * Left::PITCH + row);
-        this->source.advance((long long)walk.n * image + walk.at);
     }
 
     __device__ float* place_of(Left& tile, int i) const { return &tile.at[0][0] + place + i * DOWN; }
 
     __device__ void fetch(Left& tile)
     {
+        source.move_to((long long)walk.n * image + walk.at);
 #pragma unroll
         for (int i = 0; i < ROUNDS; i++)
-            source.fetch(i, place_of(tile, i), offset[i], walk.left > 0);
-        int before = walk.at, images = walk.step();
-        source.advance((long long)images * image + (walk.at - before));
+            source.fetch(i, place_of(tile, i), kept(offset[i]), walk.left > 0);
     }
 
     __device__ void store(Left& tile)
     {
+        source.arrive();
 #pragma unroll
         for (int i = 0; i < ROUNDS; i++)
             source.store(i, place_of(tile, i));
@@ -77,24 +76,23 @@ struct Outputs {
 struct Inputs {
     static constexpr int ROUNDS = COLUMNS / DOWN;
     Copied<float, ROUNDS> source;
-    Walk walk;
+    Walk& walk;  // of which this side takes the steps
     const int2* table;
     int offset[ROUNDS];
     unsigned bits[ROUNDS];
     int place, image;
 
-    __device__ Inputs(const float* x, Walk walk, const int2* table, int first, int count, int image, int H, int W, int R,
+    __device__ Inputs(const float* x, Walk& walk, const int2* table, int first, int count, int image, int H, int W, int R,
                       int S)
         : source{x}, walk(walk), table(table), image(image)
     {
         int column = threadIdx.x / DEPTH;
         for (int i = 0; i < ROUNDS; i++) {
             int tap = min(first + column + i * DOWN, count - 1), c = tap / (R * S), r = tap / S % R, s = tap % S;
-            offset[i] = kept((c * H + r) * W + s);
-            bits[i] = kept(1u << r | 1u << (R + s));
+            offset[i] = (c * H + r) * W + s;
+            bits[i] = 1u << r | 1u << (R + s);
         }
         place = kept(threadIdx.x % DEPTH * Right::PITCH + column);
-        source.advance((long long)walk.n * image);
     }
 
     __device__ float* place_of(Right& tile, int i) const { return &tile.at[0][0] + place + i * DOWN; }
@@ -103,16 +101,16 @@ struct Inputs {
     {
         int2 window = table[walk.at];
         unsigned outside = walk.left > 0 ? window.y : ~0u;
-        const float* image_start = source.from;
-        source.from += window.x;
+        source.move_to((long long)walk.n * image + window.x);
 #pragma unroll
         for (int i = 0; i < ROUNDS; i++)
-            source.fetch(i, place_of(tile, i), offset[i], !(outside & bits[i]));
-        source.from = image_start + (long long)walk.step() * image;
+            source.fetch(i, place_of(tile, i), kept(offset[i]), !(outside & bits[i]));
+        walk.step();
     }
 
     __device__ void store(Right& tile)
     {
+        source.arrive();
 #pragma unroll
         for (int i = 0; i < ROUNDS; i++)
             source.store(i, place_of(tile, i));
@@ -120,7 +118,7 @@ struct Inputs {
 };
 
 // parts[part][k][c,r,s]: the sum of `per_part` pixels.
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void BOUNDS
 backward_weight(const float* __restrict__ x, const float* __restrict__ gy, const int2* __restrict__ table,
                 float* __restrict__ parts, const float* __restrict__ y, int per_part, SHAPE)
 {

@@ -7,7 +7,7 @@
 #define PAD 4
 #include "conv/forward.cuh"
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void BOUNDS
 forward(const float* __restrict__ x, const float* __restrict__ packed, const int2* __restrict__ table,
         const float* __restrict__ bias, float* __restrict__ y, int relu, int depth, int pitch, SHAPE)
 {

@@ -3,7 +3,7 @@
 #define PAD 4
 #include "linear/matrix.cuh"
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void BOUNDS
 backward_input(const float* __restrict__ gy, const float* __restrict__ weight, float* __restrict__ gx,
                const float* __restrict__ y, int N, int C, int K)
 {

@@ -3,7 +3,7 @@
 #define PAD 4
 #include "linear/matrix.cuh"
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void BOUNDS
 backward_weight(const float* __restrict__ x, const float* __restrict__ gy, float* __restrict__ gw,
                 const float* __restrict__ y, int N, int C, int K)
 {

@@ -42,6 +42,7 @@ struct AlongDepth {
 
     __device__ void store(Tile& tile)
     {
+        source.arrive();
 #pragma unroll
         for (int i = 0; i < ROUNDS; i++)
 #pragma unroll
@@ -80,6 +81,7 @@ struct AcrossDepth {
 
     __device__ void store(Tile& tile)
     {
+        source.arrive();
 #pragma unroll
         for (int i = 0; i < ROUNDS; i++)
             source.store(i, place_of(tile, i));

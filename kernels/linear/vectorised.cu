@@ -3,7 +3,7 @@
 #define PAD 4
 #include "linear/forward.cuh"
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void BOUNDS
 forward(const float* __restrict__ x, const float* __restrict__ weight, const float* __restrict__ bias,
         float* __restrict__ y, int relu, int N, int C, int K)
 {
