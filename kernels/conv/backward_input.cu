@@ -29,12 +29,14 @@ backward_input(const float* __restrict__ gy, const float* __restrict__ packed, c
     Sums sums;
     product(sums, left, right, (filters * down.taps * across.taps + DEPTH - 1) / DEPTH);
 
+#pragma unroll
     for (int j = 0; j < Sums::WIDE; j++) {
         Pixel pixel = pixels[sums.column(j)];
         if (pixel.n >= N)
             continue;
         int h = down.first + pixel.at / across.pixels * stride_h, w = across.first + pixel.at % across.pixels * stride_w;
         float* out = gx + (pixel.n * C + group * per_group) * H * W + (h * W + w);
+#pragma unroll
         for (int i = 0; i < Sums::HIGH; i++) {
             int c = first_row + sums.row(i);
             if (c < per_group)

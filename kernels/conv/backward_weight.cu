@@ -136,10 +136,12 @@ backward_weight(const float* __restrict__ x, const float* __restrict__ gy, const
     product(sums, left, right, (count + DEPTH - 1) / DEPTH);
 
     float* out = parts + ((long long)part * K + group * filters) * weights;
+#pragma unroll
     for (int i = 0; i < Sums::HIGH; i++) {
         int k = first_row + sums.row(i);
         if (k >= filters)
             continue;
+#pragma unroll
         for (int j = 0; j < Sums::WIDE; j++) {
             int weight = first_column + sums.column(j);
             if (weight < weights)

@@ -23,11 +23,13 @@ __device__ void convolve(Sum& sums, const float* x, const float* packed, const i
     Gather<Source> right(Source{kept(window)}, outside, table);
     product(sums, left, right, depth / DEPTH);
 
+#pragma unroll
     for (int j = 0; j < Sum::WIDE; j++) {
         Pixel pixel = pixels[sums.column(j)];
         if (pixel.n >= N)
             continue;
         float* out = y + (pixel.n * K + group * filters) * P * Q + pixel.at;
+#pragma unroll
         for (int i = 0; i < Sum::HIGH; i++) {
             int k = first_row + sums.row(i);
             if (k >= filters)

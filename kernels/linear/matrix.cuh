@@ -104,10 +104,12 @@ struct Corner {
 template <class Sum, class Finish>
 __device__ void write(const Sum& sums, Corner corner, float* result, int rows, int columns, Finish finish)
 {
+#pragma unroll
     for (int i = 0; i < Sum::HIGH; i++) {
         long long row = corner.row + sums.row(i);
         if (row >= rows)
             continue;
+#pragma unroll
         for (int j = 0; j < Sum::WIDE; j++) {
             long long column = corner.column + sums.column(j);
             if (column < columns)
