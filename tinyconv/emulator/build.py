@@ -28,6 +28,7 @@ from .signature import signatures
 from .translate import KernelInfo, translate
 
 _HERE = Path(__file__).parent
+_MARKS_POINTERS = 100
 _RUNTIME = ("scheduler.cpp", "warp.cpp", "check.cpp")
 # Kernels have large functions without end; -O1 compiles them in half the time of -O2 and runs as fast.  The rest makes
 # floating point what PTX says: no a * b + c contracted to a fma that the kernel did not ask for.
@@ -65,7 +66,8 @@ def kernels(code: str, options: Sequence[str], file: str, arch: int, check: bool
     key = _key("kernels", _sources(code, options, file), *options, file, str(arch), str(check), _own_sources(), _processor())
 
     def make(target: Path) -> None:
-        translation = translate(ptx.parse(ptx_text(code, options, file, arch)), signatures(code))
+        module = ptx.parse(ptx_text(code, options, file, arch))
+        translation = translate(module, _signatures(module, code, options, file))
         facts = json.dumps([asdict(kernel) for kernel in translation.kernels])
         _write(target.with_suffix(".json"), facts.encode())  # before the .so, whose presence says that all is there
         _compile(translation.text, target, "-O1", *(("-DCHECK",) if check else ()))
@@ -88,6 +90,18 @@ def ptx_text(code: str, options: Sequence[str], file: str, arch: int) -> str:
     key = _key("ptx", _sources(code, options, file), *options, file, str(arch))
     return _cached(key, ".ptx", lambda target: _write(target, nvrtc.ptx(code, file, arch, options).encode()),
                    nvrtc.identity).read_text(encoding="utf-8")
+
+
+def _signatures(module: ptx.Module, code: str, options: Sequence[str], file: str) -> dict[str, list[tuple[str, bool]]]:
+    """Of each kernel, the names of its parameters and which are pointers: from the source, where it says so plainly.
+    If a macro makes the parameters, from PTX for sm_100, the first that marks pointers (names stay unknown)."""
+    found, entries = signatures(code), [function for function in module.functions if function.entry]
+    if any(len(found.get(entry.name, ())) != len(entry.parameters) for entry in entries):
+        recent = {f.name: f for f in ptx.parse(ptx_text(code, options, file, _MARKS_POINTERS)).functions}
+        for entry in entries:
+            if len(found.get(entry.name, ())) != len(entry.parameters):
+                found[entry.name] = [(f"argument {i}", p.pointer) for i, p in enumerate(recent[entry.name].parameters)]
+    return found
 
 
 def cubin(code: str, options: Sequence[str], file: str, arch: int) -> bytes:

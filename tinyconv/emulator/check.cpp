@@ -203,6 +203,8 @@ void Checker::begin_block(Block& block)
     if (!shared_) shared_ = std::make_unique<Area>(0, nbytes, "shared memory", shared_written_.data());
 }
 
+static bool all_set(const uint8_t* flags, uint64_t count) { return std::find(flags, flags + count, 0) == flags + count; }
+
 char* access(Thread& thread, uint64_t address, uint32_t site)
 {
     return thread.block->launch.checker->access(state(thread), address, site, thread.block->launch.request.sites[site].nbytes);
@@ -230,7 +232,8 @@ char* Checker::access(ThreadState& thread, uint64_t address, uint32_t number, ui
     Stamp now = {thread.block->number + 1, thread.index, thread.clock, number, site.kind == Kind::Atomic, flight == Flight::Departs};
     check_race(thread, area, offset, nbytes, now, site.kind, flight);
     if (area.written) {
-        if (site.kind != Kind::Write) check_written(thread, number, area.written + offset, nbytes, bytes_of(area, offset).c_str());
+        if (site.kind != Kind::Write && !all_set(area.written + offset, nbytes))
+            fail(thread, number, "uninitialised: this thread reads %s, which nothing has written", bytes_of(area, offset).c_str());
         if (flight != Flight::Departs && site.kind != Kind::Read) std::fill_n(area.written + offset, nbytes, 1);
     }
     if (site.kind == Kind::Atomic) exchange_knowledge(thread, address);
@@ -267,17 +270,12 @@ char* Checker::access_local(ThreadState& thread, uint64_t address, uint32_t numb
         if (offset >= frame->nbytes || offset + nbytes > frame->nbytes) continue;
         if (address % nbytes)
             fail(thread, number, "misaligned: an access of %u bytes to a thread-local array", site.nbytes);
-        if (site.kind == Kind::Read) check_written(thread, number, frame->written + offset, nbytes, "a thread-local array");
-        else std::fill_n(frame->written + offset, nbytes, 1);
+        if (site.kind == Kind::Read && !all_set(frame->written + offset, nbytes))
+            fail(thread, number, "uninitialised: this thread reads a thread-local array where it has not written");
+        if (site.kind == Kind::Write) std::fill_n(frame->written + offset, nbytes, 1);
         return frame->begin + offset;
     }
     fail(thread, number, "out of bounds: %llu bytes outside the function's thread-local arrays", (unsigned long long)nbytes);
-}
-
-void Checker::check_written(ThreadState& thread, uint32_t site, const uint8_t* written, uint64_t nbytes, const char* what)
-{
-    if (std::find(written, written + nbytes, 0) != written + nbytes)
-        fail(thread, site, "uninitialised: this thread reads %s, which nothing has written", what);
 }
 
 void Checker::record(ThreadState& thread, uint64_t address, uint32_t site, uint64_t nbytes)

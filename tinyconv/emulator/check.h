@@ -84,7 +84,6 @@ public:
 private:
     Area& find(ThreadState& thread, uint64_t address, uint32_t site, uint64_t nbytes);
     char* access_local(ThreadState& thread, uint64_t address, uint32_t site, uint64_t nbytes);
-    void check_written(ThreadState& thread, uint32_t site, const uint8_t* written, uint64_t nbytes, const char* what);
     void check_race(ThreadState& thread, Area& area, uint64_t offset, uint64_t nbytes, Stamp now, Kind kind, Flight flight);
     void remember_read(const ThreadState& thread, Cell& cell, Stamp now);
     bool before(Stamp stamp, const ThreadState& thread) const;

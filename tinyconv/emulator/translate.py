@@ -75,7 +75,7 @@ def translate(module: ptx.Module, signatures: dict[str, list[tuple[str, bool]]])
     for function in module.functions:
         if function.entry:
             reached = [writers[name] for name in _reachable(function.name, writers)]
-            kernels.append(KernelInfo(function.name, _kinds(function, signatures.get(function.name)),
+            kernels.append(KernelInfo(function.name, _kinds(function, signatures[function.name]),
                                       layout.static_shared(function), sum(w.local_nbytes for w in reached),
                                       any(w.meets for w in reached), function.max_threads))
     prototypes = [f"{writers[f.name].head()};" for f in module.functions if not f.entry]
@@ -115,34 +115,14 @@ def _reachable(name: str, writers: dict[str, _FunctionWriter]) -> set[str]:
     return reached
 
 
-def _kinds(function: Function, signature: list[tuple[str, bool]] | None) -> list[tuple[str, str]]:
-    """Name and kind of each parameter.  PTX before sm_100 does not tell a pointer from a ``long long``: the signature in
-    the source does.  Where that was not found (a macro made it), a pointer is what is converted to a global address."""
-    if signature is None or len(signature) != len(function.parameters):
-        signature = [(f"argument {i}", parameter.pointer or parameter.name in _converted(function))
-                     for i, parameter in enumerate(function.parameters)]
+def _kinds(function: Function, signature: list[tuple[str, bool]]) -> list[tuple[str, str]]:
+    """Name and kind of each parameter.  PTX calls a pointer .u64, like a ``long long``: the signature knows."""
     kinds = []
     for parameter, (name, pointer) in zip(function.parameters, signature, strict=True):
         size = ptx.SIZES[parameter.type]
         kind = "struct" if size != parameter.nbytes else f"{'f' if parameter.type[0] == 'f' else 'i'}{8 * size}"
-        kinds.append((name, "pointer" if pointer and kind == "i64" else kind))
+        kinds.append((name, "pointer" if pointer else kind))
     return kinds
-
-
-def _converted(function: Function) -> set[str]:
-    """The parameters that reach a cvta.to.global."""
-    came_from: dict[str, str] = {}
-    found = set()
-    for instruction in function.body:
-        if isinstance(instruction, Label) or len(instruction.operands) < 2:
-            continue
-        target, source = instruction.operands[:2]
-        if isinstance(target, Register) and isinstance(source, Address) and instruction.modifiers[:1] == ("param",) \
-                and isinstance(source.base, Symbol):
-            came_from[target.name] = source.base.name
-        elif instruction.opcode == "cvta" and isinstance(source, Register) and source.name in came_from:
-            found.add(came_from[source.name])
-    return found
 
 
 def kernel_symbol(name: str) -> str:
