@@ -252,15 +252,15 @@ def test_every_type_of_number_arrives(module: Any) -> None:
 @pytest.mark.parametrize("arguments, error, message", [
     (lambda x, y: (x, y), TypeError, "twice: 2 arguments given, and the kernel takes 3"),
     (lambda x, y: [x, y, np.int32(8)], TypeError, "twice: args is a list"),
-    (lambda x, y: (x, y, 8), TypeError, "twice: argument 2 is the Python number 8.* 64 bits.*takes int"),
-    (lambda x, y: (x, y, 8.0), TypeError, "argument 2 is the Python number 8.0"),
-    (lambda x, y: (x, y, np.int64(8)), TypeError, "argument 2 is a NumPy int64, and the kernel takes int"),
-    (lambda x, y: (x, y, F4(8)), TypeError, "argument 2 is a NumPy float32, and the kernel takes int"),
-    (lambda x, y: (x, y, y), TypeError, "argument 2 is an array, and the kernel takes int"),
-    (lambda x, y: (np.int32(3), y, np.int32(8)), TypeError, "argument 0 is a NumPy int32, and .* takes a pointer"),
-    (lambda x, y: (x, np.zeros(8, F4), np.int32(8)), TypeError, "argument 1 is a numpy.ndarray; pass a cupy"),
-    (lambda x, y: (None, y, np.int32(8)), TypeError, "argument 0 is a builtins.NoneType"),
-    (lambda x, y: (x, y[::2], np.int32(4)), ValueError, r"argument 1, of shape \(4,\) and strides \(8,\), is not cont"),
+    (lambda x, y: (x, y, 8), TypeError, r"twice: argument 2 \(\w\) is the Python number 8.* 64 bits.* takes int: wrap"),
+    (lambda x, y: (x, y, 8.0), TypeError, r"argument 2 \(\w\) is the Python number 8.0"),
+    (lambda x, y: (x, y, np.int64(8)), TypeError, r"argument 2 \(\w\) is a NumPy int64, and the kernel takes int"),
+    (lambda x, y: (x, y, F4(8)), TypeError, r"argument 2 \(\w\) is a NumPy float32, and the kernel takes int"),
+    (lambda x, y: (x, y, y), TypeError, r"argument 2 \(\w\) is an array, and the kernel takes int"),
+    (lambda x, y: (np.int32(3), y, np.int32(8)), TypeError, r"argument 0 \(\w\) is a NumPy int32, .* takes a pointer"),
+    (lambda x, y: (x, np.zeros(8, F4), np.int32(8)), TypeError, r"argument 1 \(\w\) is a numpy.ndarray; pass a cupy"),
+    (lambda x, y: (None, y, np.int32(8)), TypeError, r"argument 0 \(\w\) is a builtins.NoneType"),
+    (lambda x, y: (x, y[::2], np.int32(4)), ValueError, r"argument 1 \(y\), of .* strides \(8,\), is not cont"),
     (lambda x, y: (x.reshape(2, 4).T, y, np.int32(8)), ValueError, "argument 0.* is not contiguous"),
 ])
 def test_arguments_that_do_not_fit(module: Any, arguments: Any, error: Any, message: str) -> None:
@@ -331,12 +331,59 @@ def test_a_raw_address_brings_its_whole_block(module: Any) -> None:
     twice((1,), (32,), (np.uint64(x.data.ptr), np.uint64(y.data.ptr), np.int32(8)))
     np.testing.assert_array_equal(y.get(), 2 * np.arange(8))
     twice((1,), (32,), (np.uint64(0), y, np.int32(0)))  # null, which the kernel does not touch
-    with pytest.raises(CUDARuntimeError, match="argument 1 is the address 0x5, and no memory of device 0"):
+    with pytest.raises(CUDARuntimeError, match=r"argument 1 \(\w\) is the address 0x5, and no memory of device 0"):
         twice((1,), (32,), (x, np.uint64(5), np.int32(8)))
     with cupy.cuda.Device(1):
         other = cupy.empty(8, F4)
-    with pytest.raises(CUDARuntimeError, match="argument 1 is the address"):
+    with pytest.raises(CUDARuntimeError, match=r"argument 1 \(\w\) is the address"):
         twice((1,), (32,), (x, np.uint64(other.data.ptr), np.int32(8)))
+
+
+def test_a_raw_address_may_point_into_the_middle(module: Any) -> None:
+    x, y = on_device(np.arange(8)), on_device(np.zeros(8))
+    twice = module.get_function("twice")
+    twice((1,), (32,), (np.uint64(x.data.ptr + 16), np.uint64(y.data.ptr + 8), np.int32(4)))
+    np.testing.assert_array_equal(y.get(), [0, 0, 8, 10, 12, 14, 0, 0])
+    twice((1,), (32,), (np.uint64(x.data.ptr + 16), np.uint64(y.data.ptr + 8), np.int32(5)))
+    with pytest.raises(EmulatorError, match="twice.*x"):  # beyond the end of x, though its address is not its start
+        y.get()
+
+
+def test_arguments_may_overlap(module: Any) -> None:
+    """In place, and a part of an array beside the whole: the kernel may touch what either may."""
+    x = on_device(np.arange(8))
+    twice = module.get_function("twice")
+    twice((1,), (32,), (x, x, np.int32(8)))
+    np.testing.assert_array_equal(x.get(), 2 * np.arange(8))
+    twice((1,), (32,), (x[:2], x, np.int32(8)))
+    twice((1,), (32,), (x, x[6:], np.int32(2)))
+    np.testing.assert_array_equal(x.get(), [0, 4, 8, 12, 16, 20, 0, 8])
+
+
+def test_memory_that_was_never_written(module: Any) -> None:
+    x, y = cupy.empty(8, F4), cupy.empty(8, F4)
+    twice = module.get_function("twice")
+    x[:4].set(np.ones(4, F4))
+    twice((1,), (32,), (x, y, np.int32(4)))  # reads what was set, and writes
+    twice((1,), (32,), (y, x, np.int32(4)))  # reads what the kernel wrote
+    copy = cupy.empty(8, F4)
+    copy.data.copy_from_device_async(x.data, 32)
+    np.testing.assert_array_equal(copy.get()[:4], 4)
+    for half_written in (x, copy):
+        twice((1,), (32,), (half_written, y, np.int32(5)))
+        with pytest.raises(EmulatorError, match=r"twice.*argument 0 \(x\)"):
+            y.get()
+    x.fill(3)
+    twice((1,), (32,), (x, y, np.int32(8)))
+    np.testing.assert_array_equal(y.get(), 6)
+
+
+def test_what_fast_mode_wrote_counts_as_written(module: Any) -> None:
+    x, y, z = on_device(np.ones(8)), cupy.empty(8, F4), cupy.empty(8, F4)
+    with checking(mode="fast"):
+        module.get_function("twice")((1,), (32,), (x, y, np.int32(8)))
+    module.get_function("twice")((1,), (32,), (y, z, np.int32(8)))
+    np.testing.assert_array_equal(z.get(), 4)
 
 
 # -- order of threads
@@ -365,7 +412,7 @@ def test_an_array_of_another_device(module: Any) -> None:
     twice = module.get_function("twice")
     with cupy.cuda.Device(1):
         y = cupy.empty(8, F4)
-        with pytest.raises(CUDARuntimeError, match="twice: argument 0 lives on device 0, .* on device 1: copy"):
+        with pytest.raises(CUDARuntimeError, match=r"twice: argument 0 \(\w\) lives on device 0, .* on device 1: copy"):
             twice((1,), (32,), (x, y, np.int32(8)))
         there = cupy.empty(8, F4)
         cupy.cuda.Device(0).synchronize()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -12,26 +12,46 @@ from .arrays import ndarray
 from .errors import CUDARuntimeError
 
 _C_TYPE = {"i8": "an 8-bit integer", "i16": "a 16-bit integer", "i32": "int", "i64": "long long", "f32": "float",
-           "f64": "double", "pointer": "a pointer"}
+           "f64": "double", "pointer": "a pointer", "struct": "a struct"}
 
 
 @dataclass(frozen=True)
 class Argument:
     """``value`` is what the kernel gets.  A pointer comes with the block that it points into, and with the bytes of
-    that block which the kernel may touch."""
+    that block which the kernel may touch: ``nbytes`` from the address ``start`` on."""
 
     value: np.generic
-    name: str
+    name: str  # of the parameter, as the source has it
+    label: str  # for messages: position and name, shape and type
     block: memory.Block | None = None
+    start: int = 0
     nbytes: int = 0
     read_only: bool = False
-    array: np.ndarray | None = None  # the elements, for pictures; it also keeps the bytes alive until the launch ran
+    array: np.ndarray | None = None  # the elements, for pictures
 
-    def region(self) -> Any:
-        """The memory that the launch may touch through this argument, if any."""
-        if self.block is None:
-            return None
-        return module.Region(int(self.value), self.nbytes, self.name)
+    @property
+    def end(self) -> int:
+        return self.start + self.nbytes
+
+
+def regions(arguments: list[Argument]) -> list[module.Region]:
+    """The memory that a launch may touch.  Arguments that overlap, such as the input and the output of an update in
+    place, share a region."""
+    joined: list[Argument] = []
+    for argument in sorted((a for a in arguments if a.nbytes), key=lambda a: a.start):
+        if joined and argument.start < joined[-1].end:
+            last = joined.pop()
+            argument = replace(last, label=f"{last.label} and {argument.label}",
+                               nbytes=max(last.end, argument.end) - last.start)
+        joined.append(argument)
+    return [_region(argument) for argument in joined]
+
+
+def _region(argument: Argument) -> module.Region:
+    region = module.Region(argument.start, argument.nbytes, argument.label)
+    if argument.block is not None and argument.block.flags is not None:
+        region.initialised, region.written = False, argument.block.flags_of(argument.start, argument.nbytes)
+    return region
 
 
 def check(kernel: str, parameters: list[Any], args: tuple[Any, ...], read_only: set[int]) -> list[Argument]:
@@ -41,60 +61,73 @@ def check(kernel: str, parameters: list[Any], args: tuple[Any, ...], read_only: 
     if len(args) != len(parameters):
         raise TypeError(f"{kernel}: {len(args)} arguments given, and the kernel takes {len(parameters)}; CuPy would "
                         "not notice")
-    return [_check_one(f"{kernel}: argument {i}", f"argument {i}", parameter.kind, value, i in read_only)
+    return [_Slot(kernel, i, parameter.name, parameter.kind, i in read_only).fill(value)
             for i, (parameter, value) in enumerate(zip(parameters, args, strict=True))]
 
 
-def _check_one(where: str, name: str, kind: str, value: Any, read_only: bool) -> Argument:
-    if isinstance(value, ndarray):
-        return _array(where, name, kind, value, read_only)
-    if isinstance(value, np.generic):
-        if kind == "pointer":
-            return _address(where, name, value, read_only)
-        if _kind(value) != kind:
-            raise TypeError(f"{where} is a NumPy {value.dtype}, and the kernel takes {_C_TYPE[kind]}; CuPy would pass "
-                            f"the {value.itemsize} bytes as they are")
-        return Argument(value, name)
-    _refuse(where, kind, value)
+@dataclass(frozen=True)
+class _Slot:
+    """A parameter that waits for its argument."""
 
+    kernel: str
+    position: int
+    name: str
+    kind: str
+    read_only: bool
 
-def _array(where: str, name: str, kind: str, value: ndarray, read_only: bool) -> Argument:
-    if kind != "pointer":
-        raise TypeError(f"{where} is an array, and the kernel takes {_C_TYPE[kind]}")
-    current = devices.current_id()
-    if value.device.id != current:
-        raise CUDARuntimeError("cudaErrorIllegalAddress", f"{where} lives on device {value.device.id}, and the launch "
-                               f"is on device {current}: copy it there first, or launch with Device({value.device.id})")
-    if not value.flags.c_contiguous:
-        raise ValueError(f"{where}, of shape {value.shape} and strides {value.strides}, is not contiguous; CuPy would "
-                         "pass its address and forget the strides: copy it first")
-    return Argument(np.uint64(value.data.ptr), f"{name}, {value.shape} {value.dtype}", value.data.mem.block,
-                    value.nbytes, read_only, value.host_elements)
+    @property
+    def label(self) -> str:
+        place = f"argument {self.position}"  # which is the name, too, where a macro hides the real one
+        return place if self.name == place else f"{place} ({self.name})"
 
+    @property
+    def where(self) -> str:
+        return f"{self.kernel}: {self.label}"
 
-def _address(where: str, name: str, value: np.generic, read_only: bool) -> Argument:
-    """A raw address: null, or in a block of the current device, of which the kernel then may touch all."""
-    if value.dtype.kind not in "iu" or value.itemsize != 8:
-        raise TypeError(f"{where} is a NumPy {value.dtype}, and the kernel takes a pointer: pass an array, or an "
-                        "address as np.uint64")
-    if not value:
-        return Argument(np.uint64(0), name)
-    address = int(value)
-    block = memory.block_at(address, devices.current_id())
-    if block is None:
-        raise CUDARuntimeError("cudaErrorIllegalAddress", f"{where} is the address {address:#x}, and no memory of "
-                               f"device {devices.current_id()} in use lies there")
-    return Argument(np.uint64(address), f"{name}, a block of {block.size} bytes", block, block.size, read_only,
-                    block.bytes[:block.size])
+    def fill(self, value: Any) -> Argument:
+        if isinstance(value, ndarray):
+            return self._array(value)
+        if isinstance(value, np.generic) and self.kind == "pointer":
+            return self._address(value)
+        if isinstance(value, np.generic):
+            return self._number(value)
+        if isinstance(value, (bool, int, float)):
+            raise TypeError(f"{self.where} is the Python number {value!r}, which CuPy passes as 64 bits; the kernel "
+                            f"takes {_C_TYPE[self.kind]}: wrap it in a NumPy scalar type")
+        raise TypeError(f"{self.where} is a {type(value).__module__}.{type(value).__name__}; pass a cupy.ndarray or a "
+                        "NumPy scalar")
 
+    def _number(self, value: np.generic) -> Argument:
+        if f"{'f' if value.dtype.kind == 'f' else 'i'}{8 * value.itemsize}" != self.kind:
+            raise TypeError(f"{self.where} is a NumPy {value.dtype}, and the kernel takes {_C_TYPE[self.kind]}; CuPy "
+                            f"would pass the {value.itemsize} bytes as they are")
+        return Argument(value, self.name, self.label)
 
-def _kind(value: np.generic) -> str:
-    return f"{'f' if value.dtype.kind == 'f' else 'i'}{8 * value.itemsize}"
+    def _array(self, value: ndarray) -> Argument:
+        current = devices.current_id()
+        if self.kind != "pointer":
+            raise TypeError(f"{self.where} is an array, and the kernel takes {_C_TYPE[self.kind]}")
+        if value.device.id != current:
+            raise CUDARuntimeError(
+                "cudaErrorIllegalAddress", f"{self.where} lives on device {value.device.id}, and the launch is on "
+                f"device {current}: copy it there first, or launch with Device({value.device.id})")
+        if not value.flags.c_contiguous:
+            raise ValueError(f"{self.where}, of shape {value.shape} and strides {value.strides}, is not contiguous; "
+                             "CuPy would pass its address and forget the strides: copy it first")
+        return Argument(np.uint64(value.data.ptr), self.name, f"{self.label}, {value.shape} {value.dtype}",
+                        value.data.mem.block, value.data.ptr, value.nbytes, self.read_only, value.host_elements)
 
-
-def _refuse(where: str, kind: str, value: Any) -> NoReturn:
-    if isinstance(value, (bool, int, float)):
-        raise TypeError(f"{where} is the Python number {value!r}, which CuPy passes as 64 bits, and the kernel takes "
-                        f"{_C_TYPE[kind]}: wrap it in a NumPy scalar type")
-    raise TypeError(f"{where} is a {type(value).__module__}.{type(value).__name__}; pass a cupy.ndarray or a NumPy "
-                    "scalar")
+    def _address(self, value: np.generic) -> Argument:
+        """A raw address: null, or in a block of the current device, of which the kernel then may touch all."""
+        if value.dtype.kind not in "iu" or value.itemsize != 8:
+            raise TypeError(f"{self.where} is a NumPy {value.dtype}, and the kernel takes a pointer: pass an array, or "
+                            "an address as np.uint64")
+        address, current = int(value), devices.current_id()
+        if address == 0:
+            return Argument(np.uint64(0), self.name, self.label)
+        block = memory.block_at(address, current)
+        if block is None:
+            raise CUDARuntimeError("cudaErrorIllegalAddress", f"{self.where} is the address {address:#x}, and no "
+                                   f"memory of device {current} in use lies there")
+        return Argument(np.uint64(address), self.name, f"{self.label}, in a block of {block.size} bytes", block,
+                        block.ptr, block.size, self.read_only)

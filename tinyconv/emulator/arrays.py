@@ -129,8 +129,8 @@ class ndarray:  # noqa: N801  (CuPy's name)
         if not self.host_elements.flags.forc:
             raise RuntimeError("Cannot set to non-contiguous array")
         target, source = self.host_elements, arr if pinned.is_pinned(arr) else arr.copy()
-        memory.enqueue(self._queue(stream), f"set() of {self!r}", lambda: np.copyto(target, source),
-                       writes=[self._memory.block])
+        memory.enqueue_write(self._queue(stream), f"set() of {self!r}", self._memory.block, target,
+                             lambda: np.copyto(target, source))
 
     def _queue(self, stream: streams.Stream | None) -> Queue:
         """Where a copy to or from the host goes: CuPy makes the array's device current for it, so that the default
@@ -144,8 +144,8 @@ class ndarray:  # noqa: N801  (CuPy's name)
             raise ValueError(f"Array device must be same as the current device: array device = {self.device.id} while "
                              f"current = {devices.current_id()}")
         target = self.host_elements
-        memory.enqueue(streams.queue_of(None), f"fill() of {self!r}", lambda: target.fill(value),
-                       writes=[self._memory.block])
+        memory.enqueue_write(streams.queue_of(None), f"fill() of {self!r}", self._memory.block, target,
+                             lambda: target.fill(value))
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy "

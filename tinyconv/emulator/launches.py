@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import arguments, devices, limits, memory, module, orders, settings, streams
+from . import arguments, devices, limits, memory, orders, settings, streams
 from .errors import CUDADriverError
+from .module import Access, Kernel, Module
 
 
 @dataclass(frozen=True)
@@ -24,33 +26,46 @@ class Launch:
     """One launch, everything about it settled, ready to run or to be traced."""
 
     name: str
-    kernel: Any  # the emulator's Kernel
+    module: RawModule
+    kernel: Kernel
     grid: tuple[int, int, int]
     block: tuple[int, int, int]
     shared: int
     arguments: list[arguments.Argument]
+    check: bool
     order: str
     seed: int
-
-    @property
-    def regions(self) -> list[Any]:
-        return [region for argument in self.arguments if (region := argument.region()) is not None]
 
     def run(self) -> None:
         for watcher in watchers:
             watcher(self)
-        orders.run(self.name, self._run_in, self.regions, self.order)
+        regions = arguments.regions(self.arguments)
 
-    def _run_in(self, order: str) -> None:
-        self.kernel.launch(self.grid, self.block, [a.value for a in self.arguments], shared=self.shared,
-                           regions=self.regions, order=order, seed=self.seed)
+        def launch(order: str) -> None:
+            self.kernel.launch(self.grid, self.block, self._values, self.shared, regions, order, self.seed)
 
-    def trace(self, of_block: tuple[int, int, int]) -> list[Any]:
+        orders.run(self.name, launch, regions, self.order)
+        if not self.check:
+            self._assume_written()
+
+    def trace(self, of_block: tuple[int, int, int]) -> list[Access]:
         """What one block reads and writes; memory is left as it was."""
-        regions = self.regions
+        regions = arguments.regions(self.arguments)
         with orders.restored(regions):
-            return self.kernel.trace(self.grid, self.block, [a.value for a in self.arguments], shared=self.shared,
-                                     regions=regions, of_block=of_block)
+            return self.kernel.trace(self.grid, self.block, self._values, self.shared, regions, of_block)
+
+    @property
+    def _values(self) -> list[np.generic]:
+        return [argument.value for argument in self.arguments]
+
+    def _assume_written(self) -> None:
+        """In fast mode nobody sees what a kernel writes; a checked launch that comes later must not take it for
+        memory that was never written."""
+        for argument in self.arguments:
+            if argument.block is not None and not argument.read_only:
+                flags = argument.block.flags_of(argument.start, argument.nbytes)
+                if flags is not None:
+                    flags.fill(1)
 
 
 watchers: list[Callable[[Launch], None]] = []  # called just before each launch runs
@@ -76,7 +91,19 @@ class RawModule:
         named = re.match(r'#line 1 "([^"]+)"\n', code)  # so the source may tell which file it is
         self.file = named[1] if named else "kernel.cu"
         self.code, self.options = code[named.end():] if named else code, options
-        self._compiled: dict[tuple[int, bool], Any] = {}
+        self._compiled: dict[tuple[int, bool], Module] = {}
+
+    def source_line(self, file: str, line: int) -> str:
+        """A line of the source, or of the header called ``file``, without indentation; empty if it is not found."""
+        lines = self.code.splitlines() if file == Path(self.file).name else self._header(file)
+        return lines[line - 1].strip() if 0 < line <= len(lines) else ""
+
+    def _header(self, name: str) -> list[str]:
+        """Compiled code tells the names of headers, not their folders: the one beside the source comes first."""
+        folders = [Path(option[2:]) for option in self.options if option.startswith("-I")]
+        beside = [folder / Path(self.file).parent for folder in folders]
+        found = (path for folder in (*beside, *folders) for path in folder.rglob(name))
+        return next((path.read_text(encoding="utf-8").splitlines() for path in found), [])
 
     def get_function(self, name: str) -> RawKernel:
         kernels = self.compiled().kernels
@@ -85,13 +112,12 @@ class RawModule:
                                   f"{', '.join(kernels)}")
         return RawKernel(self, name)
 
-    def compiled(self) -> Any:
+    def compiled(self) -> Module:
         """The emulator's module for the mode and architecture that hold now."""
         now = settings.current()
         key = now.arch, now.check
         if key not in self._compiled:
-            self._compiled[key] = module.Module(self.code, options=self.options, file=self.file, arch=now.arch,
-                                                check=now.check)
+            self._compiled[key] = Module(self.code, self.options, self.file, now.arch, now.check)
         return self._compiled[key]
 
 
@@ -112,14 +138,15 @@ class RawKernel:
             raise CUDADriverError("CUDA_ERROR_INVALID_HANDLE", f"{self.name}: {queue} cannot run a launch while device "
                                   f"{devices.current_id()} is current: enter `with Device({queue.device_id}):` first")
         checked = arguments.check(self.name, self._kernel.parameters, args, self._read_only)
-        launch = Launch(self.name, self._kernel, grid, block, shared_mem, checked, settings.current().order,
+        now = settings.current()
+        launch = Launch(self.name, self._module, self._kernel, grid, block, shared_mem, checked, now.check, now.order,
                         seed=queue.pushed)
         memory.enqueue(queue, f"kernel {self.name}", launch.run,
                        reads=[a.block for a in checked if a.block is not None and a.read_only],
                        writes=[a.block for a in checked if a.block is not None and not a.read_only])
 
     @property
-    def _kernel(self) -> Any:
+    def _kernel(self) -> Kernel:
         return self._module.compiled().kernels[self.name]
 
     @cached_property

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from . import devices, limits, pinned, streams
+from . import devices, limits, pinned, settings, streams
 from .errors import CUDARuntimeError, OutOfMemoryError
 from .hostmemory import at
 from .queues import History, Queue
@@ -38,14 +38,28 @@ class Block:
         self.bytes = room[-room.ctypes.data % UNIT:][:self.capacity]
         self.ptr: int = self.bytes.ctypes.data
         self.history = History()
+        self.flags: np.ndarray | None = None  # in check mode, for each byte: 1 once something was written there
         self.lend(size)
 
     def lend(self, size: int) -> None:
         self.size = size  # bytes asked for by the present owner
-        self.touched = self.written = False  # by work that the present owner put into a queue
+        self.touched = False  # by work that the present owner put into a queue
+        if self.flags is None and settings.current().check:
+            self.flags = np.zeros(self.capacity, np.uint8)
 
     def poison(self) -> None:
         self.bytes.fill(POISON)
+        if self.flags is not None:
+            self.flags.fill(0)
+
+    def mark(self, elements: np.ndarray) -> None:
+        """Note that these elements, which lie in this block, have been written."""
+        if self.flags is not None:
+            shape, strides = (*elements.shape, elements.itemsize), (*elements.strides, 1)
+            np.ndarray(shape, np.uint8, self.flags, elements.ctypes.data - self.ptr, strides).fill(1)
+
+    def flags_of(self, address: int, size: int) -> np.ndarray | None:
+        return None if self.flags is None else self.flags[address - self.ptr:][:size]
 
 
 _lent: dict[int, Block] = {}  # by address; adding and removing are single steps, safe in any thread and finalizer
@@ -86,8 +100,14 @@ def enqueue(queue: Queue, name: str, run: Callable[[], None], reads: Sequence[Bl
             queue.push(f"the first use of newly allocated memory, by {name},", block.poison, writes=[block])
             block.touched = True
     queue.push(name, run, reads, writes)
-    for block in writes:
-        block.written = True
+
+
+def enqueue_write(queue: Queue, name: str, block: Block, target: np.ndarray, write: Callable[[], None]) -> None:
+    """Put into a queue what writes ``target``, all of it, in ``block``, from the host."""
+    def run() -> None:
+        write()
+        block.mark(target)
+    enqueue(queue, name, run, writes=[block])
 
 
 class MemoryPool:
@@ -184,8 +204,8 @@ class MemoryPointer:
         """Copy from the host.  Only pinned memory is read later; other memory is read at once, as on hardware."""
         source, target = at(_address(mem), size), part(self.mem.block, self.ptr, size)
         source = source if pinned.is_pinned(source) else source.copy()
-        enqueue(streams.queue_of(stream), "a copy from the host", lambda: np.copyto(target, source),
-                writes=[self.mem.block])
+        enqueue_write(streams.queue_of(stream), "a copy from the host", self.mem.block, target,
+                      lambda: np.copyto(target, source))
 
     def copy_to_host_async(self, mem: Any, size: int, stream: streams.Stream | None = None) -> None:
         """Copy to the host, where poison lies until the copy has run."""
@@ -196,14 +216,21 @@ class MemoryPointer:
 
     def memset_async(self, value: int, size: int, stream: streams.Stream | None = None) -> None:
         target = part(self.mem.block, self.ptr, size)
-        enqueue(streams.queue_of(stream), "memset", lambda: target.fill(value), writes=[self.mem.block])
+        enqueue_write(streams.queue_of(stream), "memset", self.mem.block, target, lambda: target.fill(value))
 
 
 def copy(to: Block, to_address: int, source: Block, source_address: int, size: int, queue: Queue) -> None:
     """Copy ``size`` bytes between places in two blocks, of any device."""
     target, origin = part(to, to_address, size), part(source, source_address, size)
-    name = f"a copy from device {source.device_id} to device {to.device_id}"
-    enqueue(queue, name, lambda: np.copyto(target, origin), reads=[source], writes=[to])
+
+    def run() -> None:
+        np.copyto(target, origin)
+        to.mark(target)
+        known, copied = source.flags_of(source_address, size), to.flags_of(to_address, size)
+        if known is not None and copied is not None:
+            np.copyto(copied, known)  # what was never written is so in the copy, too
+
+    enqueue(queue, f"a copy from device {source.device_id} to device {to.device_id}", run, reads=[source], writes=[to])
 
 
 def part(block: Block, address: int, size: int) -> np.ndarray:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
 from .hostmemory import at
-from .module import EmulatorError
+from .module import EmulatorError, Region
 from .settings import SINGLE_ORDERS
 
 
-def run(name: str, launch: Callable[[str], None], regions: list[Any], order: str) -> None:
+def run(name: str, launch: Callable[[str], None], regions: list[Region], order: str) -> None:
     """Call ``launch(order)``; with order ``each``, once per order from the same memory, and compare every byte."""
     if order != "each":
         launch(order)
@@ -34,21 +33,24 @@ def run(name: str, launch: Callable[[str], None], regions: list[Any], order: str
 
 
 @contextmanager
-def restored(regions: list[Any]) -> Iterator[None]:
+def restored(regions: list[Region]) -> Iterator[None]:
     """Whatever happens within, the memory of ``regions`` is as before afterwards."""
     before = _snapshot(regions)
+    written = [None if region.written is None else region.written.copy() for region in regions]
     try:
         yield
     finally:
-        for region, saved in zip(regions, before, strict=True):
+        for region, saved, flags in zip(regions, before, written, strict=True):
             at(region.address, region.nbytes)[:] = saved
+            if region.written is not None:
+                region.written[:] = flags
 
 
-def _snapshot(regions: list[Any]) -> list[np.ndarray]:
+def _snapshot(regions: list[Region]) -> list[np.ndarray]:
     return [at(region.address, region.nbytes).copy() for region in regions]
 
 
-def _compare(name: str, regions: list[Any], first: list[np.ndarray], result: list[np.ndarray], order: str) -> None:
+def _compare(name: str, regions: list[Region], first: list[np.ndarray], result: list[np.ndarray], order: str) -> None:
     for region, a, b in zip(regions, first, result, strict=True):
         differs = np.flatnonzero(a != b)
         if differs.size:
