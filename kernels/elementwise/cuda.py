@@ -34,7 +34,8 @@ def copy(x, y):
 
 def fill(y, *, value):
     for sizes, arrays in _walks(y):
-        _launch(_COPY, "fill", sizes, arrays, y.dtype.type(value), FROM=y.dtype.name, TO=y.dtype.name)
+        _launch(_COPY, "fill", sizes, arrays, y.dtype.type(value), FROM=y.dtype.name, TO=y.dtype.name,
+                real=np.float64 if y.dtype == np.float64 else np.float32)  # a np.float64 is a float, and so a REAL
 
 
 def add(a, b, y):
