@@ -6,6 +6,9 @@ DEPTH = 16  # steps of depth of a tile
 _BLOCKS = 128  # a large GPU has places for about so many
 
 
+SQUARES = {"tiled": (16, 256), "register": (64, 64)}  # rungs 2 and 3: the side of a block's tile, and its threads
+
+
 def tile(rows: int, columns: int) -> tuple[int, int]:
     """The (ROWS, COLUMNS) of a block's tile, for a product of so many.
 

@@ -31,11 +31,11 @@ backward_input(const float* __restrict__ gy, const float* __restrict__ packed, c
 
 #pragma unroll
     for (int j = 0; j < Sums::WIDE; j++) {
-        Pixel pixel = pixels[sums.column(j)];
-        if (pixel.n >= N)
+        Pixel output = pixels[sums.column(j)];
+        if (output.n >= N)
             continue;
-        int h = down.first + pixel.at / across.pixels * stride_h, w = across.first + pixel.at % across.pixels * stride_w;
-        float* out = gx + (pixel.n * C + group * per_group) * H * W + (h * W + w);
+        int h = down.first + output.at / across.pixels * stride_h, w = across.first + output.at % across.pixels * stride_w;
+        float* out = gx + (output.n * C + group * per_group) * H * W + (h * W + w);
 #pragma unroll
         for (int i = 0; i < Sums::HIGH; i++) {
             int c = first_row + sums.row(i);

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import ladder
 from ..gpu import Source, blocks
-from ..product import DEPTH, padded, threads, tile
+from ..product import DEPTH, SQUARES, padded, threads, tile
 from ..scratch import deal, nbytes
 
 _FORWARD = {rung: Source(__file__, f"{rung}.cu") for rung in ladder.RUNGS["conv.forward"]}
@@ -24,19 +24,24 @@ def forward(x, weight, bias, y, *, stride, padding, groups, relu=False, kept=Non
     if rung == "naive":
         _one_per_thread(_NAIVE, "forward", y.size, x, weight, bias, y, relu, *shape, real=x.dtype)
         return
-    rows, columns = tile(len(weight) // groups, y.size // len(weight))
+    pixels = y.size // len(weight)
+    if rung in SQUARES:
+        side, count = SQUARES[rung]
+        _FORWARD[rung].launch("forward", (blocks(pixels, side), blocks(len(weight) // groups, side), groups), count,
+                              x, weight, bias, y, relu, *shape)
+        return
+    rows, columns = tile(len(weight) // groups, pixels)
     packed, table = deal(scratch, *_forward_plan(x, weight, y, groups))
     depth, pitch = packed.shape[1:]
     _one_per_thread(_PACK, "pack_forward", packed.size, weight, packed, table, depth, pitch, *shape)
-    _FORWARD[rung].launch("forward", (blocks(y.size // len(weight), columns), pitch // rows, groups),
+    _FORWARD[rung].launch("forward", (blocks(pixels, columns), pitch // rows, groups),
                           threads((rows, columns)), x, packed, table, bias, y, relu, depth, pitch, *shape,
                           ROWS=rows, COLUMNS=columns)
 
 
 def forward_workspace(x, weight, bias, y, *, stride, padding, groups, relu=False, kept=None):
-    if _rung("conv.forward", x, weight, stride, groups) == "naive":
-        return 0
-    return nbytes(*_forward_plan(x, weight, y, groups))
+    packs = _rung("conv.forward", x, weight, stride, groups) in ("vectorised", "tf32")
+    return nbytes(*_forward_plan(x, weight, y, groups)) if packs else 0
 
 
 def _forward_plan(x, weight, y, groups):

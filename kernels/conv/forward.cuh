@@ -25,10 +25,10 @@ __device__ void convolve(Sum& sums, const float* x, const float* packed, const i
 
 #pragma unroll
     for (int j = 0; j < Sum::WIDE; j++) {
-        Pixel pixel = pixels[sums.column(j)];
-        if (pixel.n >= N)
+        Pixel output = pixels[sums.column(j)];
+        if (output.n >= N)
             continue;
-        float* out = y + (pixel.n * K + group * filters) * P * Q + pixel.at;
+        float* out = y + (output.n * K + group * filters) * P * Q + output.at;
 #pragma unroll
         for (int i = 0; i < Sum::HIGH; i++) {
             int k = first_row + sums.row(i);

@@ -3,7 +3,7 @@ one."""
 
 from .. import ladder
 from ..gpu import Source, blocks
-from ..product import threads, tile
+from ..product import SQUARES, threads, tile
 
 _FORWARD = {rung: Source(__file__, f"{rung}.cu") for rung in ladder.RUNGS["linear.forward"]}
 _NAIVE = _FORWARD["naive"]
@@ -14,7 +14,12 @@ _THREADS = 256
 
 def forward(x, weight, bias, y, *, relu=False):
     rung = ladder.chosen("linear.forward", x.dtype)
-    _launch(_FORWARD[rung], "forward", y, x, weight, bias, y, relu, *_shape(x, weight))
+    arguments = x, weight, bias, y, relu, *_shape(x, weight)
+    if rung in SQUARES:
+        side, count = SQUARES[rung]
+        _FORWARD[rung].launch("forward", blocks(len(y), side) * blocks(y.shape[1], side), count, *arguments)
+    else:
+        _launch(_FORWARD[rung], "forward", y, *arguments)
 
 
 def backward_input(gy, weight, gx, y=None):

@@ -3,6 +3,7 @@
 // Loaders of tiles of a matrix, for product.cuh.  A tile's rows (or columns) beyond the end of the matrix repeat the
 // last one: what they add up to is not stored.  Steps of depth beyond the end must be 0.
 
+#include "linear/corner.cuh"
 #include "product.cuh"
 
 // A matrix whose numbers follow each other along the depth, and whose rows are `pitch` apart: x and w in the forward
@@ -85,18 +86,6 @@ struct AcrossDepth {
 #pragma unroll
         for (int i = 0; i < ROUNDS; i++)
             source.store(i, place_of(tile, i));
-    }
-};
-
-// Which tile of a result of `columns` columns this block makes: the grid has one axis, which knows no limit.
-struct Corner {
-    long long row, column;
-
-    __device__ explicit Corner(int columns)
-    {
-        int across = (columns + COLUMNS - 1) / COLUMNS;
-        row = (long long)(blockIdx.x / across) * ROWS;
-        column = (long long)(blockIdx.x % across) * COLUMNS;
     }
 };
 

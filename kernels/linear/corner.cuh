@@ -1,0 +1,14 @@
+#pragma once
+
+// Which tile of ROWS x COLUMNS of a result of `columns` columns this block makes: the grid has one axis, which knows no
+// limit.
+struct Corner {
+    long long row, column;
+
+    __device__ explicit Corner(int columns)
+    {
+        int across = (columns + COLUMNS - 1) / COLUMNS;
+        row = (long long)(blockIdx.x / across) * ROWS;
+        column = (long long)(blockIdx.x % across) * COLUMNS;
+    }
+};
