@@ -98,12 +98,12 @@ def backward_weight(x, gy, gw, gb, y=None, *, stride, padding, groups, scratch):
         _one_per_thread(_NAIVE, "backward_weight", gw.size, x, gy, gw, y, *shape, real=x.dtype)
     else:
         rows, columns = _weight_tile(gw, groups)
-        per_part, (table, parts) = _per_part(gy, gw, groups), deal(scratch, *_weight_plan(gy, gw, groups))
+        table, parts = deal(scratch, *_weight_plan(gy, gw, groups))
         macros = {"ROWS": rows, "COLUMNS": columns, "MASKED": int(y is not None)}
+        grid = blocks(K // groups, rows) * blocks(gw[0].size, columns), groups, max(1, len(parts))
         _one_per_thread(_PACK, "windows", P * Q, table, *shape)
-        _WEIGHT.launch("backward_weight",
-                       (blocks(K // groups, rows) * blocks(gw[0].size, columns), groups, max(1, len(parts))),
-                       threads((rows, columns)), x, gy, table, parts if len(parts) else gw, y, per_part, *shape, **macros)
+        _WEIGHT.launch("backward_weight", grid, threads((rows, columns)), x, gy, table, parts if len(parts) else gw, y,
+                       _per_part(gy, gw, groups), *shape, **macros)
         if len(parts):
             _one_per_thread(_WEIGHT, "sum_parts", gw.size, parts, gw, len(parts), np.int64(gw.size), **macros)
     if gb is not None:
