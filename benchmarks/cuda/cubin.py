@@ -1,10 +1,10 @@
-"""What a cubin says about its kernels: registers, stack, shared memory.
+"""What a cubin says about its kernels: code, registers, stack, shared memory.
 
-A cubin is an ELF file.  If a kernel ``k`` has shared memory, there is a section ``.nv.shared.k`` of the size of the
-static part; from sm_90 on that includes 1 KiB for the system, and a section tells so.  The section ``.nv.info`` is a
-list of attributes: a byte that says how the value is stored, a byte that says which attribute, and two bytes of value
-or of length.  The attributes of interest hold two 32-bit numbers: the kernel's place in the symbol table, and the
-value.
+A cubin is an ELF file.  The code of a kernel ``k`` is the section ``.text.k``.  If it has shared memory, there is a
+section ``.nv.shared.k`` of the size of the static part; from sm_90 on that includes 1 KiB for the system, and a section
+tells so.  The section ``.nv.info`` is a list of attributes: a byte that says how the value is stored, a byte that says
+which attribute, and two bytes of value or of length.  The attributes of interest hold two 32-bit numbers: the kernel's
+place in the symbol table, and the value.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ _SECTION = struct.Struct("<IIQQQQIIQQ")
 
 
 @dataclass(frozen=True)
-class Resources:
+class Kernel:
     """Of one thread: ``registers`` and bytes of ``stack``, which is local memory; of one block: bytes of static
     ``shared`` memory."""
 
+    code: bytes
     registers: int
     stack: int
     shared: int
 
 
-def read(cubin: bytes) -> dict[str, Resources]:
-    """The resources of each kernel.  Raises ValueError for what is no cubin."""
+def read(cubin: bytes) -> dict[str, Kernel]:
+    """The kernels by name.  Raises ValueError for what is no cubin."""
     if cubin[:5] != b"\x7fELF\x02":
         raise ValueError(f"not a cubin: it begins with {cubin[:5]!r}, not as a 64-bit ELF file")
     sections = dict(_sections(cubin))
@@ -43,7 +44,7 @@ def read(cubin: bytes) -> dict[str, Resources]:
     for symbol, count in registers.items():
         name = _text(names, _SYMBOL.unpack_from(symbols, symbol * _SYMBOL.size)[0])
         _, shared = sections.get(f".nv.shared.{name}", (b"", system))
-        found[name] = Resources(count, stacks.get(symbol, 0), shared - system)
+        found[name] = Kernel(sections[f".text.{name}"][0], count, stacks.get(symbol, 0), shared - system)
     return found
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from . import compiler, loops
+from . import loops
 from .architectures import ARCHITECTURES
 from .ceiling import ceiling
+from .functions import Function, compiled
 from .launches import Launch
 from .occupancy import occupancy
 from .sass import GLOBAL_LOADS, LOCAL_ACCESSES, SHARED_LOADS, Instruction
@@ -65,26 +65,23 @@ class Figures:
 
 
 def measure(wanted: Sequence[tuple[Launch, int]]) -> list[Figures]:
-    """The figures of launches on architectures, in their order; the compiler runs on two cores."""
-    compiler.version()
-    programs = dict.fromkeys((launch.program, architecture) for launch, architecture in wanted)
-    with ThreadPoolExecutor(2) as pool:
-        compiled = dict(zip(programs, pool.map(lambda job: compiler.compile(*job), programs), strict=True))
-    return [of(launch, architecture, compiled[launch.program, architecture][launch.kernel])
+    """The figures of launches on architectures, in their order."""
+    found = compiled(dict.fromkeys((launch.program, architecture) for launch, architecture in wanted))
+    return [of(launch, architecture, found[launch.program, architecture][launch.kernel])
             for launch, architecture in wanted]
 
 
-def of(launch: Launch, architecture: int, function: compiler.Function) -> Figures:
+def of(launch: Launch, architecture: int, function: Function) -> Figures:
     hot = loops.hot(function.instructions)
-    code, resources = hot.instructions, function.resources
+    code = hot.instructions
     multiply_adds = [n for each in code if (n := each.fma + each.tensor_fma)]
     fma = sum(multiply_adds)
     able, limit = ARCHITECTURES[architecture], ceiling(ARCHITECTURES[architecture], code)
-    fits = occupancy(able, launch.threads, resources.registers, resources.shared + launch.shared)
+    fits = occupancy(able, launch.threads, function.registers, function.shared + launch.shared)
     loads = traffic(code, hot.looped)
     return Figures(
-        launch.name, architecture, launch.threads, resources.registers, resources.stack,
-        sum(each.name in LOCAL_ACCESSES for each in function.instructions), resources.shared, launch.shared,
+        launch.name, architecture, launch.threads, function.registers, function.stack,
+        sum(each.name in LOCAL_ACCESSES for each in function.instructions), function.shared, launch.shared,
         fits.blocks, fits.share, fits.limiter, hot.looped, len(code), len(multiply_adds),
         _nbytes(code, SHARED_LOADS) / fma if fma else None, _nbytes(code, GLOBAL_LOADS) / fma if fma else None,
         limit.share, limit.limiter, "tensor" in limit.cycles, loads.width, loads.in_flight)

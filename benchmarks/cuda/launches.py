@@ -10,7 +10,7 @@ import importlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
@@ -24,8 +24,8 @@ from .compiler import Program
 
 @dataclass(frozen=True)
 class Launch:
-    """``name`` is as ``conv/naive.cu:forward``, with the macros behind it if there are any; ``asked``: the function
-    that launches it, and which rung of its ladder, as ``conv.forward=naive``."""
+    """``name`` is as ``conv/naive.cu:forward``, with the macros behind it if there are any; ``asked``: the call that
+    launches it first, and which rung of its ladder, as ``conv.forward=naive``."""
 
     name: str
     asked: str
@@ -39,11 +39,15 @@ def launches(architecture: int) -> list[Launch]:
     """Every kernel of every layer, as it is launched on this architecture; each way of launching it once."""
     recorder = _Recorder(architecture)
     with _instead_of_cupy(recorder):
+        done = set()
         for name, arrays, options in CALLS:
-            for rung in ladder.RUNGS.get(name, ("",)):
-                recorder.asked = f"{name}={rung}" if rung else name
-                with ladder.use_rung(name, rung) if rung else nullcontext():
+            for rung in ladder.RUNGS.get(name, ()) if name not in done else ():
+                recorder.asked = f"{name}={rung}"
+                with ladder.use_rung(name, rung):
                     _call(name, arrays(), dict(options))
+            recorder.asked = name
+            _call(name, arrays(), dict(options))
+            done.add(name)
     return _named(list(recorder.launches.values()))
 
 

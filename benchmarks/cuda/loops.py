@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 from .sass import BYTES, GLOBAL_LOADS, Instruction
 
-_BRANCHES = ("BRA", "JMP")
 _MEETINGS = ("BSSY", "BSYNC")  # BSSY names the place at which the threads that meet at BSYNC go on together
 _ENDS = ("EXIT", "RET", "BRX", "JMX")  # nothing follows them, or nothing that the code tells
 
@@ -62,9 +61,9 @@ def _gather(blocks: Sequence[Sequence[Instruction]], chosen: set[int]) -> tuple[
 def _blocks(instructions: Sequence[Instruction]) -> list[Sequence[Instruction]]:
     starts = {0}
     for each in instructions:
-        if each.name in (*_BRANCHES, *_MEETINGS):
-            starts.add(each.address if each.target is None else each.target)
-        if each.name in (*_BRANCHES, *_MEETINGS, *_ENDS):
+        if each.target is not None:
+            starts.add(each.target)
+        if each.name in ("BRA", *_MEETINGS, *_ENDS):
             starts.add(each.address + BYTES)
     bounds = sorted(start // BYTES for start in starts if start <= instructions[-1].address) + [len(instructions)]
     return [instructions[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
@@ -74,9 +73,9 @@ def _successors(block: Sequence[Instruction], blocks: Sequence[Sequence[Instruct
                 instructions: Sequence[Instruction]) -> set[int]:
     index = {each[0].address: b for b, each in enumerate(blocks)}
     last = block[-1]
-    passes = last.conditional if last.name in _BRANCHES else last.name not in _ENDS or bool(last.predicate)
+    passes = last.conditional if last.name == "BRA" else last.name not in _ENDS or bool(last.predicate)
     targets = [last.address + BYTES] if passes else []
-    if last.name in _BRANCHES and last.target is not None:
+    if last.name == "BRA" and last.target is not None:
         targets.append(last.target)
     if last.name == "BSYNC":
         targets = [_meeting_point(last, instructions)]

@@ -7,9 +7,9 @@ what the instructions cost; that is in ``ceiling.py``.
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ GLOBAL_LOADS = ("LDG", "LDGSTS")  # LDGSTS is cp.async: from global to shared me
 SHARED_LOADS = ("LDS", "LDSM")  # LDSM is ldmatrix
 SHARED_ACCESSES = (*SHARED_LOADS, "STS", "LDGSTS", "ATOMS")
 LOCAL_ACCESSES = ("LDL", "STL")
+_TARGETS = ("BRA", "BSSY")  # their last operand is the address of an instruction
 _FMA = {"FFMA": 1, "FFMA2": 2}  # FFMA2, of sm_100 and later: two multiply-adds per thread
 _WIDTHS = {"U8": 1, "S8": 1, "U16": 2, "S16": 2, "64": 8, "128": 16, "256": 32}
 
@@ -55,8 +56,8 @@ class Instruction:
 
     @property
     def target(self) -> int | None:
-        """Where a branch goes; None if that is not written in the code."""
-        return int(self.operands[-1], 16) if self.operands and re.fullmatch(r"0x[0-9a-f]+", self.operands[-1]) else None
+        """Where a branch goes."""
+        return int(self.operands[-1], 16) if self.name in _TARGETS else None
 
     @property
     def fma(self) -> int:
@@ -82,23 +83,34 @@ class Instruction:
         return next((_WIDTHS[word] for word in self.modifiers[1:] if word in _WIDTHS), 4)
 
 
-def disassemble(cubin: bytes) -> str:
-    """The listing of all functions, as JSON."""
+def disassemble(architecture: int, code: bytes) -> list[str]:
+    """A line per instruction, as ``@P0 BRA 0x10``; addresses are counted from the start of ``code``.
+
+    Starting nvdisasm takes longer than what it does, so it pays to give it much code at once."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "kernels.cubin"
-        path.write_bytes(cubin)
-        ran = subprocess.run([toolkit.nvdisasm(), "--emit-json", path], capture_output=True, text=True)
+        path = Path(folder) / "code.bin"
+        path.write_bytes(code)
+        command = [toolkit.nvdisasm(), "--binary", f"SM{architecture}", "--emit-json", str(path)]
+        ran = subprocess.run(command, capture_output=True, text=True)
     if ran.returncode:
         raise RuntimeError(f"nvdisasm: {ran.stderr.strip()}")
-    return ran.stdout
+    return [_line(entry) for function in json.loads(ran.stdout)[1] for entry in function["sass-instructions"]]
 
 
-def parse(listing: str) -> dict[str, list[Instruction]]:
-    """Function -> instructions."""
-    return {function["function-name"]: [_instruction(i, each) for i, each in enumerate(function["sass-instructions"])]
-            for function in json.loads(listing)[1]}
+def instructions(lines: Sequence[str], start: int = 0) -> tuple[Instruction, ...]:
+    """A kernel's part of a listing, which began at the address ``start`` there, and does at 0 here."""
+    return tuple(_instruction(i * BYTES, line, start) for i, line in enumerate(lines))
 
 
-def _instruction(index: int, entry: dict[str, str]) -> Instruction:
-    operands = tuple(filter(None, entry.get("operands", "").split(",")))
-    return Instruction(index * BYTES, entry["opcode"], operands, entry.get("predicate", ""))
+def _line(entry: dict[str, str]) -> str:
+    operands = entry.get("operands", "").replace(" ", "")
+    return " ".join(filter(None, (entry.get("predicate"), entry["opcode"], operands)))
+
+
+def _instruction(address: int, line: str, start: int) -> Instruction:
+    words = line.split()
+    predicate = words.pop(0) if words[0].startswith("@") else ""
+    opcode, operands = words[0], tuple(words[1].split(",")) if words[1:] else ()
+    if opcode.startswith(_TARGETS):
+        operands = (*operands[:-1], hex(int(operands[-1], 16) - start))
+    return Instruction(address, opcode, operands, predicate)

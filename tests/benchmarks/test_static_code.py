@@ -1,24 +1,17 @@
 """Reading machine code: instructions, loops, the ceiling, loads in flight, on snippets whose figures are plain."""
 
-import json
-
 import pytest
 
 from benchmarks.cuda.architectures import ARCHITECTURES
 from benchmarks.cuda.ceiling import ceiling
 from benchmarks.cuda.loops import hot
-from benchmarks.cuda.sass import Instruction, parse
+from benchmarks.cuda.sass import Instruction, instructions
 from benchmarks.cuda.traffic import Traffic, traffic
 
 
-def code(*lines: str) -> list[Instruction]:
+def code(*lines: str, start: int = 0) -> tuple[Instruction, ...]:
     """``"@P0 BRA 0x10"``: predicate, opcode, operands without blanks."""
-    listing = []
-    for line in lines:
-        words = line.split()
-        entry = {"predicate": words.pop(0)} if words[0].startswith("@") else {}
-        listing.append({**entry, "opcode": words[0], **({"operands": words[1]} if words[1:] else {})})
-    return parse(json.dumps([{}, [{"function-name": "k", "sass-instructions": listing}]]))["k"]
+    return instructions(lines, start)
 
 
 FFMA = "FFMA R1,R2,R3,R1"
@@ -67,6 +60,11 @@ def test_threads_that_meet_go_on_where_their_barrier_says() -> None:
     """The code of the two arms lies apart: without the target of BSSY, the arm at 0x60 would not be in the loop."""
     found = hot(code("MOV R1,RZ", "BSSY B0,0x40", "@P0 BRA 0x60", "BSYNC B0", FFMA, "@P1 BRA 0x10", FFMA, "BSYNC B0"))
     assert {each.address for each in found.instructions} == {0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70}
+
+
+def test_branches_are_counted_from_where_the_kernel_begins() -> None:
+    (instruction,) = code("@P0 BRA 0x120", start=0x100)
+    assert (instruction.address, instruction.target) == (0, 0x20)
 
 
 def test_branch_on_a_uniform_predicate_may_be_passed() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cuda import compiler, cubin, figures
+from benchmarks.cuda import compiler, cubin, figures, functions
 from benchmarks.cuda.__main__ import main
 from benchmarks.cuda.architectures import ARCHITECTURES
 from benchmarks.cuda.launches import Launch
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(compiler.unavailable() is not None, reason=str(c
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiler, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(functions, "_folder", lambda: tmp_path)
 
 
 def figures_of(code: str, *options: str, shared: int = 0, architecture: int = 80) -> figures.Figures:
@@ -107,9 +107,8 @@ def test_packed_multiply_adds_count_twice() -> None:
             asm volatile("fma.rn.f32x2 %0, %1, %1, %0;" : "+l"(sum) : "l"(a));
         x[threadIdx.x] = sum;
     }"""
-    program = compiler.Program("test.cu", code, ())
-    instructions = compiler.compile(program, 100)["test"].instructions
-    assert sum(each.fma for each in instructions) == 2
+    job = compiler.Program("test.cu", code, ()), 100
+    assert sum(each.fma for each in functions.compiled([job])[job]["test"].instructions) == 2
     assert figures_of(code, architecture=100).fma == 1  # one instruction
 
 
@@ -125,7 +124,7 @@ def test_what_is_no_cubin() -> None:
 
 def test_a_second_time_comes_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     first = figures_of(EIGHT)
-    monkeypatch.setattr(compiler, "_build", None)
+    monkeypatch.setattr(compiler, "build", None)
     assert figures_of(EIGHT) == first
     with pytest.raises(TypeError):  # other options are another program
         figures_of(EIGHT, "-DANY=1")

@@ -1,0 +1,93 @@
+"""Programs in, functions out: compiled, taken apart, and kept on disk.
+
+They are kept in ``$TINYCONV_CACHE`` (``~/.cache/tinyconv`` if not set), under a digest of all that goes in: text,
+headers, options, architecture, and the compiler's version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tinyconv.safefile import make_folder
+
+from . import compiler, cubin, sass
+from .compiler import Program
+
+_KERNELS = Path(__file__).parents[2] / "kernels"
+Job = tuple[Program, int]  # and the architecture
+
+
+@dataclass(frozen=True)
+class Function:
+    """A compiled kernel; see ``cubin.py`` for the numbers."""
+
+    registers: int
+    stack: int
+    shared: int
+    instructions: tuple[sass.Instruction, ...]
+
+
+def compiled(jobs: Iterable[Job]) -> dict[Job, dict[str, Function]]:
+    """The kernels of each job, by name.  What is not kept yet is compiled, on two cores."""
+    places = {job: _folder() / f"{_digest(*job)}.json" for job in jobs}
+    missing = [job for job, place in places.items() if not place.exists()]
+    with ThreadPoolExecutor(2) as pool:
+        cubins = dict(zip(missing, pool.map(lambda job: compiler.build(*job), missing), strict=True))
+        for found in pool.map(lambda number: _listings(number, cubins), {number for _, number in missing}):
+            for job, kernels in found.items():
+                _keep(places[job], json.dumps(kernels))
+    return {job: {name: Function(each["registers"], each["stack"], each["shared"],
+                                 sass.instructions(each["lines"].splitlines(), each["start"]))
+                  for name, each in json.loads(place.read_text(encoding="utf-8")).items()}
+            for job, place in places.items()}
+
+
+def _listings(architecture: int, cubins: Mapping[Job, bytes]) -> dict[Job, dict[str, Any]]:
+    """What is kept of the kernels for one architecture; all of them are disassembled in one go."""
+    kernels = {job: cubin.read(binary) for job, binary in cubins.items() if job[1] == architecture}
+    listing = sass.disassemble(architecture, b"".join(each.code for of_job in kernels.values()
+                                                      for each in of_job.values()))
+    found: dict[Job, dict[str, Any]] = {}
+    start = 0
+    for job, of_job in kernels.items():
+        found[job] = {}
+        for name, each in of_job.items():
+            end = start + len(each.code)
+            found[job][name] = {"registers": each.registers, "stack": each.stack, "shared": each.shared, "start": start,
+                                "lines": "\n".join(listing[start // sass.BYTES:end // sass.BYTES])}
+            start = end
+    return found
+
+
+def _keep(path: Path, text: str) -> None:
+    """Complete or not at all, and two processes may do it at once."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as temporary:
+        temporary.write(text)
+    os.replace(temporary.name, path)
+
+
+def _digest(program: Program, architecture: int) -> str:
+    parts = (compiler.version(), str(architecture), program.file, program.code, *program.options, _headers())
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+@cache
+def _headers() -> str:
+    """All of them, for a kernel may include any."""
+    return "\0".join(path.read_text(encoding="utf-8") for path in sorted(_KERNELS.rglob("*.cuh")))
+
+
+@cache
+def _folder() -> Path:
+    folder = Path(os.environ.get("TINYCONV_CACHE") or Path.home() / ".cache" / "tinyconv") / "sass"
+    make_folder(folder)
+    return folder
