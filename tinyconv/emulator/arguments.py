@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,15 +55,18 @@ def _region(argument: Argument) -> module.Region:
     return region
 
 
-def check(kernel: str, parameters: list[Any], args: tuple[Any, ...], read_only: set[int]) -> list[Argument]:
-    """The arguments, or an error that names the kernel, the argument and the remedy."""
+def check(kernel: str, parameters: list[module.Parameter], declared: list[str],
+          args: tuple[Any, ...]) -> list[Argument]:
+    """The arguments, or an error that names the kernel, the argument and the remedy.  ``declared``: the text of the
+    first parameters in the source, which tells their names and what is const."""
     if not isinstance(args, tuple):
         raise TypeError(f"{kernel}: args is a {type(args).__name__}; it must be a tuple")
     if len(args) != len(parameters):
         raise TypeError(f"{kernel}: {len(args)} arguments given, and the kernel takes {len(parameters)}; CuPy would "
                         "not notice")
-    return [_Slot(kernel, i, parameter.name, parameter.kind, i in read_only).fill(value)
-            for i, (parameter, value) in enumerate(zip(parameters, args, strict=True))]
+    unknown = [""] * (len(parameters) - len(declared))
+    return [_Slot(kernel, i, parameter.kind, text).fill(value) for i, (parameter, text, value) in
+            enumerate(zip(parameters, [*declared, *unknown], args, strict=False))]
 
 
 @dataclass(frozen=True)
@@ -71,13 +75,21 @@ class _Slot:
 
     kernel: str
     position: int
-    name: str
     kind: str
-    read_only: bool
+    declared: str  # for example "const float* __restrict__ x"
+
+    @property
+    def name(self) -> str:
+        words = re.findall(r"\w+", self.declared)
+        return words[-1] if len(words) > 1 else f"argument {self.position}"  # one word alone is a macro
+
+    @property
+    def read_only(self) -> bool:
+        return re.search(r"\bconst\b.*\*", self.declared) is not None
 
     @property
     def label(self) -> str:
-        place = f"argument {self.position}"  # which is the name, too, where a macro hides the real one
+        place = f"argument {self.position}"
         return place if self.name == place else f"{place} ({self.name})"
 
     @property

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from . import arguments, devices, limits, memory, orders, settings, streams
+from . import arguments, build, devices, limits, memory, orders, settings, streams
 from .errors import CUDADriverError
 from .module import Access, Kernel, Module
 
@@ -99,11 +99,9 @@ class RawModule:
         return lines[line - 1].strip() if 0 < line <= len(lines) else ""
 
     def _header(self, name: str) -> list[str]:
-        """Compiled code tells the names of headers, not their folders: the one beside the source comes first."""
-        folders = [Path(option[2:]) for option in self.options if option.startswith("-I")]
-        beside = [folder / Path(self.file).parent for folder in folders]
-        found = (path for folder in (*beside, *folders) for path in folder.rglob(name))
-        return next((path.read_text(encoding="utf-8").splitlines() for path in found), [])
+        """The lines of the header called ``name`` (compiled code does not tell its folder) among those included."""
+        headers = (text.partition("\n") for text in build._sources(self.code, self.options).split("\0")[1:])
+        return next((text.splitlines() for path, _, text in headers if Path(path).name == name), [])
 
     def get_function(self, name: str) -> RawKernel:
         kernels = self.compiled().kernels
@@ -137,7 +135,7 @@ class RawKernel:
         if queue.device_id != devices.current_id():
             raise CUDADriverError("CUDA_ERROR_INVALID_HANDLE", f"{self.name}: {queue} cannot run a launch while device "
                                   f"{devices.current_id()} is current: enter `with Device({queue.device_id}):` first")
-        checked = arguments.check(self.name, self._kernel.parameters, args, self._read_only)
+        checked = arguments.check(self.name, self._kernel.parameters, self._declared, args)
         now = settings.current()
         launch = Launch(self.name, self._module, self._kernel, grid, block, shared_mem, checked, now.check, now.order,
                         seed=queue.pushed)
@@ -150,12 +148,11 @@ class RawKernel:
         return self._module.compiled().kernels[self.name]
 
     @cached_property
-    def _read_only(self) -> set[int]:
-        """Positions of parameters that point to const."""
+    def _declared(self) -> list[str]:
+        """The parameters as the source declares them; fewer where a macro stands for some."""
         code = re.sub(r"//[^\n]*", "", self._module.code)
         found = re.search(rf"__global__[^;{{]*?\b{re.escape(self.name)}\s*\(([^)]*)\)", code)
-        parameters = found[1].split(",") if found else []
-        return {i for i, text in enumerate(parameters) if re.search(r"\bconst\b.*\*", text)}
+        return [text.strip() for text in found[1].split(",")] if found else []
 
     def _check_size(self, grid: tuple[int, ...], block: tuple[int, ...]) -> None:
         for what, size, most in (("grid", grid, limits.MAX_GRID), ("block", block, limits.MAX_BLOCK)):
