@@ -63,18 +63,20 @@ def cache_folder() -> Path:
 
 def kernels(code: str, options: Sequence[str], file: str, arch: int, check: bool) -> tuple[Path, list[KernelInfo]]:
     """The shared object of a file of kernels, and what is in it."""
-    key = _key("kernels", _sources(code, options, file), *options, file, str(arch), str(check), _own_sources(), _processor())
+    source = _key(_sources(code, options), *options, file, str(arch), _own_sources())
+    translation = _cached(_key("translation", source), ".json", lambda target: _translate(code, options, file, arch, target),
+                          nvrtc.identity)
+    known = json.loads(translation.read_text(encoding="utf-8"))
+    flags = ("-O1", "-DCHECK") if check else ("-O1",)
+    path = _cached(_key("kernels", source, str(check), _processor()), ".so",
+                   lambda target: _compile(known["text"], target, *flags), nvrtc.identity, _compiler_identity)
+    return path, [KernelInfo(**kernel) for kernel in known["kernels"]]
 
-    def make(target: Path) -> None:
-        module = ptx.parse(ptx_text(code, options, file, arch))
-        translation = translate(module, _signatures(module, code, options, file))
-        facts = json.dumps([asdict(kernel) for kernel in translation.kernels])
-        _write(target.with_suffix(".json"), facts.encode())  # before the .so, whose presence says that all is there
-        _compile(translation.text, target, "-O1", *(("-DCHECK",) if check else ()))
 
-    path = _cached(key, ".so", make, nvrtc.identity, _compiler_identity)
-    facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    return path, [KernelInfo(**{**fact, "parameters": [tuple(p) for p in fact["parameters"]]}) for fact in facts]
+def _translate(code: str, options: Sequence[str], file: str, arch: int, target: Path) -> None:
+    module = ptx.parse(ptx_text(code, options, file, arch))
+    translation = translate(module, _signatures(module, code, options, file))
+    _write(target, json.dumps(asdict(translation)).encode())
 
 
 def runtime() -> Path:
@@ -87,7 +89,7 @@ def runtime() -> Path:
 
 def ptx_text(code: str, options: Sequence[str], file: str, arch: int) -> str:
     """The PTX of a file, from the cache or from NVRTC."""
-    key = _key("ptx", _sources(code, options, file), *options, file, str(arch))
+    key = _key("ptx", _sources(code, options), *options, file, str(arch))
     return _cached(key, ".ptx", lambda target: _write(target, nvrtc.ptx(code, file, arch, options).encode()),
                    nvrtc.identity).read_text(encoding="utf-8")
 
@@ -106,7 +108,7 @@ def _signatures(module: ptx.Module, code: str, options: Sequence[str], file: str
 
 def cubin(code: str, options: Sequence[str], file: str, arch: int) -> bytes:
     """The machine code of a file, from the cache or from NVRTC."""
-    key = _key("cubin", _sources(code, options, file), *options, file, str(arch))
+    key = _key("cubin", _sources(code, options), *options, file, str(arch))
     return _cached(key, ".cubin", lambda target: _write(target, nvrtc.cubin(code, file, arch, options)),
                    nvrtc.identity).read_bytes()
 
@@ -120,7 +122,7 @@ def _key(*parts: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def _sources(code: str, options: Sequence[str], file: str) -> str:
+def _sources(code: str, options: Sequence[str]) -> str:
     """``code`` with the headers that it includes by "name", which NVRTC looks for in the folders of -I."""
     folders = [Path(option[2:]) for option in options if option.startswith("-I") and len(option) > 2]
     texts, seen, pending = [code], set(), [code]

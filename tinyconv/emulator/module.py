@@ -15,15 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import build
+from . import build, limits
 from .cubin import registers
-from .ptx import SIZES
 from .translate import KernelInfo, kernel_symbol
 
 ORDERS = {"forward": 0, "reverse": 1, "shuffled": 2}
-_SHARED_LIMITS = {75: 65_536, 80: 166_912, 86: 101_376, 89: 101_376, 90: 232_448, 100: 232_448, 103: 232_448, 120: 101_376}
-_REGISTERS_PER_BLOCK, _THREADS_PER_BLOCK = 65_536, 1024
-_BLOCK_LIMITS, _GRID_LIMITS = (1024, 1024, 64), (2 ** 31 - 1, 65_535, 65_535)
 
 
 class EmulatorError(RuntimeError):
@@ -145,38 +141,38 @@ class Kernel:
     def _check_limits(self, grid: tuple[int, int, int], block: tuple[int, int, int], shared: int) -> None:
         """What the driver would refuse.  Registers are only counted where they can be too many."""
         threads = block[0] * block[1] * block[2]
-        for what, size, limits in (("block", block, _BLOCK_LIMITS), ("grid", grid, _GRID_LIMITS)):
-            if any(not 1 <= extent <= limit for extent, limit in zip(size, limits, strict=True)):
-                self._refuse(f"a {what} of {size}; each extent must be from 1 to {limits}")
-        if threads > _THREADS_PER_BLOCK:
-            self._refuse(f"a block of {block} has {threads} threads; the limit is {_THREADS_PER_BLOCK}")
-        if self.max_threads and threads > self.max_threads:
-            self._refuse(f"a block of {block} has {threads} threads; its __launch_bounds__ allow {self.max_threads}")
-        limit = _SHARED_LIMITS.get(self._module.arch, 101_376)
-        if self.static_shared + shared > limit:
-            self._refuse(f"{self.static_shared} bytes of static and {shared} of dynamic shared memory; sm_{self._module.arch} "
-                         f"gives a block {limit}")
-        if self._module.check and not self.max_threads and threads > _REGISTERS_PER_BLOCK // 256:
-            needed = -(-self.registers // 8) * 8 * -(-threads // 32) * 32  # registers are given out to warps, by eights
-            if needed > _REGISTERS_PER_BLOCK:
+        for what, size, most in (("block", block, limits.MAX_BLOCK), ("grid", grid, limits.MAX_GRID)):
+            if any(not 1 <= extent <= limit for extent, limit in zip(size, most, strict=True)):
+                self._refuse(f"a {what} of {size}; each extent must be from 1 to {most}")
+        most_threads = self.max_threads or limits.MAX_THREADS
+        if threads > most_threads:
+            self._refuse(f"a block of {block} has {threads} threads; "
+                         f"{'its __launch_bounds__ allow' if self.max_threads else 'the limit is'} {most_threads}")
+        most_shared = limits.ARCHITECTURES[self._module.arch].shared_optin
+        if self.static_shared + shared > most_shared:
+            self._refuse(f"{self.static_shared} bytes of static and {shared} of dynamic shared memory; "
+                         f"sm_{self._module.arch} gives a block {most_shared}")
+        if self._module.check and not self.max_threads and threads > limits.MAX_REGISTERS // 256:
+            needed = limits.registers_of(threads, self.registers)
+            if needed > limits.MAX_REGISTERS:
                 self._refuse(f"{threads} threads with {self.registers} registers each need {needed}; a block has "
-                             f"{_REGISTERS_PER_BLOCK}: use smaller blocks, or __launch_bounds__")
+                             f"{limits.MAX_REGISTERS}: use smaller blocks, or __launch_bounds__")
 
     def _refuse(self, why: str) -> None:
         raise EmulatorError(f"{self.name} ({self._module.file}): cannot be launched: {why}")
 
     def _pack(self, arguments: Sequence[Any]) -> bytes:
-        """The arguments as the block of bytes that the kernel reads, each at a multiple of its size."""
+        """The arguments as the block of bytes that the kernel reads."""
         if len(arguments) != len(self.parameters):
             raise TypeError(f"{self.name}: takes {len(self.parameters)} arguments "
                             f"({', '.join(p.name for p in self.parameters)}), got {len(arguments)}")
         packed = b""
-        for argument, parameter in zip(arguments, self.parameters, strict=True):
-            value = np.asarray(argument)
-            size = value.nbytes
-            if parameter.kind != "struct" and size != SIZES.get(parameter.kind.replace("i", "u"), 8):
-                raise TypeError(f"{self.name}: {parameter.name} is of kind {parameter.kind}, got {argument!r} of {size} bytes")
-            packed += b"\0" * (-len(packed) % (size if parameter.kind != "struct" else 16)) + value.tobytes()
+        for argument, parameter, (offset, size) in zip(arguments, self.parameters, self._info.places, strict=True):
+            value = np.asarray(argument).tobytes()
+            if len(value) != size:
+                raise TypeError(f"{self.name}: {parameter.name} is of kind {parameter.kind} and has {size} bytes, got "
+                                f"{argument!r} of {len(value)}")
+            packed = packed.ljust(offset, b"\0") + value
         return packed
 
     def _regions(self, regions: Sequence[Region]) -> ctypes.Array[_Region]:

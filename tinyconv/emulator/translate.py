@@ -48,6 +48,7 @@ class KernelInfo:
 
     name: str
     parameters: list[tuple[str, str]]  # name and kind
+    places: list[tuple[int, int]]  # of each parameter in the block of bytes that a launch passes: offset and size
     static_shared: int
     local_nbytes: int  # thread-local arrays
     meets: bool  # threads wait for one another: barriers, operations of warps
@@ -76,6 +77,7 @@ def translate(module: ptx.Module, signatures: dict[str, list[tuple[str, bool]]])
         if function.entry:
             reached = [writers[name] for name in _reachable(function.name, writers)]
             kernels.append(KernelInfo(function.name, _kinds(function, signatures[function.name]),
+                                      [(offset, v.nbytes) for v, offset in parameter_offsets(function.parameters)],
                                       layout.static_shared(function), sum(w.local_nbytes for w in reached),
                                       any(w.meets for w in reached), function.max_threads))
     prototypes = [f"{writers[f.name].head()};" for f in module.functions if not f.entry]
