@@ -233,7 +233,7 @@ char* Checker::access(ThreadState& thread, uint64_t address, uint32_t number, ui
     check_race(thread, area, offset, nbytes, now, site.kind, flight);
     if (area.written) {
         if (site.kind != Kind::Write && !all_set(area.written + offset, nbytes))
-            fail(thread, number, "uninitialised: this thread reads %s, which nothing has written", bytes_of(area, offset).c_str());
+            fail(thread, number, "uninitialised: this thread reads %s, which nothing has written yet", bytes_of(area, offset).c_str());
         if (flight != Flight::Departs && site.kind != Kind::Read) std::fill_n(area.written + offset, nbytes, 1);
     }
     if (site.kind == Kind::Atomic) exchange_knowledge(thread, address);
