@@ -112,22 +112,23 @@ def test_wavefronts_by_definition(request_: Request, cost: int, ideal: int) -> N
     assert (request_.cost, request_.ideal) == (cost, ideal)
 
 
-def test_another_block_is_traced_and_nothing_else_changes() -> None:
+def increment() -> np.ndarray:
+    """Add 1 to each of 0 ... 95, an array of shape (3, 2, 16), in three blocks of 32 threads."""
     code = 'extern "C" __global__ void increment(int* x) { x[blockIdx.x * 32 + threadIdx.x] += 1; }'
-    results = []
+    x = cupy.empty((3, 2, 16), np.int32)
+    x.set(np.arange(96, dtype=np.int32).reshape(x.shape))
+    cupy.RawModule(code=code).get_function("increment")((3,), (32,), (x,))
+    return x.get()
 
-    def run() -> None:
-        x = cupy.empty(96, np.int32)
-        x.set(np.arange(96, dtype=np.int32))
-        cupy.RawModule(code=code).get_function("increment")((3,), (32,), (x,))
-        results.append(x.get())
 
-    (each,) = trace(run, (2, 0, 0))
-    np.testing.assert_array_equal(results[0], np.arange(96) + 1)  # the whole launch ran, once
+def test_another_block_is_traced_and_nothing_else_changes() -> None:
+    results: list[np.ndarray] = []
+    (each,) = trace(lambda: results.append(increment()), (2, 0, 0))
+    np.testing.assert_array_equal(results[0].ravel(), np.arange(96) + 1)  # the whole launch ran, once
     start = each.launch.arguments[0].start
     assert [r.lanes for r in each.requests] == 2 * [{lane: start + 4 * (64 + lane) for lane in range(32)}]
     assert [r.place.write for r in each.requests] == [False, True]
-    assert trace(run, (3, 0, 0)) == []  # there is no such block
+    assert trace(increment, (3, 0, 0)) == []  # there is no such block
 
 
 # -- examples
@@ -149,18 +150,18 @@ def test_every_function_of_every_layer_has_an_example_that_fits_it() -> None:
 
 def test_relu_runs_at_the_ideal_number_of_sectors() -> None:
     lines = statistics(lambda: examples.run("relu.forward"))
-    assert [(line.place.array, line.requests, line.cost, line.ideal) for line in lines] == [
-        ("x", 8, 32, 32), ("y", 8, 32, 32)]  # 256 threads: 8 warps, each 4 sectors of 32 bytes
+    assert {line.place.array for line in lines} == {"x", "y"}
+    assert all(line.cost == line.ideal > 0 for line in lines)
 
 
 # -- the picture
 
 def test_the_picture_knows_who_wrote_what() -> None:
-    (each,) = trace(lambda: examples.run("relu.forward", (1, 2, 16, 16)), (1, 0, 0))
+    (each,) = trace(increment, (1, 0, 0))
     ((name, owner),) = _written(each)
-    assert name == "y"
-    np.testing.assert_array_equal(owner[0, 0], -1)
-    np.testing.assert_array_equal(owner[0, 1], np.arange(256).reshape(16, 16))
+    assert name == "x"
+    np.testing.assert_array_equal(owner[[0, 2]], -1)
+    np.testing.assert_array_equal(owner[1], np.arange(32).reshape(2, 16))
 
 
 def test_sectors_are_drawn_apart_where_memory_is_left_out() -> None:
@@ -184,11 +185,14 @@ def test_arrays_are_laid_out_as_pictures(shape: tuple[int, ...], rows: Any, note
 
 def test_the_command_prints_a_table_and_writes_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "relu.png"
-    main(["trace", "relu.forward", "--shape", "1,2,16,16", "--block", "1", "--out", str(out)])
-    printed = capsys.readouterr().out
-    assert "relu.forward: kernel forward (relu/relu.cu), block (1, 0, 0) of grid (2, 1, 1), (256, 1, 1) thr" in printed
-    row = next(line for line in printed.splitlines() if "writes" in line)
-    assert row.split()[:9] == ["relu.cu:8", "writes", "y", "4", "8", "4.00", "sectors", "4.00", "y[i]"]
+    main(["trace", "linear.forward", "--rung", "naive", "--shape", "8,64", "--block", "1", "--out", str(out)])
+    title, _, header, *rows = capsys.readouterr().out.splitlines()
+    assert title.startswith("linear.forward: kernel forward (linear/naive.cu), block (1, 0, 0) of grid ")
+    assert header.split() == ["line", "memory", "bytes", "requests", "per", "request", "ideal", "source"]
+    by_array = {row.split()[2]: row.split()[3:] for row in rows if row.startswith("naive.cu:")}
+    assert by_array.keys() == {"x", "weight", "bias", "y"}
+    nbytes, _, sectors, unit, ideal, excess = by_array["weight"][:6]  # each lane reads a row of its own
+    assert (nbytes, sectors, unit, ideal, excess) == ("4", "32.00", "sectors", "4.00", "8.00")
     with Image.open(out) as image:
         assert image.size == (1600, 900) and len(image.convert("RGB").getcolors(1 << 20)) > 50  # it is not blank
 

@@ -55,17 +55,31 @@ def _region(argument: Argument) -> module.Region:
     return region
 
 
-def check(kernel: str, parameters: list[module.Parameter], declared: list[str],
+@dataclass(frozen=True)
+class Declaration:
+    """What the source tells of a parameter, and the compiled code does not."""
+
+    name: str = ""  # empty where a macro hides it
+    read_only: bool = False  # a pointer to const
+
+
+def declaration(text: str) -> Declaration:
+    """From, for example, "const float* __restrict__ x"; one word alone is a macro."""
+    words = re.findall(r"\w+", text)
+    return Declaration(words[-1] if len(words) > 1 else "", re.search(r"\bconst\b.*\*", text) is not None)
+
+
+def check(kernel: str, parameters: list[module.Parameter], declared: list[Declaration],
           args: tuple[Any, ...]) -> list[Argument]:
-    """The arguments, or an error that names the kernel, the argument and the remedy.  ``declared``: the text of the
-    first parameters in the source, which tells their names and what is const."""
+    """The arguments, or an error that names the kernel, the argument and the remedy.  ``declared``: of the first
+    parameters, or of all."""
     if not isinstance(args, tuple):
         raise TypeError(f"{kernel}: args is a {type(args).__name__}; it must be a tuple")
     if len(args) != len(parameters):
         raise TypeError(f"{kernel}: {len(args)} arguments given, and the kernel takes {len(parameters)}; CuPy would "
                         "not notice")
-    unknown = [""] * (len(parameters) - len(declared))
-    return [_Slot(kernel, i, parameter.kind, text).fill(value) for i, (parameter, text, value) in
+    unknown = [Declaration()] * (len(parameters) - len(declared))
+    return [_Slot(kernel, i, parameter.kind, told).fill(value) for i, (parameter, told, value) in
             enumerate(zip(parameters, [*declared, *unknown], args, strict=False))]
 
 
@@ -76,21 +90,15 @@ class _Slot:
     kernel: str
     position: int
     kind: str
-    declared: str  # for example "const float* __restrict__ x"
+    declared: Declaration
 
     @property
     def name(self) -> str:
-        words = re.findall(r"\w+", self.declared)
-        return words[-1] if len(words) > 1 else f"argument {self.position}"  # one word alone is a macro
-
-    @property
-    def read_only(self) -> bool:
-        return re.search(r"\bconst\b.*\*", self.declared) is not None
+        return self.declared.name or f"argument {self.position}"
 
     @property
     def label(self) -> str:
-        place = f"argument {self.position}"
-        return place if self.name == place else f"{place} ({self.name})"
+        return f"argument {self.position}" + (f" ({self.declared.name})" if self.declared.name else "")
 
     @property
     def where(self) -> str:
@@ -116,18 +124,18 @@ class _Slot:
         return Argument(value, self.name, self.label)
 
     def _array(self, value: ndarray) -> Argument:
-        current = devices.current_id()
+        pointer, current = value.data, devices.current_id()
         if self.kind != "pointer":
             raise TypeError(f"{self.where} is an array, and the kernel takes {_C_TYPE[self.kind]}")
-        if value.device.id != current:
+        if pointer.device_id != current:
             raise CUDARuntimeError(
-                "cudaErrorIllegalAddress", f"{self.where} lives on device {value.device.id}, and the launch is on "
-                f"device {current}: copy it there first, or launch with Device({value.device.id})")
+                "cudaErrorIllegalAddress", f"{self.where} lives on device {pointer.device_id}, and the launch is on "
+                f"device {current}: copy it there first, or launch with Device({pointer.device_id})")
         if not value.flags.c_contiguous:
             raise ValueError(f"{self.where}, of shape {value.shape} and strides {value.strides}, is not contiguous; "
                              "CuPy would pass its address and forget the strides: copy it first")
-        return Argument(np.uint64(value.data.ptr), self.name, f"{self.label}, {value.shape} {value.dtype}",
-                        value.data.mem.block, value.data.ptr, value.nbytes, self.read_only, value.host_elements)
+        return Argument(np.uint64(pointer.ptr), self.name, f"{self.label}, {value.shape} {value.dtype}",
+                        pointer.mem.block, pointer.ptr, value.nbytes, self.declared.read_only, value.host_elements)
 
     def _address(self, value: np.generic) -> Argument:
         """A raw address: null, or in a block of the current device, of which the kernel then may touch all."""
@@ -142,4 +150,4 @@ class _Slot:
             raise CUDARuntimeError("cudaErrorIllegalAddress", f"{self.where} is the address {address:#x}, and no "
                                    f"memory of device {current} in use lies there")
         return Argument(np.uint64(address), self.name, f"{self.label}, in a block of {block.size} bytes", block,
-                        block.ptr, block.size, self.read_only)
+                        block.ptr, block.size, self.declared.read_only)

@@ -3,7 +3,7 @@
 Names and behaviour are CuPy 14's.  What CuPy lets pass and a GPU punishes at random is an error here, always:
 arguments that do not fit the kernel (arguments.py), work in two streams that nothing orders (queues.py), results read
 too early and memory read before it was written (poison; queues.py and memory.py), launches beyond what a device holds
-(launches.py, limits.py).  Arithmetic on arrays is refused (arrays.py): tinyconv launches its own kernels.
+(rawkernel.py, limits.py).  Arithmetic on arrays is refused (arrays.py): tinyconv launches its own kernels.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 from . import devices, errors, memory, pinned, runtime, streams
 from .arrays import empty, moveaxis, ndarray
-from .launches import RawKernel, RawModule
+from .rawkernel import RawKernel, RawModule
 
 __all__ = ["RawKernel", "RawModule", "cuda", "empty", "get_default_memory_pool", "moveaxis", "ndarray"]
 __version__ = "14.0.0+emulated"

@@ -23,7 +23,8 @@ from .queues import History, Queue
 
 POISON = 0xFF
 UNIT = 512  # bytes: CuPy rounds sizes up to this, and aligns to it
-SHELVED = 64  # freed blocks that wait, per shelf (CuPy keeps all of them)
+SHELVED = 1 << 30  # bytes of freed blocks that may wait on a shelf (CuPy keeps all of them)
+_MOST = 1024  # blocks on a shelf
 
 Shelf = deque["Block"]
 
@@ -124,8 +125,12 @@ class MemoryPool:
             raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes (allocated so far: {used:,} bytes, limit "
                                    f"set to: {self._limit or limits.MEMORY:,} bytes).")
         key = device_id, streams.get_current_stream().ptr
-        shelf = self._shelves.setdefault(key, deque(maxlen=SHELVED))
-        return MemoryPointer(Memory(_reuse(shelf, size) or Block(size, device_id, self, shelf)), 0)
+        shelf = self._shelves.setdefault(key, deque(maxlen=_MOST))
+        block = _reuse(shelf, size)
+        if block is None:
+            _trim(shelf)
+            block = Block(size, device_id, self, shelf)
+        return MemoryPointer(Memory(block), 0)
 
     def used_bytes(self) -> int:
         return sum(block.capacity for block in lent(devices.current_id()) if block.pool is self)
@@ -254,6 +259,13 @@ def _reuse(shelf: Shelf, size: int) -> Block | None:
             block.lend(size)
             return block
     return None
+
+
+def _trim(shelf: Shelf) -> None:
+    """Let go of what has waited longest."""
+    held = sum(block.capacity for block in list(shelf))
+    while held > SHELVED:
+        held -= shelf.popleft().capacity
 
 
 def _address(mem: Any) -> int:

@@ -16,6 +16,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 
 from . import limits
 
@@ -74,11 +75,12 @@ def device_count() -> int:
 
 
 def _from_environment() -> Settings:
-    return Settings(
-        mode=os.environ.get("TINYCONV_EMULATOR", "fast"),
-        order=os.environ.get("TINYCONV_EMULATOR_ORDER", "forward"),
-        streams=os.environ.get("TINYCONV_EMULATOR_STREAMS", "lazy"),
-        arch=_whole_number("TINYCONV_EMULATED_ARCH", 80))
+    read = os.environ.get
+    return _settings(read("TINYCONV_EMULATOR", "fast"), read("TINYCONV_EMULATOR_ORDER", "forward"),
+                     read("TINYCONV_EMULATOR_STREAMS", "lazy"), _whole_number("TINYCONV_EMULATED_ARCH", 80))
+
+
+_settings = cache(Settings)  # they are asked for at every launch
 
 
 def _whole_number(variable: str, default: int) -> int:

@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from .arguments import Argument
+from .devices import Device
 from .launches import Launch, watched
 from .limits import WARP
 from .module import Access
-from .settings import checking
+from .settings import checking, device_count
 
 SECTOR = 32  # bytes
 BANKS, WORD = 32, 4  # banks, bytes
@@ -130,6 +131,8 @@ def trace(run: Callable[[], None], block: Block = (0, 0, 0)) -> list[Trace]:
         if all(0 <= at < size for at, size in zip(block, launch.grid, strict=True)):
             traces.append(Trace(launch, block, requests(launch.trace(block), launch.arguments)))
 
+    for index in range(device_count()):
+        Device(index).synchronize()  # what was launched before is not to be traced
     with checking(streams="eager"), watched(watch):
         run()
     return traces
