@@ -11,6 +11,15 @@ __device__ inline long long thread_index()
     return (long long)blockIdx.x * blockDim.x + threadIdx.x;
 }
 
+// Where a thread does the same to EACH elements, the j-th of them.  The threads of a block take elements side by side;
+// one load after the other would leave memory idle while it waits, several are under way at once.
+constexpr int EACH = 4;
+
+__device__ inline long long element(int j)
+{
+    return ((long long)blockIdx.x * EACH + j) * blockDim.x + threadIdx.x;
+}
+
 template <class Number, class Join>
 __device__ inline Number over_warp(Number mine, Join join)
 {

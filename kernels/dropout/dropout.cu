@@ -7,7 +7,19 @@ struct Words {
     unsigned at[4];
 };
 
-struct alignas(4 * sizeof(REAL)) Four {
+// Stores of 16 bytes, said in so many words: of an assignment the compiler, unsure of the address, makes four stores.
+__device__ inline void store(float* to, float a, float b, float c, float d)
+{
+    __stwb((float4*)to, make_float4(a, b, c, d));
+}
+
+__device__ inline void store(double* to, double a, double b, double c, double d)
+{
+    __stwb((double2*)to, make_double2(a, b));
+    __stwb((double2*)to + 1, make_double2(c, d));
+}
+
+struct alignas(16) Four {
     REAL at[4];
 };
 
@@ -45,7 +57,7 @@ extern "C" __global__ void apply(const REAL* __restrict__ x, REAL* __restrict__ 
         Four four = *(const Four*)(x + at);
         for (int j = 0; j < 4; j++)
             four.at[j] = dropped(four.at[j], words.at[j], threshold, scale);
-        *(Four*)(y + at) = four;
+        store(y + at, four.at[0], four.at[1], four.at[2], four.at[3]);
     } else {
         for (int j = 0; j < 4; j++)
             if (4 * block + j < count)

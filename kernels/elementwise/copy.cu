@@ -20,14 +20,12 @@ __device__ inline TO converted(FROM x)
 
 extern "C" __global__ void copy(SIZES, WALKED(const FROM, x), WALKED(TO, y))
 {
-    EACH_ELEMENT
-    AT(y) = converted(AT(x));
+    walk(count, n1, n2, n3, [=](Place p) { return AT(x); }, [=](Place p, FROM number) { AT(y) = converted(number); });
 }
 
 extern "C" __global__ void fill(SIZES, WALKED(TO, y), TO value)
 {
-    EACH_ELEMENT
-    AT(y) = value;
+    walk(count, n1, n2, n3, [=](Place) { return value; }, [=](Place p, TO number) { AT(y) = number; });
 }
 
 // A transposition: y has its elements side by side along its last axis b, x along the last but one, a.  `copy` would

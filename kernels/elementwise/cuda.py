@@ -14,7 +14,7 @@ from ..strides import address, join, padded, steps_of
 
 _ARITHMETIC = Source(__file__, "elementwise.cu")
 _COPY = Source(__file__, "copy.cu")
-_THREADS = 256
+_THREADS, _EACH = 256, 4  # elements of each thread, as in threads.cuh
 _AXES = 4
 _TILE, _TILE_ROWS = 32, 8
 _WORTH_A_TILE = 8  # narrower than this, a tile would lie idle for the most part
@@ -80,7 +80,7 @@ def _launch(source, kernel, sizes, walked, *more, grid=None, block=_THREADS, **o
     count = math.prod(sizes)
     axes = (np.int64(count), *padded(sizes[1:] if len(sizes) == _AXES else sizes, _AXES - 1, 1))
     arrays = (a for at, steps in walked for a in (at, *padded(steps, _AXES, 0)))
-    source.launch(kernel, grid or blocks(count, block), block, *axes, *arrays, *more, **options)
+    source.launch(kernel, grid or blocks(count, _EACH * block), block, *axes, *arrays, *more, **options)
 
 
 def _walks(*arrays):

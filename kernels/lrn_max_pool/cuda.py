@@ -3,6 +3,8 @@
 Where a window of either is too large for that, the two layers' own kernels run one after the other.
 """
 
+import itertools
+import math
 from functools import cache
 
 import numpy as np
@@ -26,7 +28,7 @@ def forward(x, y, index, *, size, alpha, beta, k, kernel_size, stride, padding, 
     N, C, H, W = x.shape
     P, Q = y.shape[2:]
     tile = _tile((P, Q), kernel_size, stride)
-    area, tiles = _area(tile, kernel_size, stride), N * blocks(P, tile[0]) * blocks(Q, tile[1])
+    area, tiles = math.prod(_pixels(tile, kernel_size, stride)), N * blocks(P, tile[0]) * blocks(Q, tile[1])
     chunk = lrn.chunk(C, tiles * area)
     _SOURCE.launch("forward", (tiles, blocks(C, chunk)), blocks(area, _WARP) * _WARP, x, y, index, C, H, W, P, Q,
                    *kernel_size, *stride, *padding, *tile, chunk, alpha / size, float(beta), float(k), real=x.dtype,
@@ -57,23 +59,27 @@ def backward_workspace(x, index, gy, gx, *, size, alpha, beta, k, kernel_size, s
 
 
 def _fused(size, kernel_size):
-    return size <= lrn.IN_REGISTERS and _area((1, 1), kernel_size, (1, 1)) <= _MOST_THREADS
+    return size <= lrn.IN_REGISTERS and math.prod(kernel_size) <= _MOST_THREADS
 
 
 def _images(x, count):
     return [(x.shape, x.dtype)] * count
 
 
-def _area(tile, kernel_size, stride):
-    """How many pixels the windows of a tile of outputs cover: a thread each."""
-    (p, q), (R, S) = tile, kernel_size
-    return ((p - 1) * stride[0] + R) * ((q - 1) * stride[1] + S)
+def _pixels(tile, kernel_size, stride):
+    """How many rows and columns of pixels the windows of a tile of outputs cover: each pixel has a thread."""
+    return tuple((n - 1) * step + kernel for n, step, kernel in zip(tile, stride, kernel_size, strict=True))
 
 
 @cache
 def _tile(output, kernel_size, stride):
-    """The tile of outputs, of those that a block has threads for, with the fewest threads in all."""
-    P, Q = output
-    tiles = [(p, q) for q in range(1, min(Q, _MOST_THREADS) + 1) for p in range(1, min(P, _MOST_THREADS // q) + 1)
-             if _area((p, q), kernel_size, stride) <= _MOST_THREADS]
-    return min(tiles, key=lambda t: blocks(P, t[0]) * blocks(Q, t[1]) * blocks(_area(t, kernel_size, stride), _WARP))
+    """The tile of outputs, of those that a block has threads for, for which least is read in all: by sectors of eight
+    floats, and one more for a row that begins within one."""
+    P, Q = (min(n, _MOST_THREADS) for n in output)
+
+    def sectors(tile):
+        rows, columns = _pixels(tile, kernel_size, stride)
+        return blocks(output[0], tile[0]) * blocks(output[1], tile[1]) * rows * (blocks(columns, 8) + 1)
+
+    return min((tile for tile in itertools.product(range(1, P + 1), range(1, Q + 1))
+                if math.prod(_pixels(tile, kernel_size, stride)) <= _MOST_THREADS), key=sectors)

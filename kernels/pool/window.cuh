@@ -77,8 +77,8 @@ __device__ inline REAL gathered(const REAL* gy, const PLACE* index, Covered pixe
         for (int q = pixel.columns.from; q < pixel.columns.to; q++) {
             int here = (pixel.h + pad_h - p * stride_h) * S + pixel.w + pad_w - q * stride_w;
             long long at = (long long)p * Q + q;
-            if (index[at] == here)
-                total += gy[at];
+            REAL g = gy[at];  // whoever is chosen: both loads are then under way at once
+            total += index[at] == here ? g : REAL(0);
         }
     return total;
 }

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import tinyconv as tc
+from tinyconv import cuda
 from tinyconv.emulator.settings import checking
 
 from ..closeness import assert_close
@@ -219,9 +220,9 @@ def test_a_class_that_is_ruled_out_and_logits_that_would_overflow() -> None:
 def test_a_row_does_not_depend_on_how_many_there_are() -> None:
     """Bit for bit: the order of a sum is a matter of its own length."""
     x = normal(70, 5003)
-    for kernel, options in (("softmax_cross_entropy.softmax", {}), ("softmax_cross_entropy.log_softmax", {})):
-        np.testing.assert_array_equal(run(kernel, x[:3], output(3, 5003), **options)[1],
-                                      run(kernel, x, output(70, 5003), **options)[1][:3])
+    for kernel in ("softmax_cross_entropy.softmax", "softmax_cross_entropy.log_softmax"):
+        few, together = (run(kernel, a, output(len(a), 5003))[1] for a in (x[:3], x))
+        np.testing.assert_array_equal(few, together[:3])
     together, few = (run("reduce.sum", a, output(len(a), 1), axes=(1,))[1] for a in (x, x[:3]))
     np.testing.assert_array_equal(few, together[:3])
     one = run("reduce.sum", x[1:2], output(1, 1), axes=(0, 1))[1]
@@ -229,8 +230,11 @@ def test_a_row_does_not_depend_on_how_many_there_are() -> None:
     assert one == together[1] and columns.ravel().tolist() == together.ravel().tolist()
 
 
-def views(*shape: int) -> dict[str, Callable[[Any], Any]]:
-    """Ways to get an array of this shape out of a dense one: name -> (what the dense one's shape is, how)."""
+View = tuple[tuple[int, ...], Callable[[Any], Any]]
+
+
+def views(*shape: int) -> dict[str, View]:
+    """Ways to get an array of this shape out of a dense one: name -> (the shape of that one, how)."""
     reverse = tuple(range(len(shape)))[::-1]
     swapped = (1, 0, *range(2, len(shape)))
     cut = tuple(slice(1, n + 1) for n in shape)
@@ -244,17 +248,12 @@ def views(*shape: int) -> dict[str, Callable[[Any], Any]]:
     }
 
 
-def every_view(*shape: int) -> Iterator[tuple[str, str, Any, Any]]:
-    for (name, (x_shape, of_x)), (other, (y_shape, of_y)) in itertools.product(views(*shape).items(), repeat=2):
-        yield name, other, (x_shape, of_x), (y_shape, of_y)
-
-
 class TestElementwise:
     @pytest.mark.parametrize("shape", [(1, 1), (33, 65), (2, 34, 40), (2, 9, 5, 17), (2, 3, 2, 3, 2)])
     def test_copies_from_any_view_to_any_view(self, shape: tuple[int, ...]) -> None:
         """And what lies around the target stays as it was."""
         device = tc.device("cuda:0")
-        for name, other, (x_shape, of_x), (y_shape, of_y) in every_view(*shape):
+        for (name, (x_shape, of_x)), (other, (y_shape, of_y)) in itertools.product(views(*shape).items(), repeat=2):
             values, target = normal(*x_shape), np.full(y_shape, 7, np.float32)
             x, y = device.upload(values), device.upload(target)
             device.launch("elementwise.copy", of_x(x), of_y(y))
@@ -387,3 +386,85 @@ def test_relu(count: int, dtype: Any) -> None:
     np.testing.assert_array_equal(y, np.where(x < 0, 0, x))
     gx = run("relu.backward", y, gy, output(count, dtype=dtype))[-1]
     np.testing.assert_array_equal(gx, np.where(y > 0, gy, 0))
+
+
+WINDOW: dict[str, Any] = {"kernel_size": (3, 3), "stride": (2, 2), "padding": (1, 1)}
+NORM: dict[str, Any] = {"size": 5, "alpha": 1.0, "beta": 0.75, "k": 1.0}
+IMAGE, POOLED, MATRIX = (2, 8, 16, 64), (2, 8, 8, 32), (64, 256)
+# Kernels that read each number with one thread, on rows that begin with a sector.
+STREAMS: dict[str, tuple[list[np.ndarray], dict[str, Any]]] = {
+    "relu.forward": ([normal(*IMAGE)] * 2, {}),
+    "relu.backward": ([normal(*IMAGE)] * 3, {}),
+    "lrn.forward": ([normal(*IMAGE)] * 3, NORM),
+    "lrn.backward": ([normal(*IMAGE)] * 5, NORM),
+    "dropout.apply": ([normal(*IMAGE)] * 2, {"p": 0.5, "seed": 1, "stream": 2, "step": 3, "first_sample": 4}),
+    "elementwise.copy": ([normal(*IMAGE)] * 2, {}),
+    "elementwise.fill": ([normal(*IMAGE)], {"value": 0.0}),
+    "elementwise.add": ([normal(*IMAGE)] * 3, {}),
+    "elementwise.exp": ([normal(*IMAGE)] * 2, {}),
+    "reduce.sum": ([normal(*MATRIX), normal(64, 1)], {"axes": (1,)}),
+    "reduce.sum of columns": ([normal(*MATRIX), normal(1, 256)], {"axes": (0,)}),
+    "reduce.max_backward": ([normal(*MATRIX), normal(64, 1), normal(64, 1), normal(*MATRIX)], {"axes": (1,)}),
+    "softmax_cross_entropy.softmax": ([normal(*MATRIX)] * 2, {}),
+    "softmax_cross_entropy.softmax_backward": ([normal(*MATRIX)] * 3, {}),
+    "softmax_cross_entropy.log_softmax_backward": ([normal(*MATRIX)] * 3, {}),
+    "softmax_cross_entropy.forward": ([normal(*MATRIX), np.arange(64), normal(), normal(*MATRIX)],
+                                      {"label_smoothing": 0.1}),
+    "softmax_cross_entropy.backward": ([normal(*MATRIX), np.arange(64), normal(), normal(*MATRIX)],
+                                       {"label_smoothing": 0.1}),
+    "update.sgd": ([normal(*MATRIX)] * 3, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
+    "update.sum_of_squares": ([normal(*MATRIX), normal(dtype=np.float64)], {}),
+}
+# Kernels whose neighbours read windows that overlap, or lie apart by the stride: a request then wants every other
+# number of its sectors, and the next one the others, from the cache.
+WINDOWS: dict[str, tuple[list[np.ndarray], dict[str, Any]]] = {
+    "pool.max_forward": ([normal(*IMAGE), normal(*POOLED), output(*POOLED, dtype=np.uint8)], WINDOW),
+    "pool.max_backward": ([normal(*POOLED), np.zeros(POOLED, np.uint8), normal(*IMAGE)], WINDOW),
+    "pool.average_forward": ([normal(*IMAGE), normal(*POOLED)], {**WINDOW, "count_include_pad": True}),
+    "pool.average_backward": ([normal(*POOLED), normal(*IMAGE)], {**WINDOW, "count_include_pad": True}),
+    "lrn_max_pool.backward": ([normal(*IMAGE), np.zeros(POOLED, np.uint8), normal(*POOLED), normal(*IMAGE)],
+                              {**NORM, **WINDOW}),
+}
+
+
+def traced(name: str, arrays: list[np.ndarray], options: dict[str, Any]) -> list[Any]:
+    """What the first block of each launch asks of global memory."""
+    if not cuda.is_emulated():
+        pytest.skip("only the emulator counts sectors")
+    from tinyconv.emulator.trace import trace
+
+    device = tc.device("cuda:0")
+    there = [device.upload(a) for a in arrays]
+    traces = trace(lambda: device.launch(name.split()[0], *there, **options))
+    return [request for each in traces for request in each.requests if request.place.space == "global"]
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_every_request_is_for_as_few_sectors_as_hold_its_bytes(name: str) -> None:
+    requests = traced(name, *STREAMS[name])
+    assert requests and [(str(r.place), r.cost, r.ideal) for r in requests if r.cost != r.ideal] == []
+
+
+def test_both_sides_of_a_transposition_are_read_in_whole_sectors() -> None:
+    device = tc.device("cuda:0")
+    if not cuda.is_emulated():
+        pytest.skip("only the emulator counts sectors")
+    from tinyconv.emulator.trace import statistics
+
+    x, y = device.upload(normal(64, 96)), device.empty((96, 64))
+    lines = statistics(lambda: device.launch("elementwise.copy", x.T, y))
+    assert {line.place.space for line in lines} == {"global", "shared"}
+    assert all(line.cost == line.ideal for line in lines)  # and no bank conflicts
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_read_nothing_that_they_do_not_use(name: str) -> None:
+    """Of all sectors that a block touches, all bytes are asked for, but at the rims of its piece of the image; and it
+    writes like the others."""
+    requests = traced(name, *WINDOWS[name])
+    for array in {r.place.array for r in requests}:
+        own = [r for r in requests if r.place.array == array]
+        touched = {sector for r in own for sector in r.sectors}
+        asked = {byte for r in own for start in r.lanes.values() for byte in range(start, start + r.nbytes)}
+        assert len(asked) >= 0.9 * 32 * len(touched), array
+        assert all(r.cost == r.ideal for r in own if r.place.write), array
