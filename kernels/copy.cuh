@@ -49,18 +49,18 @@ struct Copied {
 
 // A gradient behind a ReLU counts only where the output was positive.  The outputs come along, to a strip of shared memory
 // where each thread finds its own again, and strike out the numbers that do not count.
-template <int COUNT>
+template <class T, int COUNT>
 struct Masked {
-    Copied<float, COUNT> numbers, outputs;
-    float seen[COUNT];
+    Copied<T, COUNT> numbers, outputs;
+    T seen[COUNT];
 
-    __device__ float* output(int i)
+    __device__ T* output(int i)
     {
-        __shared__ float strip[COUNT][THREADS];
+        __shared__ T strip[COUNT][THREADS];
         return &strip[i][threadIdx.x];
     }
 
-    __device__ void fetch(int i, float* to, int offset, bool valid)
+    __device__ void fetch(int i, T* to, int offset, bool valid)
     {
         numbers.fetch(i, to, offset, valid);
         outputs.fetch(i, output(i), offset, valid);
@@ -76,11 +76,24 @@ struct Masked {
         }
     }
 
-    __device__ void store(int i, float* to)
+    __device__ void store(int i, T* to)
     {
         numbers.store(i, to);
-        if (!(seen[i] > 0))
+        strike(seen[i], to);
+    }
+
+    static __device__ void strike(float seen, float* to)
+    {
+        if (!(seen > 0))
             *to = 0;
+    }
+
+    static __device__ void strike(float4 seen, float4* to)
+    {
+        strike(seen.x, &to->x);
+        strike(seen.y, &to->y);
+        strike(seen.z, &to->z);
+        strike(seen.w, &to->w);
     }
 
     __device__ void advance(long long count)
@@ -97,14 +110,14 @@ struct Masked {
 };
 
 // The gradient gy, behind a ReLU that made y where the host says so by MASKED.
-template <int COUNT>
+template <class T, int COUNT>
 #if MASKED
-struct Gradient : Masked<COUNT> {
-    __device__ Gradient(const float* gy, const float* y) : Masked<COUNT>{{gy}, {y}} {}
+struct Gradient : Masked<T, COUNT> {
+    __device__ Gradient(const T* gy, const T* y) : Masked<T, COUNT>{{gy}, {y}} {}
 };
 #else
-struct Gradient : Copied<float, COUNT> {
-    __device__ Gradient(const float* gy, const float*) : Copied<float, COUNT>{gy} {}
+struct Gradient : Copied<T, COUNT> {
+    __device__ Gradient(const T* gy, const T*) : Copied<T, COUNT>{gy} {}
 };
 #endif
 

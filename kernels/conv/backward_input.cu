@@ -11,10 +11,11 @@ extern "C" __global__ void BOUNDS
 backward_input(const float* __restrict__ gy, const float* __restrict__ packed, const int2* __restrict__ table,
                float* __restrict__ gx, const float* __restrict__ y, int depth, int pitch, SHAPE)
 {
-    int layer = blockIdx.z, phase = layer / groups, group = layer % groups;
-    int filters = K / groups, per_group = C / groups, first_row = blockIdx.y * ROWS;
+    int layer = blockIdx.y, phase = layer / groups, group = layer % groups;
+    int filters = K / groups, per_group = C / groups;
+    int tiles = pitch / ROWS, first_row = blockIdx.x % tiles * ROWS;  // neighbouring blocks see the same pixels
     Phase down(phase / stride_w, H, R, stride_h, padding_h), across(phase % stride_w, W, S, stride_w, padding_w);
-    Pixels pixels((long long)blockIdx.x * COLUMNS, max(1, down.pixels * across.pixels));
+    Pixels pixels((long long)(blockIdx.x / tiles) * COLUMNS, max(1, down.pixels * across.pixels));
     if (pixels.image >= N || down.pixels * across.pixels == 0)
         return;  // phases differ in the number of their pixels; the grid is made for the largest
 
@@ -23,9 +24,8 @@ backward_input(const float* __restrict__ gy, const float* __restrict__ packed, c
     long long window = (pixel.n * K + group * filters) * P * Q + (p * Q + q);
     unsigned outside = pixel.n < N ? END | overhang(0, R, p, -1, P) | overhang(R, S, q, -1, Q) : ~0u;
 
-    using Source = Gradient<DEPTH * COLUMNS / THREADS>;
     Packed left(packed + (long long)layer * depth * pitch + first_row, pitch);
-    Gather<Source> right(Source(kept(gy + window), kept(y + window)), outside, table + phase * depth);
+    Gather<Gradient> right({kept(gy + window), kept(y + window)}, outside, table + phase * depth);
     Sums sums;
     product(sums, left, right, (filters * down.taps * across.taps + DEPTH - 1) / DEPTH);
 

@@ -39,12 +39,12 @@ constexpr int DOWN = THREADS / DEPTH;
 // Rows of gy, (K, pixels) in each image.
 struct Outputs {
     static constexpr int ROUNDS = ROWS / DOWN;
-    Gradient<ROUNDS> source;
+    Gradient<float, ROUNDS> source;
     const Walk& walk;
     int offset[ROUNDS];
     int place, image;
 
-    __device__ Outputs(Gradient<ROUNDS> source, const Walk& walk, int first, int count, int image)
+    __device__ Outputs(Gradient<float, ROUNDS> source, const Walk& walk, int first, int count, int image)
         : source(source), walk(walk), image(image)
     {
         int row = threadIdx.x / DEPTH;
@@ -130,7 +130,7 @@ backward_weight(const float* __restrict__ x, const float* __restrict__ gy, const
     Walk walk(begin + lane, P * Q, count - lane);
 
     int start = group * filters * P * Q;
-    Outputs left(Gradient<Outputs::ROUNDS>(gy + start, y + start), walk, first_row, filters, K * P * Q);
+    Outputs left(Gradient<float, Outputs::ROUNDS>(gy + start, y + start), walk, first_row, filters, K * P * Q);
     Inputs right(x + group * per_group * H * W, walk, table, first_column, weights, C * H * W, H, W, R, S);
     Sums sums;
     product(sums, left, right, (count + DEPTH - 1) / DEPTH);

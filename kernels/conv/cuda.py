@@ -34,7 +34,7 @@ def forward(x, weight, bias, y, *, stride, padding, groups, relu=False, kept=Non
     packed, table = deal(scratch, *_forward_plan(x, weight, y, groups))
     depth, pitch = packed.shape[1:]
     _one_per_thread(_PACK, "pack_forward", packed.size, weight, packed, table, depth, pitch, *shape)
-    _FORWARD[rung].launch("forward", (blocks(pixels, columns), pitch // rows, groups),
+    _FORWARD[rung].launch("forward", (blocks(pixels, columns) * (pitch // rows), groups),
                           threads((rows, columns)), x, packed, table, bias, y, relu, depth, pitch, *shape,
                           ROWS=rows, COLUMNS=columns)
 
@@ -61,7 +61,7 @@ def backward_input(gy, weight, gx, y=None, *, stride, padding, groups, scratch):
     packed, table = deal(scratch, *_input_plan(weight, gx, stride, groups))
     phases, _, depth, pitch = packed.shape
     _one_per_thread(_PACK, "pack_backward_input", packed.size, weight, packed, table, depth, pitch, *shape)
-    _INPUT.launch("backward_input", (blocks(_pixels(gx, stride), columns), pitch // rows, phases * groups),
+    _INPUT.launch("backward_input", (blocks(_pixels(gx, stride), columns) * (pitch // rows), phases * groups),
                   threads((rows, columns)), gy, packed, table, gx, y, depth, pitch, *shape,
                   ROWS=rows, COLUMNS=columns, MASKED=int(y is not None))
 

@@ -10,17 +10,17 @@ template <class Sum>
 __device__ void convolve(Sum& sums, const float* x, const float* packed, const int2* table, const float* bias, float* y,
                          int relu, int depth, int pitch, SHAPE)
 {
-    int group = blockIdx.z, filters = K / groups, per_group = C / groups, first_row = blockIdx.y * ROWS;
-    Pixels pixels((long long)blockIdx.x * COLUMNS, P * Q);
+    int group = blockIdx.y, filters = K / groups, per_group = C / groups;
+    int tiles = pitch / ROWS, first_row = blockIdx.x % tiles * ROWS;  // neighbouring blocks see the same pixels
+    Pixels pixels((long long)(blockIdx.x / tiles) * COLUMNS, P * Q);
 
     Pixel pixel = pixels[threadIdx.x % COLUMNS];
     int h = pixel.at / Q * stride_h - padding_h, w = pixel.at % Q * stride_w - padding_w;
     const float* window = x + (pixel.n * C + group * per_group) * H * W + (h * W + w);
     unsigned outside = pixel.n < N ? END | overhang(0, R, h, 1, H) | overhang(R, S, w, 1, W) : ~0u;
 
-    using Source = Copied<float, DEPTH * COLUMNS / THREADS>;
     Packed left(packed + (long long)group * depth * pitch + first_row, pitch);
-    Gather<Source> right(Source{kept(window)}, outside, table);
+    Gather<Copied> right({kept(window)}, outside, table);
     product(sums, left, right, depth / DEPTH);
 
 #pragma unroll

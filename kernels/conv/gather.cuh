@@ -14,9 +14,10 @@
 
 constexpr unsigned END = 1u << 31;  // the bit of the rows of a table that lie beyond the last tap: outside for everybody
 
-template <class Source>
+template <template <class, int> class Way>
 struct Gather {
     static constexpr int COUNT = DEPTH * COLUMNS / THREADS;
+    using Source = Way<float, COUNT>;
     Source source;
     unsigned outside;  // bits of the rows and columns of taps that lie outside the image
     const int2* table;

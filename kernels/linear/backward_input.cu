@@ -8,10 +8,8 @@ backward_input(const float* __restrict__ gy, const float* __restrict__ weight, f
                const float* __restrict__ y, int N, int C, int K)
 {
     Corner corner(C);
-    using LeftSource = Gradient<DEPTH * ROWS / THREADS>;
-    using RightSource = Copied<float, DEPTH * COLUMNS / THREADS>;
-    AlongDepth<Left, LeftSource> left(LeftSource(gy, y), K, corner.row, N, K);
-    AcrossDepth<Right, RightSource> right({weight}, C, corner.column, C, K);
+    AlongDepth<Left, Gradient> left({gy, y}, K, corner.row, N, K);
+    AcrossDepth<Right, Copied> right({vectors(weight)}, C, corner.column, C, K);
     Sums sums;
     product(sums, left, right, (K + DEPTH - 1) / DEPTH);
     write(sums, corner, gx, N, C, [](float sum, long long) { return sum; });

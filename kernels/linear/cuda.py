@@ -24,24 +24,31 @@ def forward(x, weight, bias, y, *, relu=False):
 
 def backward_input(gy, weight, gx, y=None):
     source = _NAIVE if ladder.chosen("linear.backward_input", gx.dtype) == "naive" else _INPUT
-    _launch(source, "backward_input", gx, gy, weight, gx, y, *_shape(gx, weight), MASKED=int(y is not None))
+    _launch(source, "backward_input", gx, gy, weight, gx, y, *_shape(gx, weight),
+            MASKED=int(y is not None), VECTOR=_vector(weight))
 
 
 def backward_weight(x, gy, gw, gb, y=None):
     source = _NAIVE if ladder.chosen("linear.backward_weight", gw.dtype) == "naive" else _WEIGHT
-    _launch(source, "backward_weight", gw, x, gy, gw, y, *_shape(x, gw), MASKED=int(y is not None))
+    _launch(source, "backward_weight", gw, x, gy, gw, y, *_shape(x, gw),
+            MASKED=int(y is not None), VECTOR=_vector(x, gy, *(() if y is None else (y,))))
     if gb is not None:
         _NAIVE.launch("bias_gradient", blocks(len(gb), _THREADS), _THREADS, gy, y, gb, *gy.shape, real=x.dtype)
 
 
 def _launch(source, kernel, result, *arguments, **macros):
-    """A thread for each element of ``result``, or a block for each of its tiles."""
+    """A thread for each element of ``result``, or a block for each of its tiles, compiled with ``macros``."""
     if source is _NAIVE:
         source.launch(kernel, blocks(result.size, _THREADS), _THREADS, *arguments, real=result.dtype)
         return
     rows, columns = tile(*result.shape)
     source.launch(kernel, blocks(len(result), rows) * blocks(result.shape[1], columns), threads((rows, columns)),
                   *arguments, ROWS=rows, COLUMNS=columns, **macros)
+
+
+def _vector(*matrices):
+    """How many numbers of a row can be loaded at once: four, where every row of each is aligned to them."""
+    return 4 if all(m.shape[1] % 4 == 0 and m.data.ptr % 16 == 0 for m in matrices) else 1
 
 
 def _shape(x, weight):

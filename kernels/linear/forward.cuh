@@ -9,10 +9,8 @@ __device__ void forward_tile(Sum& sums, const float* x, const float* weight, con
                              int N, int C, int K)
 {
     Corner corner(K);
-    using LeftSource = Copied<float, DEPTH * ROWS / THREADS>;
-    using RightSource = Copied<float, DEPTH * COLUMNS / THREADS>;
-    AlongDepth<Left, LeftSource> left({x}, C, corner.row, N, C);
-    AlongDepth<Right, RightSource> right({weight}, C, corner.column, K, C);
+    AlongDepth<Left, Copied> left({x}, C, corner.row, N, C);
+    AlongDepth<Right, Copied> right({weight}, C, corner.column, K, C);
     product(sums, left, right, (C + DEPTH - 1) / DEPTH);
 
     write(sums, corner, y, N, K, [=](float sum, long long k) {

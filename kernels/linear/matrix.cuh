@@ -1,6 +1,6 @@
 #pragma once
 
-// Loaders of tiles of a matrix, for product.cuh.  A tile's rows (or columns) beyond the end of the matrix repeat the
+// Loaders of tiles of a matrix, for product.cuh, by one of the ways of copy.cuh.  A tile's rows (or columns) beyond the end of the matrix repeat the
 // last one: what they add up to is not stored.  Steps of depth beyond the end must be 0.
 
 #include "linear/corner.cuh"
@@ -8,9 +8,10 @@
 
 // A matrix whose numbers follow each other along the depth, and whose rows are `pitch` apart: x and w in the forward
 // pass.  A warp loads 8 steps of depth, 32 bytes, of 4 rows, and stores them across the tile without bank conflicts.
-template <class Tile, class Source>
+template <class Tile, template <class, int> class Way>
 struct AlongDepth {
     static constexpr int RUN = 8, DOWN = THREADS / RUN, ROUNDS = Tile::WIDTH / DOWN, HALVES = DEPTH / RUN;
+    using Source = Way<float, ROUNDS * HALVES>;
     Source source;
     int offset[ROUNDS];
     int place, left;  // the first number's in a tile; steps of depth that are left to this thread
@@ -53,23 +54,37 @@ struct AlongDepth {
 };
 
 // A matrix whose numbers follow each other across the depth, and whose steps of depth are `pitch` apart: what a sum over
-// images or neurons reads.  A warp loads 32 numbers in a row and stores them so.
-template <class Tile, class Source>
+// images or neurons reads.  A warp loads 32 numbers in a row, or, where the host knows that all rows are aligned
+// (VECTOR = 4), 32 float4, and stores them so.
+#if VECTOR == 4
+using Vector = float4;
+#else
+using Vector = float;
+#endif
+
+__device__ inline const Vector* vectors(const float* numbers) { return reinterpret_cast<const Vector*>(numbers); }
+
+template <class Tile, template <class, int> class Way>
 struct AcrossDepth {
-    static constexpr int DOWN = THREADS / Tile::WIDTH, ROUNDS = DEPTH / DOWN;
+    static constexpr int WIDE = sizeof(Vector) / sizeof(float), SIDE = Tile::WIDTH / WIDE, DOWN = THREADS / SIDE,
+                         ROUNDS = DEPTH / DOWN;
+    using Source = Way<Vector, ROUNDS>;
     Source source;
     int pitch, place, left;
 
     __device__ AcrossDepth(Source source, int pitch, long long first, long long count, int depth)
-        : source(source), pitch(pitch)
+        : source(source), pitch(pitch / WIDE)
     {
-        int d = threadIdx.x / Tile::WIDTH, i = threadIdx.x % Tile::WIDTH;
-        this->source.advance(min(first + i, count - 1) + (long long)d * pitch);
+        int d = threadIdx.x / SIDE, i = threadIdx.x % SIDE * WIDE;
+        this->source.advance((min(first + i, count - WIDE) + (long long)d * pitch) / WIDE);
         place = kept(d * Tile::PITCH + i);
         left = depth - d;
     }
 
-    __device__ float* place_of(Tile& tile, int i) const { return &tile.at[0][0] + place + i * DOWN * Tile::PITCH; }
+    __device__ Vector* place_of(Tile& tile, int i) const
+    {
+        return reinterpret_cast<Vector*>(&tile.at[0][0] + place + i * DOWN * Tile::PITCH);
+    }
 
     __device__ void fetch(Tile& tile)
     {
