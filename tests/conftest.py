@@ -35,7 +35,7 @@ def _why_no_cuda() -> str | None:
             os.environ["TINYCONV_CUDA"] = "emulated"
     try:
         cuda.backend()
-    except (cuda.CudaUnavailable, ImportError) as error:
+    except cuda.CudaUnavailable as error:
         return str(error)
     return None
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyconv import Tensor, device
+from tinyconv import Device, Tensor, device
 
 LAYOUTS = ("usual", "row-major", "transposed", "sliced", "flipped")
 
@@ -27,5 +27,13 @@ def place(array: Any, where: str, layout: str = "usual", dtype: Any = None, requ
     else:
         backwards = (slice(None, None, -1),) * array.ndim
         data = target.upload(array[backwards].copy(), plain=True)[backwards]
-    np.testing.assert_array_equal(data, array)
+    np.testing.assert_array_equal(target.download(data), array)
     return Tensor(data, target, requires_grad)
+
+
+def times(device: Device, a: Any, b: Any, factor: float = 1.0) -> Any:
+    """factor a b, by the device's kernels: for Functions that tests write."""
+    y = device.empty(a.shape, a.dtype)
+    device.launch("elementwise.mul", a, b, y)
+    device.launch("elementwise.scale", y, y, factor=factor)
+    return y

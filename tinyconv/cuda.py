@@ -161,6 +161,8 @@ class CudaDevice(Device):
         return result
 
     def shares_memory(self, a: Array, b: Array) -> bool:
+        if not (isinstance(a, self.cupy.ndarray) and isinstance(b, self.cupy.ndarray)):
+            return False
         (a_begin, a_end), (b_begin, b_end) = _span(a), _span(b)
         return a_begin < b_end and b_begin < a_end
 

@@ -60,8 +60,9 @@ class Device:
         return copy
 
     def shares_memory(self, a: Array, b: Array) -> bool:
-        """Whether two arrays of this device may overlap (by the bounds of their memory: quick, never wrongly False)."""
-        return np.may_share_memory(a, b)
+        """Whether two arrays may overlap (by the bounds of their memory: quick, never wrongly False).  One may be of
+        another device."""
+        return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.may_share_memory(a, b)
 
     def launch(self, kernel: str, *arrays: Array, **options: Any) -> None:
         """Run ``kernel``, for example ``"lrn.forward"``: the function ``forward`` of ``kernels/lrn/<kind>.py``.

@@ -72,9 +72,10 @@ def _version(package: str) -> str | None:
 
 def _nvrtc() -> str:
     """The version of the compiler that CuPy loads, which needs no driver."""
-    from cupy_backends.cuda.libs import nvrtc
-
     try:
+        import cupy  # noqa: F401 (it must come first)
+        from cupy_backends.cuda.libs import nvrtc
+
         return "{}.{}".format(*nvrtc.getVersion())
     except (RuntimeError, ImportError, OSError) as error:
         return f"not found ({error}); pip install nvidia-cuda-nvrtc, of the version that CuPy was made for"

@@ -51,9 +51,11 @@ class SGD:
             for p, v in zip(group["params"], velocities, strict=True):
                 if p.grad is None:
                     continue
-                gradient = p.device.dense(p.grad.data, plain=True)
-                p.device.launch("update.sgd", p.data, gradient, v, lr=self.lr * group["lr"], momentum=self.momentum,
+                weight, gradient = (p.device.dense(a, plain=True) for a in (p.data, p.grad.data))
+                p.device.launch("update.sgd", weight, gradient, v, lr=self.lr * group["lr"], momentum=self.momentum,
                                 weight_decay=group["weight_decay"])
+                if weight is not p.data:  # a tensor that is no Parameter may lie otherwise
+                    p.device.launch("elementwise.copy", weight, p.data)
                 p.version[0] += 1
 
     def state_dict(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 import tinyconv as tc
 import tinyconv.functional as F
 
+from ..layouts import times
 from ..witness import normal
 
 
@@ -18,13 +19,13 @@ class Wrong(tc.Function):
 
     def forward(self, a: Any, b: Any) -> Any:
         self.save(a, b)
-        return a * b
+        return times(self.device, a, b)
 
     def backward(self, gy: Any) -> tuple[Any, Any]:
         a, b = self.saved
-        gb = gy * a
-        gb[1, 2] *= 1.001
-        return gy * b, gb
+        gb = times(self.device, gy, a)
+        self.device.launch("elementwise.scale", gb[1:2, 2:3], gb[1:2, 2:3], factor=1.001)
+        return times(self.device, gy, b), gb
 
 
 def wrong(a: tc.Tensor, b: tc.Tensor) -> tc.Tensor:
@@ -63,7 +64,7 @@ def test_float32_is_checked_as_sharply_as_it_can_be(device: str) -> None:
     class Double(Wrong):
         def backward(self, gy: Any) -> tuple[Any, Any]:
             a, b = self.saved
-            return 2 * gy * b, gy * a
+            return times(self.device, gy, b, factor=2), times(self.device, gy, a)
 
     with pytest.raises(AssertionError, match="argument 0"):
         tc.gradcheck(lambda a, b: Double()(a, b), a, b)
@@ -86,7 +87,7 @@ def test_a_nan_gradient_fails(device: str) -> None:
     """NaN compares False with everything; that must not pass for agreement."""
     class Nan(Wrong):
         def backward(self, gy: Any) -> tuple[Any, Any]:
-            return gy * np.nan, gy * self.saved[0]
+            return times(self.device, gy, gy, factor=np.nan), times(self.device, gy, self.saved[0])
 
     with pytest.raises(AssertionError, match=r"argument 0, index \(0, 0\): backward gives nan"):
         tc.gradcheck(lambda a, b: Nan()(a, b), *_leaves(device))

@@ -154,7 +154,7 @@ class MatMul(Function):
 
     def _product(self, a: Array, b: Array) -> Array:
         y = self.device.empty((a.shape[0], b.shape[1]), a.dtype)
-        self.device.launch("linear.forward", a, b.T, None, y)
+        self.device.launch("linear.forward", self.device.dense(a), self.device.dense(b.T), None, y)
         return y
 
     def backward(self, gy: Array) -> tuple[Array | None, ...]:

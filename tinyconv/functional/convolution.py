@@ -27,7 +27,8 @@ class Conv2d(Function):
     def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
         self.options = {"stride": self.stride, "padding": self.padding, "groups": self.groups}
         self.window = weight.shape[2:], self.stride
-        x = self.device.dense(x)
+        x, weight = self.device.dense(x), self.device.dense(weight, plain=True)
+        bias = None if bias is None else self.device.dense(bias)
         y = self.device.empty((x.shape[0], weight.shape[0], *self.output), x.dtype)
         self.save(x, weight, y if self.relu else None)
         self.device.launch("conv.forward", x, weight, bias, y, relu=self.relu, kept=self.kept, **self.options)

@@ -15,7 +15,8 @@ class Linear(Function):
     relu = False
 
     def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
-        x = self.device.dense(x)
+        x, weight = self.device.dense(x), self.device.dense(weight)
+        bias = None if bias is None else self.device.dense(bias)
         y = self.device.empty((x.shape[0], weight.shape[0]), x.dtype)
         self.save(x, weight, y if self.relu else None)
         self.device.launch("linear.forward", x, weight, bias, y, relu=self.relu)
