@@ -1,6 +1,8 @@
 """The stand-in for CuPy: its arrays behave as NumPy's views do, and every misuse of a launch is an error that says what
 was wrong.  Each planted bug has a correct twin that passes, so that no check can refuse everything."""
 
+import inspect
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -459,6 +461,23 @@ def test_the_current_device_is_put_back() -> None:
             assert cupy.cuda.runtime.getDevice() == 0
         assert cupy.cuda.runtime.getDevice() == 1
     assert cupy.cuda.runtime.getDevice() == 0
+
+
+# -- CuPy
+
+def test_the_stand_in_offers_nothing_that_cupy_does_not() -> None:
+    """So that what runs on it does not fail on a GPU for want of a name.  (How it behaves cannot be compared without a
+    driver: CuPy makes no arrays and streams then.)"""
+    real = pytest.importorskip("cupy")
+    internal = {"queue", "host_elements", "compiled", "source_line"}  # used within the emulator only
+    for name in ("ndarray", "RawModule", "RawKernel", "cuda", "cuda.Device", "cuda.Stream", "cuda.Event",
+                 "cuda.MemoryPool", "cuda.MemoryPointer", "cuda.driver", "cuda.memory"):
+        ours, theirs = operator.attrgetter(name)(cupy), operator.attrgetter(name)(real)
+        missing = {each for each in dir(ours) if not each.startswith("_")} - set(dir(theirs)) - internal
+        assert not missing, f"{name}: CuPy has no {missing}"
+    functions = {name for name, _ in inspect.getmembers(cupy.cuda.runtime, inspect.isfunction) if name[0] != "_"}
+    assert functions and functions <= set(dir(real.cuda.runtime))
+    assert set(cupy.__all__) <= set(dir(real))
 
 
 # -- settings

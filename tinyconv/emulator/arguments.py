@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from . import devices, memory, module
+from . import devices, module
 from .arrays import ndarray
+from .blocks import Block, block_at
 from .errors import CUDARuntimeError
 
 _C_TYPE = {"i8": "an 8-bit integer", "i16": "a 16-bit integer", "i32": "int", "i64": "long long", "f32": "float",
@@ -24,7 +25,7 @@ class Argument:
     value: np.generic
     name: str  # of the parameter, as the source has it
     label: str  # for messages: position and name, shape and type
-    block: memory.Block | None = None
+    block: Block | None = None
     start: int = 0
     nbytes: int = 0
     read_only: bool = False
@@ -145,7 +146,7 @@ class _Slot:
         address, current = int(value), devices.current_id()
         if address == 0:
             return Argument(np.uint64(0), self.name, self.label)
-        block = memory.block_at(address, current)
+        block = block_at(address, current)
         if block is None:
             raise CUDARuntimeError("cudaErrorIllegalAddress", f"{self.where} is the address {address:#x}, and no "
                                    f"memory of device {current} in use lies there")

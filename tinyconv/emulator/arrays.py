@@ -11,7 +11,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import devices, memory, pinned, streams
+from . import devices, pinned, pool, streams
+from .blocks import POISON, Memory, enqueue, enqueue_write
+from .memory import MemoryPointer
 from .queues import Queue, host_waits_for
 
 
@@ -29,11 +31,11 @@ class ndarray:  # noqa: N801  (CuPy's name)
     __hash__ = None  # type: ignore[assignment]  # as in CuPy, since == compares elements there
     __array_ufunc__ = None  # NumPy's operators hand over to ours, which refuse
 
-    def __init__(self, shape: Any, dtype: Any = float, memptr: memory.MemoryPointer | None = None,
+    def __init__(self, shape: Any, dtype: Any = float, memptr: MemoryPointer | None = None,
                  strides: tuple[int, ...] | None = None, order: str = "C") -> None:
         shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
         dtype = np.dtype(dtype)
-        pointer = memptr or memory.alloc(math.prod(shape) * dtype.itemsize)
+        pointer = memptr or pool.alloc(math.prod(shape) * dtype.itemsize)
         block, offset = pointer.mem.block, pointer.ptr - pointer.mem.ptr
         self.host_elements: np.ndarray = np.ndarray(shape, dtype, block.bytes[:block.size], offset, strides,
                                             "F" if order == "F" else "C")
@@ -41,7 +43,7 @@ class ndarray:  # noqa: N801  (CuPy's name)
         self.base: ndarray | None = None  # of a view: the array that it is a view of
 
     @classmethod
-    def _over(cls, host: np.ndarray, mem: memory.Memory, base: ndarray) -> ndarray:
+    def _over(cls, host: np.ndarray, mem: Memory, base: ndarray) -> ndarray:
         """A view: the elements ``host``, in the memory ``mem``."""
         self = cls.__new__(cls)
         self.host_elements, self._memory, self.base = host, mem, base if base.base is None else base.base
@@ -62,8 +64,8 @@ class ndarray:  # noqa: N801  (CuPy's name)
         return self._memory.device
 
     @property
-    def data(self) -> memory.MemoryPointer:
-        return memory.MemoryPointer(self._memory, self.host_elements.ctypes.data - self._memory.ptr)
+    def data(self) -> MemoryPointer:
+        return MemoryPointer(self._memory, self.host_elements.ctypes.data - self._memory.ptr)
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
@@ -111,9 +113,9 @@ class ndarray:  # noqa: N801  (CuPy's name)
             raise TypeError(f"get: out must be a numpy.ndarray of shape {self.shape} and dtype {self.dtype}")
         source, target = self.host_elements, out
         if not blocking:
-            target[...] = np.frombuffer(bytes([memory.POISON]) * self.itemsize, self.dtype)[0]
+            target[...] = np.frombuffer(bytes([POISON]) * self.itemsize, self.dtype)[0]
         queue = self._queue(stream)
-        memory.enqueue(queue, f"get() of {self!r}", lambda: np.copyto(target, source), reads=[self._memory.block])
+        enqueue(queue, f"get() of {self!r}", lambda: np.copyto(target, source), reads=[self._memory.block])
         if blocking:
             host_waits_for(queue.now())
         return out
@@ -129,8 +131,8 @@ class ndarray:  # noqa: N801  (CuPy's name)
         if not self.host_elements.flags.forc:
             raise RuntimeError("Cannot set to non-contiguous array")
         target, source = self.host_elements, arr if pinned.is_pinned(arr) else arr.copy()
-        memory.enqueue_write(self._queue(stream), f"set() of {self!r}", self._memory.block, target,
-                             lambda: np.copyto(target, source))
+        enqueue_write(self._queue(stream), f"set() of {self!r}", self._memory.block, target,
+                      lambda: np.copyto(target, source))
 
     def _queue(self, stream: streams.Stream | None) -> Queue:
         """Where a copy to or from the host goes: CuPy makes the array's device current for it, so that the default
@@ -144,8 +146,8 @@ class ndarray:  # noqa: N801  (CuPy's name)
             raise ValueError(f"Array device must be same as the current device: array device = {self.device.id} while "
                              f"current = {devices.current_id()}")
         target = self.host_elements
-        memory.enqueue_write(streams.queue_of(None), f"fill() of {self!r}", self._memory.block, target,
-                             lambda: target.fill(value))
+        enqueue_write(streams.queue_of(None), f"fill() of {self!r}", self._memory.block, target,
+                      lambda: target.fill(value))
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy "

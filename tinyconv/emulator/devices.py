@@ -89,7 +89,7 @@ class Device:
     @property
     def mem_info(self) -> tuple[int, int]:
         """Bytes free and in all."""
-        from .memory import lent  # late: memory stands on devices, and this line only asks back
+        from .blocks import lent  # late: blocks stand on devices, and this line only asks back
         return limits.MEMORY - sum(block.capacity for block in lent(self.id)), limits.MEMORY
 
     @property

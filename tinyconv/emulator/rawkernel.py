@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from . import arguments, build, devices, limits, memory, settings, streams
+from . import arguments, build, devices, limits, settings, streams
+from .blocks import enqueue
 from .errors import CUDADriverError
 from .launches import Launch
 from .module import Kernel, Module
@@ -75,9 +76,9 @@ class RawKernel:
         checked = arguments.check(self.name, kernel.parameters, self._declared, args)
         launch = Launch(self.name, self._module, kernel, grid, block, shared_mem, checked, now.check, now.order,
                         seed=queue.pushed)
-        memory.enqueue(queue, f"kernel {self.name}", launch.run,
-                       reads=[a.block for a in checked if a.block is not None and a.read_only],
-                       writes=[a.block for a in checked if a.block is not None and not a.read_only])
+        enqueue(queue, f"kernel {self.name}", launch.run,
+                reads=[a.block for a in checked if a.block is not None and a.read_only],
+                writes=[a.block for a in checked if a.block is not None and not a.read_only])
 
     def _queue(self, stream: streams.Stream | None) -> streams.Queue:
         queue, current = streams.queue_of(stream), devices.current_id()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import devices, limits, memory, settings, streams
+from . import blocks, devices, limits, memory, settings, streams
 from .errors import CUDARuntimeError
 
 __all__ = ["CUDARuntimeError"]
@@ -64,8 +64,8 @@ def memcpyPeerAsync(dst: int, dstDevice: int, src: int, srcDevice: int, size: in
     memory.copy(_block(dst, dstDevice), dst, _block(src, srcDevice), src, size, streams.queue_at(stream))
 
 
-def _block(address: int, device: int) -> memory.Block:
-    block = memory.block_at(address, device)
+def _block(address: int, device: int) -> blocks.Block:
+    block = blocks.block_at(address, device)
     if block is None:
         raise CUDARuntimeError("cudaErrorInvalidValue", f"no memory of device {device} in use lies at {address:#x}")
     return block
