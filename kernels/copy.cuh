@@ -82,10 +82,12 @@ struct Masked {
         strike(seen[i], to);
     }
 
+    // *to = 0 unless seen > 0.  Of an `if` the compiler makes a branch, behind which it works out the address anew.
     static __device__ void strike(float seen, float* to)
     {
-        if (!(seen > 0))
-            *to = 0;
+        unsigned shared = __cvta_generic_to_shared(to);
+        asm volatile("{ .reg .pred counts; setp.gt.f32 counts, %1, 0f00000000; @!counts st.shared.f32 [%0], %2; }"
+                     :: "r"(shared), "f"(seen), "f"(0.0f) : "memory");
     }
 
     static __device__ void strike(float4 seen, float4* to)
