@@ -34,13 +34,15 @@ class Bug:
 
     def kernel(self, wrong: bool, arch: int = 80) -> Any:
         dropped, kept = ("OK", "BUG") if wrong else ("BUG", "OK")
-        lines = ["" if re.match(rf"\s*{dropped}:", line) else re.sub(rf"^\s*{kept}:", "", line) for line in self.body.strip("\n").split("\n")]
+        lines = ["" if re.match(rf"\s*{dropped}:", line) else re.sub(rf"^\s*{kept}:", "", line)
+                 for line in self.body.strip("\n").split("\n")]
         head = 'extern "C" __global__ void kernel(const float* x, float* y, unsigned char* bytes, int* count, int n) {'
         return kernel("\n".join([head, *lines, "}"]), arch=arch)
 
     def launch(self, kernel: Any, **options: Any) -> np.ndarray:
         x, y = np.arange(64, dtype=np.float32), np.zeros(256, np.float32)
-        launch(kernel, self.grid, self.block, x, y, np.zeros(64, np.uint8), np.zeros(4, np.int32), np.int32(64), shared=self.shared, **options)
+        launch(kernel, self.grid, self.block, x, y, np.zeros(64, np.uint8), np.zeros(4, np.int32), np.int32(64),
+               shared=self.shared, **options)
         return y
 
 
@@ -65,7 +67,8 @@ BUGS = [
     Bug("between_blocks", """
     int i = threadIdx.x + blockIdx.x * 64;
     BUG: y[i % 100] = i;
-    OK: y[i] = i;""", r"data race: this thread writes byte .* of y, which thread .* of block \(.,0,0\) wrote", (3,), grid=2),
+    OK: y[i] = i;""", r"data race: this thread writes byte .* of y, which thread .* of block \(.,0,0\) wrote", (3,),
+    grid=2),
     Bug("no_atomic", """
     BUG: *count = *count + 1;
     OK: atomicAdd(count, 1);""", "data race.*count", (2,)),
@@ -145,7 +148,8 @@ BUGS = [
     Bug("misaligned", """
     int i = threadIdx.x;
     BUG: if (i == 3) *(float4*)(y + 4) = *(const float4*)(x + i);
-    OK: if (i == 3) *(float4*)(y + 4) = *(const float4*)(x + i + 1);""", r"thread \(3,0,0\): misaligned: an access of 16 bytes.*byte 12 of x", (3,)),
+    OK: if (i == 3) *(float4*)(y + 4) = *(const float4*)(x + i + 1);""",
+    r"thread \(3,0,0\): misaligned: an access of 16 bytes.*byte 12 of x", (3,)),
     Bug("uninitialised_shared", """
     __shared__ float tile[64]; int i = threadIdx.x;
     BUG: if (i < 60)
@@ -174,11 +178,13 @@ BUGS = [
     Bug("absent_lane", """
     int i = threadIdx.x;
     BUG: if (i < 16) y[i] = __shfl_sync(0xffffu, x[i], 20);
-    OK: if (i < 16) y[i] = __shfl_sync(0xffffu, x[i], 10);""", "the shuffle reads from lane 20, which does not take part", (3,), block=32),
+    OK: if (i < 16) y[i] = __shfl_sync(0xffffu, x[i], 10);""",
+    "the shuffle reads from lane 20, which does not take part", (3,), block=32),
     Bug("not_in_its_mask", """
     int i = threadIdx.x;
     BUG: y[i] = __shfl_sync(0xffffu, x[i], 3);
-    OK: y[i] = __shfl_sync(~0u, x[i], 3);""", "lane 16 calls a warp operation for the lanes of mask 0x0000ffff", (3,), block=32),
+    OK: y[i] = __shfl_sync(~0u, x[i], 3);""", "lane 16 calls a warp operation for the lanes of mask 0x0000ffff", (3,),
+    block=32),
     Bug("warp_not_complete", """
     int i = threadIdx.x;
     BUG: if (i >= 20) return;
@@ -240,7 +246,8 @@ def test_global_memory_that_nothing_wrote() -> None:
                Region(z.ctypes.data, z.nbytes, "z", initialised=False)]
 
     def run(source: np.ndarray, target: np.ndarray, threads: int) -> None:
-        copy.launch((1, 1, 1), (threads, 1, 1), [np.uint64(source.ctypes.data), np.uint64(target.ctypes.data)], regions=regions)
+        copy.launch((1, 1, 1), (threads, 1, 1), [np.uint64(source.ctypes.data), np.uint64(target.ctypes.data)],
+                    regions=regions)
 
     run(x, y, 6)
     run(y, z, 6)  # a launch before wrote those
@@ -249,7 +256,8 @@ def test_global_memory_that_nothing_wrote() -> None:
 
 
 @pytest.mark.parametrize(("head", "grid", "block", "shared", "message"), [
-    ("", 1, 1025, 0, "1025 threads; the limit is 1024|block of"), ("", 1, (8, 8, 65), 0, "block of"), ("", (1, 70_000), 1, 0, "grid of"),
+    ("", 1, 1025, 0, "1025 threads; the limit is 1024|block of"), ("", 1, (8, 8, 65), 0, "block of"),
+    ("", (1, 70_000), 1, 0, "grid of"),
     ("__launch_bounds__(128)", 1, 129, 0, "129 threads; its __launch_bounds__ allow 128"),
     ("", 1, 1, 163 * 1024 - 1023, "1024 bytes of static and 165889 of dynamic shared memory; sm_80 gives a block 166912")])
 def test_limits(head: str, grid: Any, block: Any, shared: int, message: str) -> None:

@@ -162,9 +162,12 @@ extern "C" __global__ void kernel(const float2* x, float* y, int n)
     base_x, base_y = x.ctypes.data, y.ctypes.data
     of_33 = [a for a in accesses if (a.warp, a.lane) == (1, 1)]
     assert of_33 == [
-        Access(6, "global", False, 4, 1, 0, 1, base_x + 8 * 33, "test.cu"), Access(6, "shared", True, 4, 1, 0, 1, 4 * 33, "test.cu"),
-        Access(6, "global", False, 4, 1, 1, 1, base_x + 8 * 73, "test.cu"), Access(6, "shared", True, 4, 1, 1, 1, 4 * 33, "test.cu"),
-        Access(7, "shared", False, 4, 1, 0, 1, 4 * 33, "test.cu"), Access(7, "global", True, 4, 1, 0, 1, base_y + 4 * (80 + 33), "test.cu")]
+        Access(6, "global", False, 4, 1, 0, 1, base_x + 8 * 33, "test.cu"),
+        Access(6, "shared", True, 4, 1, 0, 1, 4 * 33, "test.cu"),
+        Access(6, "global", False, 4, 1, 1, 1, base_x + 8 * 73, "test.cu"),
+        Access(6, "shared", True, 4, 1, 1, 1, 4 * 33, "test.cu"),
+        Access(7, "shared", False, 4, 1, 0, 1, 4 * 33, "test.cu"),
+        Access(7, "global", True, 4, 1, 0, 1, base_y + 4 * (80 + 33), "test.cu")]
     assert len(accesses) == 40 * len(of_33)
     np.testing.assert_array_equal(y[80:], x[40:, 0])
     assert not y[:80].any()  # the other blocks did not run
@@ -195,11 +198,14 @@ $L__BB0_1: ld.shared.v2.f32 {%r1, _}, [dynamic+8];
     assert (function.name, function.entry, function.max_threads) == ("kernel", True, 128)
     assert [(p.pointer, p.nbytes, p.alignment) for p in function.parameters] == [(True, 8, 8), (False, 12, 4)]
     move, compare, branch, label, load, ret = function.body
-    assert isinstance(compare, ptx.Instruction) and isinstance(branch, ptx.Instruction) and isinstance(load, ptx.Instruction)
+    assert isinstance(compare, ptx.Instruction) and isinstance(branch,
+                                                               ptx.Instruction) and isinstance(load, ptx.Instruction)
     inner = compare.operands[0]
-    assert isinstance(inner, ptx.Register) and inner.name not in ("%p0", "%p1") and function.registers[inner.name] == "pred"
+    assert isinstance(inner, ptx.Register) and inner.name not in ("%p0",
+                                                                  "%p1") and function.registers[inner.name] == "pred"
     assert branch.guard == ptx.Register(inner.name, negated=True)
     assert compare.operands[1:] == (ptx.Register("%r1"), ptx.Integer(-3))
     assert label == ptx.Label("$L__BB0_1")
     assert load.operands == (ptx.Vector((ptx.Register("%r1"), ptx.Symbol("_"))), ptx.Address(ptx.Symbol("dynamic"), 8))
-    assert [str(i.location) for i in (move, load, ret) if isinstance(i, ptx.Instruction)] == ["a.cu:7", "a.cu:7", "a.cu:7"]
+    assert [str(i.location) for i in (move, load, ret) if isinstance(i,
+                                                                     ptx.Instruction)] == ["a.cu:7", "a.cu:7", "a.cu:7"]

@@ -93,13 +93,15 @@ _K4 = """for (int h = 0; h < 2; ++h) asm("mma.sync.aligned.m16n8k4.row.col.f32.t
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(x[2 * h]), "r"(x[2 * h + 1]), "r"(y[h]));"""
 
 
-def _product(code: str, rows: int, columns: int, threads: int, check: bool, order: str, arch: int = 80) -> tuple[np.ndarray, np.ndarray]:
+def _product(code: str, rows: int, columns: int, threads: int, check: bool, order: str,
+             arch: int = 80) -> tuple[np.ndarray, np.ndarray]:
     """The product of two ragged matrices, and the same in float64."""
     random = np.random.default_rng(0)
     M, N, K = 37, 45, 27
     a, b = (random.standard_normal(shape).astype(np.float32) for shape in ((M, K), (K, N)))
     c = np.full((M, N), np.nan, np.float32)
-    launch(kernel(code, check=check, arch=arch), (-(-N // columns), -(-M // rows)), threads, a, b, c, *map(np.int32, (M, N, K)), order=order)
+    launch(kernel(code, check=check, arch=arch), (-(-N // columns), -(-M // rows)), threads, a, b, c,
+           *map(np.int32, (M, N, K)), order=order)
     return c, a.astype(np.float64) @ b.astype(np.float64)
 
 

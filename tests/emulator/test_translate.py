@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from tinyconv.emulator.module import Module
-from tinyconv.emulator.translate import TranslationError
+from tinyconv.emulator.operation import TranslationError
 
 from .runner import kernel, launch
 
@@ -126,7 +126,8 @@ CASES = [
     ptx("neg.s64", "i8", lambda a: -a, count=1),
     ptx("min.s32", "i4", min), ptx("max.s32", "i4", max), ptx("min.u64", "u8", min), ptx("max.u32", "u4", max),
     ptx("sad.s32", "i4", lambda a, b, c: abs(a - b) + c, count=3),
-    ptx("and.b32", "u4", lambda a, b: a & b), ptx("or.b64", "u8", lambda a, b: a | b), ptx("xor.b32", "u4", lambda a, b: a ^ b),
+    ptx("and.b32", "u4", lambda a, b: a & b), ptx("or.b64", "u8", lambda a, b: a | b),
+    ptx("xor.b32", "u4", lambda a, b: a ^ b),
     ptx("not.b32", "u4", lambda a: ~a, count=1), ptx("cnot.b32", "u4", lambda a: a == 0, count=1),
     ptx("shl.b32", "u4", lambda a, b: a << b if b < 32 else 0),
     ptx("shr.u32", "u4", lambda a, b: a >> b if b < 32 else 0),
@@ -142,16 +143,19 @@ CASES = [
          lambda a, b, c: b & ~(127 << (c & 31)) | (a & 127) << (c & 31)),
     ptx("prmt.b32", "u4", permuted, count=3),
     ptx("popc.b32", "u4", lambda a: a.bit_count(), count=1), ptx("popc.b64", "u8", lambda a: a.bit_count(), "u4", 1),
-    ptx("clz.b32", "u4", lambda a: 32 - a.bit_length(), count=1), ptx("clz.b64", "u8", lambda a: 64 - a.bit_length(), "u4", 1),
+    ptx("clz.b32", "u4", lambda a: 32 - a.bit_length(), count=1),
+    ptx("clz.b64", "u8", lambda a: 64 - a.bit_length(), "u4", 1),
     ptx("brev.b32", "u4", lambda a: int(f"{a:032b}"[::-1], 2), count=1),
     ptx("bfind.u32", "u4", lambda a: a.bit_length() - 1, count=1),
     ptx("bfind.s32", "i4", lambda a: (a if a >= 0 else ~a).bit_length() - 1, "u4", 1),
     ptx("bfind.shiftamt.u32", "u4", lambda a: 32 - a.bit_length() if a else -1, count=1),
     cpp("lop3", "(a & b) ^ (c | ~a)", "u4", lambda a, b, c: (a & b) ^ (c | ~a)),
-    Case("lop3_all", 'asm("lop3.b32 %0, %1, %2, %3, 0x5a;" : "=r"(y) : "r"(a), "r"(b), "r"(c));', "u4", "u4", lambda a, b, c: a ^ c),
+    Case("lop3_all", 'asm("lop3.b32 %0, %1, %2, %3, 0x5a;" : "=r"(y) : "r"(a), "r"(b), "r"(c));', "u4", "u4", lambda a,
+         b, c: a ^ c),
     cpp("select", "a < b ? c : a", "i4", lambda a, b, c: c if a < b else a),
     cpp("select_unsigned", "a < b ? c : a", "u4", lambda a, b, c: c if a < b else a),
-    Case("slct", 'asm("slct.s32.s32 %0, %1, %2, %3;" : "=r"(y) : "r"(a), "r"(b), "r"(c));', "i4", "i4", lambda a, b, c: a if c >= 0 else b),
+    Case("slct", 'asm("slct.s32.s32 %0, %1, %2, %3;" : "=r"(y) : "r"(a), "r"(b), "r"(c));', "i4", "i4", lambda a, b,
+         c: a if c >= 0 else b),
     Case("set", 'asm("set.lt.u32.s32 %0, %1, %2;" : "=r"(y) : "r"(a), "r"(b));', "i4", "u4", lambda a, b, c: -(a < b)),
     Case("setp_and", 'asm("{.reg .pred p, q; setp.gt.s32 q, %3, 0; setp.lt.and.s32 p, %1, %2, q; selp.u32 %0, 1, 0, p;}"'
          ' : "=r"(y) : "r"(a), "r"(b), "r"(c));', "i4", "u4", lambda a, b, c: a < b and c > 0),
@@ -159,27 +163,34 @@ CASES = [
          ' @q add.u32 %0, %0, 1;}" : "=&r"(y) : "r"(a), "r"(b), "r"(c));', "i4", "u4",
          lambda a, b, c: 2 * ((a < b) != (c <= 0)) + ((a >= b) != (c <= 0))),
     cpp("narrow", "(signed char)a + (unsigned short)b", "i4", lambda a, b, c: signed(a, 8) + (b & 0xFFFF)),
-    Case("sat", 'asm("cvt.sat.s8.s32 %0, %1;" : "=r"(y) : "r"(a));', "i4", "i4", lambda a, b, c: min(max(a, -128), 127)),
-    cpp("halves", "__double2hiint(__hiloint2double(a, b)) ^ __double2loint(__hiloint2double(c, a))", "i4", lambda a, b, c: a ^ a),
+    Case("sat", 'asm("cvt.sat.s8.s32 %0, %1;" : "=r"(y) : "r"(a));', "i4", "i4", lambda a, b,
+         c: min(max(a, -128), 127)),
+    cpp("halves", "__double2hiint(__hiloint2double(a, b)) ^ __double2loint(__hiloint2double(c, a))", "i4", lambda a, b,
+        c: a ^ a),
     # floating point: NumPy's arithmetic is IEEE 754's
     ptx("add.f32", "f4", np.add), ptx("sub.f64", "f8", np.subtract), ptx("mul.f32", "f4", np.multiply),
-    ptx("div.rn.f32", "f4", np.divide), ptx("div.rn.f64", "f8", np.divide), ptx("rcp.rn.f32", "f4", lambda a: np.float32(1) / a, count=1),
+    ptx("div.rn.f32", "f4", np.divide), ptx("div.rn.f64", "f8", np.divide),
+    ptx("rcp.rn.f32", "f4", lambda a: np.float32(1) / a, count=1),
     ptx("sqrt.rn.f32", "f4", np.sqrt, count=1), ptx("sqrt.rn.f64", "f8", np.sqrt, count=1),
     ptx("neg.f32", "f4", np.negative, count=1), ptx("abs.f64", "f8", np.abs, count=1),
     ptx("copysign.f32", "f4", lambda a, b: np.copysign(b, a)),
-    ptx("min.f32", "f4", minimum), ptx("max.f32", "f4", lambda a, b: -minimum(-a, -b)), ptx("max.f64", "f8", lambda a, b: -minimum(-a, -b)),
-    ptx("min.NaN.f32", "f4", lambda a, b: np.where(np.isnan(a + b) & (np.isnan(a) | np.isnan(b)), np.float32(np.nan), minimum(a, b))),
+    ptx("min.f32", "f4", minimum), ptx("max.f32", "f4", lambda a, b: -minimum(-a, -b)),
+    ptx("max.f64", "f8", lambda a, b: -minimum(-a, -b)),
+    ptx("min.NaN.f32", "f4", lambda a, b: np.where(np.isnan(a + b) & (np.isnan(a) | np.isnan(b)), np.float32(np.nan),
+                                                   minimum(a, b))),
     *(ptx(f"{name}.{mode}.f32", "f4", rounded(operation, mode), count=count)
       for name, operation, count in (("add", np.add, 2), ("mul", np.multiply, 2), ("fma", lambda a, b, c: a * b + c, 3))
       for mode in ("rn", "rz", "rm", "rp")),
-    ptx("fma.rn.ftz.f32", "f4", lambda a, b, c: flush(rounded(lambda a, b, c: a * b + c, "rn")(flush(a), flush(b), flush(c))), count=3),
+    ptx("fma.rn.ftz.f32", "f4", lambda a, b, c: flush(rounded(lambda a, b, c: a * b + c,
+                                                              "rn")(flush(a), flush(b), flush(c))), count=3),
     ptx("add.ftz.f32", "f4", lambda a, b: flush(flush(a) + flush(b))),
     ptx("add.sat.f32", "f4", lambda a, b: np.where((s := a + b) > 0, np.minimum(s, np.float32(1)), np.float32(0))),
     cpp("compare", "(a < b) + 2 * (a == b) + 4 * (a != b) + 8 * (a >= b)", "f4",
         lambda a, b, c: (a < b) + 2 * (a == b) + 4 * (a != b) + 8 * (a >= b), "u4"),
     *(Case(f"setp_{name}", f'asm("{{.reg .pred p; setp.{name}.f32 p, %1, %2; selp.u32 %0, 1, 0, p;}}" : "=r"(y) : "f"(a), "f"(b));',
            "f4", "u4", formula) for name, formula in (
-        ("ltu", lambda a, b, c: ~(a >= b)), ("equ", lambda a, b, c: (a == b) | np.isnan(a + b) & (np.isnan(a) | np.isnan(b))),
+        ("ltu", lambda a, b, c: ~(a >= b)), ("equ", lambda a, b,
+                                             c: (a == b) | np.isnan(a + b) & (np.isnan(a) | np.isnan(b))),
         ("ne", lambda a, b, c: (a < b) | (a > b)), ("neu", lambda a, b, c: a != b), ("geu", lambda a, b, c: ~(a < b)),
         ("num", lambda a, b, c: ~(np.isnan(a) | np.isnan(b))), ("nan", lambda a, b, c: np.isnan(a) | np.isnan(b)))),
     *(Case(f"testp_{name}", f'asm("{{.reg .pred p; testp.{name}.f32 p, %1; selp.u32 %0, 1, 0, p;}}" : "=r"(y) : "f"(a));', "f4", "u4",
@@ -190,13 +201,18 @@ CASES = [
     # conversions
     *(ptx(f"cvt.{mode}.s32.f32", "f4", lambda a, f=function: to_int32(f(a)), "i4", 1)
       for mode, function in (("rni", np.rint), ("rzi", np.trunc), ("rmi", np.floor), ("rpi", np.ceil))),
-    cpp("to_unsigned", "(unsigned)a", "f4", lambda a, b, c: np.where(np.isnan(a), 0, np.clip(np.trunc(a.astype("f8")), 0, 2.0 ** 32 - 1)), "u4"),
+    cpp("to_unsigned", "(unsigned)a", "f4", lambda a, b, c: np.where(np.isnan(a), 0,
+                                                                     np.clip(np.trunc(a.astype("f8")), 0,
+                                                                             2.0 ** 32 - 1)), "u4"),
     ptx("cvt.rni.f32.f32", "f4", np.rint, count=1), ptx("cvt.rmi.f64.f64", "f8", np.floor, count=1),
-    ptx("cvt.rn.f32.f64", "f8", lambda a: a.astype("f4"), "f4", 1), ptx("cvt.f64.f32", "f4", lambda a: a.astype("f8"), "f8", 1),
+    ptx("cvt.rn.f32.f64", "f8", lambda a: a.astype("f4"), "f4", 1),
+    ptx("cvt.f64.f32", "f4", lambda a: a.astype("f8"), "f8", 1),
     ptx("cvt.rz.f32.f64", "f8", lambda a: rounded(lambda x: x, "rz")(a), "f4", 1),
     ptx("cvt.sat.f32.f32", "f4", lambda a: np.where(a > 0, np.minimum(a, np.float32(1)), np.float32(0)), count=1),
-    cpp("from_int", "a", "i4", lambda a, b, c: np.float32(a), "f4"), cpp("from_long", "a", "u8", lambda a, b, c: float(a), "f8"),
-    Case("tf32", 'asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(*(unsigned*)&y) : "f"(a));', "f4", "f4", lambda a, b, c: tf32(a)),
+    cpp("from_int", "a", "i4", lambda a, b, c: np.float32(a), "f4"),
+    cpp("from_long", "a", "u8", lambda a, b, c: float(a), "f8"),
+    Case("tf32", 'asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(*(unsigned*)&y) : "f"(a));', "f4", "f4", lambda a, b,
+         c: tf32(a)),
 ]
 
 
@@ -254,14 +270,17 @@ def _by_element(case: Case, *x: np.ndarray) -> np.ndarray:
     if case.result[0] == "f":
         return np.array(values, case.result).reshape(x[0].shape)
     bits = 8 * int(case.result[1])
-    return np.array([int(v) & (1 << bits) - 1 for v in values], f"u{case.result[1]}").view(case.result).reshape(x[0].shape)
+    return np.array([int(v) & (1 << bits) - 1 for v in values],
+                    f"u{case.result[1]}").view(case.result).reshape(x[0].shape)
 
 
 # The functions that the hardware approximates: the emulator must be as close to the truth as CUDA's manual promises.
 @pytest.mark.parametrize(("expression", "function", "units"), [
     ("__expf(x[i])", np.exp, 4), ("expf(x[i])", np.exp, 2), ("logf(x[i])", np.log, 2), ("__log2f(x[i])", np.log2, 2),
-    ("powf(x[i], 0.75f)", lambda x: x ** 0.75, 4), ("__fdividef(1.0f, x[i])", lambda x: 1 / x, 2), ("rsqrtf(x[i])", lambda x: x ** -0.5, 2),
-    ("tanhf(x[i])", np.tanh, 2), ("sinf(x[i])", np.sin, 2), ("cosf(x[i])", np.cos, 2), ("exp(double(x[i]))", np.exp, 1)])
+    ("powf(x[i], 0.75f)", lambda x: x ** 0.75, 4), ("__fdividef(1.0f, x[i])", lambda x: 1 / x, 2),
+    ("rsqrtf(x[i])", lambda x: x ** -0.5, 2),
+    ("tanhf(x[i])", np.tanh, 2), ("sinf(x[i])", np.sin, 2), ("cosf(x[i])", np.cos, 2),
+    ("exp(double(x[i]))", np.exp, 1)])
 def test_mathematics(expression: str, function: Callable[..., Any], units: float) -> None:
     x = np.linspace(0.01, 5, 1000, dtype=np.float32)
     y = np.zeros_like(x)
@@ -381,7 +400,8 @@ extern "C" __global__ void kernel(const int* x, int* y)
         up = np.where(lane >= 3, np.roll(w, 3), w)
         ballot = np.int64(sum(int(v % 2) << i for i, v in enumerate(w))).astype(np.int32)
         match = [np.int64(sum(int(v % 3 == own % 3) << i for i, v in enumerate(w))).astype(np.int32) for own in w]
-        expected = [w[[5] * 32], up, down, w[lane ^ 16], [ballot] * 32, [(w == 40).any()] * 32, [True] * 32, match, [w.sum()] * 32,
+        expected = [w[[5] * 32], up, down, w[lane ^ 16], [ballot] * 32, [(w == 40).any()] * 32, [True] * 32, match,
+                    [w.sum()] * 32,
                     [-w.min()] * 32, np.where(lane % 2, w[(lane + 2) % 32 | 1], 0), [(x > 50).sum()] * 32]
         np.testing.assert_array_equal(out, np.stack([np.asarray(e, np.int32) for e in expected], axis=1))
 

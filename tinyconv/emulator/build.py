@@ -29,10 +29,12 @@ from .translate import KernelInfo, translate
 
 _HERE = Path(__file__).parent
 _MARKS_POINTERS = 100
+_TRANSLATOR = ("ptx", "signature", "translate", "function", "layout", "operation", "build")
 _RUNTIME = ("scheduler.cpp", "warp.cpp", "check.cpp")
 # Kernels have large functions without end; -O1 compiles them in half the time of -O2 and runs as fast.  The rest makes
 # floating point what PTX says: no a * b + c contracted to a fma that the kernel did not ask for.
-_FLAGS = ("-std=c++17", "-shared", "-fPIC", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
+_FLAGS = ("-std=c++17", "-shared", "-fPIC", "-march=native", "-ffp-contract=off", "-fno-math-errno",
+          "-fno-trapping-math",
           "-fwrapv", "-w")
 
 
@@ -57,14 +59,16 @@ def compiler() -> str:
 
 def cache_folder() -> Path:
     """$TINYCONV_CACHE, else ~/.cache/tinyconv, and there ``emulator``."""
-    root = os.environ.get("TINYCONV_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tinyconv"
+    root = os.environ.get("TINYCONV_CACHE") or Path(os.environ.get("XDG_CACHE_HOME")
+                                                    or "~/.cache").expanduser() / "tinyconv"
     return Path(root) / "emulator"
 
 
 def kernels(code: str, options: Sequence[str], file: str, arch: int, check: bool) -> tuple[Path, list[KernelInfo]]:
     """The shared object of a file of kernels, and what is in it."""
     source = _key(_sources(code, options), *options, file, str(arch), _own_sources())
-    translation = _cached(_key("translation", source), ".json", lambda target: _translate(code, options, file, arch, target),
+    translation = _cached(_key("translation", source), ".json",
+                          lambda target: _translate(code, options, file, arch, target),
                           nvrtc.identity)
     known = json.loads(translation.read_text(encoding="utf-8"))
     flags = ("-O1", "-DCHECK") if check else ("-O1",)
@@ -140,9 +144,9 @@ def _sources(code: str, options: Sequence[str]) -> str:
 @cache
 def _own_sources() -> str:
     """The translator and the runtime."""
-    names = sorted(path for path in _HERE.iterdir() if path.suffix in (".h", ".cpp") or path.name in (
-        "ptx.py", "translate.py", "instructions.py", "signature.py", "build.py"))
-    return "\0".join(path.read_text(encoding="utf-8") for path in names)
+    names = ("*.h", "*.cpp", *(f"{name}.py" for name in _TRANSLATOR), "instructions/*.py")
+    files = sorted(path for name in names for path in _HERE.glob(name))
+    return "\0".join(path.read_text(encoding="utf-8") for path in files)
 
 
 @cache

@@ -17,7 +17,8 @@ import numpy as np
 
 from . import build, limits
 from .cubin import registers
-from .translate import KernelInfo, kernel_symbol
+from .operation import kernel_symbol
+from .translate import KernelInfo
 
 ORDERS = {"forward": 0, "reverse": 1, "shuffled": 2}
 
@@ -130,8 +131,10 @@ class Kernel:
         self._check_limits(grid, block, shared)
         packed = self._pack(arguments)
         table = self._regions(regions) if self._module.check else (_Region * 0)()
-        request = _Request(self._function, self.name.encode(), ctypes.cast(self._library.sites, ctypes.c_void_p), packed,
-                           len(packed), _Dim3(*grid), _Dim3(*block), self.static_shared, shared, self._info.local_nbytes,
+        request = _Request(self._function, self.name.encode(), ctypes.cast(self._library.sites, ctypes.c_void_p),
+                           packed,
+                           len(packed), _Dim3(*grid), _Dim3(*block), self.static_shared, shared,
+                           self._info.local_nbytes,
                            self._info.meets, self._module.check, ORDERS[order], seed & 0xFFFFFFFF, only_block,
                            table, len(table))
         message = ctypes.create_string_buffer(2048)
@@ -188,7 +191,8 @@ class Kernel:
 
 
 def _access(record: _Record, site: _Site) -> Access:
-    return Access(site.line, "shared" if site.space == 1 else "global", site.kind > 1, record.nbytes, record.thread // 32,
+    return Access(site.line, "shared" if site.space == 1 else "global", site.kind > 1, record.nbytes,
+                  record.thread // 32,
                   record.occurrence, record.thread % 32, record.address, site.file.decode())
 
 
@@ -207,7 +211,8 @@ class _Dim3(ctypes.Structure):
 
 
 class _Site(ctypes.Structure):
-    _fields_ = [("file", ctypes.c_char_p), ("line", ctypes.c_uint32), ("nbytes", ctypes.c_uint16), ("kind", ctypes.c_uint8),
+    _fields_ = [("file", ctypes.c_char_p), ("line", ctypes.c_uint32), ("nbytes", ctypes.c_uint16),
+                ("kind", ctypes.c_uint8),
                 ("space", ctypes.c_uint8)]
 
 
@@ -216,16 +221,21 @@ class _Variable(ctypes.Structure):
 
 
 class _Region(ctypes.Structure):
-    _fields_ = [("address", ctypes.c_uint64), ("nbytes", ctypes.c_uint64), ("name", ctypes.c_char_p), ("written", ctypes.c_void_p)]
+    _fields_ = [("address", ctypes.c_uint64), ("nbytes", ctypes.c_uint64), ("name", ctypes.c_char_p),
+                ("written", ctypes.c_void_p)]
 
 
 class _Record(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint32) for name in ("site", "thread", "occurrence", "nbytes")] + [("address", ctypes.c_uint64)]
+    _fields_ = [(name, ctypes.c_uint32) for name in ("site", "thread", "occurrence",
+                                                     "nbytes")] + [("address", ctypes.c_uint64)]
 
 
 class _Request(ctypes.Structure):
     _fields_ = [("kernel", ctypes.c_void_p), ("name", ctypes.c_char_p), ("sites", ctypes.c_void_p),
-                ("parameters", ctypes.c_char_p), ("parameters_nbytes", ctypes.c_uint64), ("grid", _Dim3), ("block", _Dim3),
-                ("static_shared", ctypes.c_uint32), ("dynamic_shared", ctypes.c_uint32), ("local_nbytes", ctypes.c_uint32),
-                ("meets", ctypes.c_uint32), ("check", ctypes.c_uint32), ("order", ctypes.c_uint32), ("seed", ctypes.c_uint32),
+                ("parameters", ctypes.c_char_p), ("parameters_nbytes", ctypes.c_uint64), ("grid", _Dim3),
+                ("block", _Dim3),
+                ("static_shared", ctypes.c_uint32), ("dynamic_shared", ctypes.c_uint32),
+                ("local_nbytes", ctypes.c_uint32),
+                ("meets", ctypes.c_uint32), ("check", ctypes.c_uint32), ("order", ctypes.c_uint32),
+                ("seed", ctypes.c_uint32),
                 ("only_block", ctypes.c_int64), ("regions", ctypes.POINTER(_Region)), ("region_count", ctypes.c_uint64)]

@@ -180,7 +180,8 @@ def _statements(text: str) -> Iterator[str]:
 
 
 def _header(statement: str) -> Function:
-    match = re.search(r"\.(entry|func)\s*(?:\(([^)]*)\))?\s*([\w$]+)\s*(?:\((.*?)\))?([^()]*)\{$", statement, flags=re.S)
+    match = re.search(r"\.(entry|func)\s*(?:\(([^)]*)\))?\s*([\w$]+)\s*(?:\((.*?)\))?([^()]*)\{$", statement,
+                      flags=re.S)
     if match is None:
         raise PtxError(f"PTX: not understood: {statement}")
     kind, results, name, parameters, attributes = match.groups()
