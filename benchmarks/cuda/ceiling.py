@@ -16,7 +16,8 @@ If enough warps are there to hide every delay, the largest of these is the time,
 
 is a share of the peak: of FP32, or of the tensor cores' TF32 in a loop that uses those.  On sm_90 and sm_100 the
 published TF32 peak belongs to instructions of whole warp groups, which these kernels leave alone.  What is not in the
-model: delays, caches, DRAM, the other pipes.  No kernel exceeds its ceiling; most stay below.
+model: delays, caches, DRAM, the other pipes.  So a kernel may be slower than its ceiling for many reasons, and faster
+for one only: that its threads read the same bytes of shared memory.
 """
 
 from __future__ import annotations
