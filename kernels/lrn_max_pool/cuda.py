@@ -11,6 +11,7 @@ import numpy as np
 
 from ..gpu import Source, blocks
 from ..lrn import cuda as lrn
+from ..lrn.walks import IN_REGISTERS, chunk, constants
 from ..pool import cuda as pool
 from ..scratch import deal, nbytes
 
@@ -29,10 +30,10 @@ def forward(x, y, index, *, size, alpha, beta, k, kernel_size, stride, padding, 
     P, Q = y.shape[2:]
     tile = _tile((P, Q), kernel_size, stride)
     area, tiles = math.prod(_pixels(tile, kernel_size, stride)), N * blocks(P, tile[0]) * blocks(Q, tile[1])
-    chunk = lrn.chunk(C, tiles * area)
-    _SOURCE.launch("forward", (tiles, blocks(C, chunk)), blocks(area, _WARP) * _WARP, x, y, index, C, H, W, P, Q,
-                   *kernel_size, *stride, *padding, *tile, chunk, alpha / size, float(beta), float(k), real=x.dtype,
-                   shared=2 * _GROUP * area * x.itemsize, SIZE=size, PLACE=index.dtype.name, **lrn.power(beta))
+    walk = chunk(C, tiles * area)
+    _SOURCE.launch("forward", (tiles, blocks(C, walk)), blocks(area, _WARP) * _WARP, x, y, index, C, H, W, P, Q,
+                   *kernel_size, *stride, *padding, *tile, walk, alpha / size, float(beta), float(k), real=x.dtype,
+                   shared=2 * _GROUP * area * x.itemsize, PLACE=index.dtype.name, **constants(size, beta))
 
 
 def backward(x, index, gy, gx, *, size, alpha, beta, k, kernel_size, stride, padding, scratch):
@@ -43,11 +44,11 @@ def backward(x, index, gy, gx, *, size, alpha, beta, k, kernel_size, stride, pad
         lrn.backward(x, normalised, scale, gradient, gx, size=size, alpha=alpha, beta=beta, k=k)
         return
     N, C, H, W = x.shape
-    chunk = lrn.chunk(C, N * H * W)
-    _SOURCE.launch("backward", (blocks(N * H * W, _THREADS), blocks(C, chunk)), _THREADS, x, index, gy, gx,
-                   np.int64(N * H * W), C, H, W, *gy.shape[2:], *kernel_size, *stride, *padding, chunk, alpha / size,
-                   float(beta), float(k), 2 * alpha * beta / size, real=x.dtype, SIZE=size, PLACE=index.dtype.name,
-                   **lrn.power(beta))
+    walk = chunk(C, N * H * W)
+    _SOURCE.launch("backward", (blocks(N * H * W, _THREADS), blocks(C, walk)), _THREADS, x, index, gy, gx,
+                   np.int64(N * H * W), C, H, W, *gy.shape[2:], *kernel_size, *stride, *padding, walk, alpha / size,
+                   float(beta), float(k), 2 * alpha * beta / size, real=x.dtype, PLACE=index.dtype.name,
+                   **constants(size, beta))
 
 
 def forward_workspace(x, y, index, *, size, alpha, beta, k, kernel_size, stride, padding):
@@ -59,7 +60,7 @@ def backward_workspace(x, index, gy, gx, *, size, alpha, beta, k, kernel_size, s
 
 
 def _fused(size, kernel_size):
-    return size <= lrn.IN_REGISTERS and math.prod(kernel_size) <= _MOST_THREADS
+    return size <= IN_REGISTERS and math.prod(kernel_size) <= _MOST_THREADS
 
 
 def _images(x, count):
