@@ -408,7 +408,7 @@ extern "C" __global__ void kernel(const int* x, int* y)
 
 @pytest.mark.parametrize(("instruction", "message"), [
     ("dp4a.u32.u32 %0, %1, %1, %1;", "instruction dp4a"), ("add.cc.u32 %0, %1, %1;", "modifier .cc"),
-    ("mov.u32 %0, %clock;", "operands not understood"), ("bar.sync 0; add.sat.s32 %0, %1, %1;", "modifier .sat")])
+    ("mov.u32 %0, %clock;", "form of its operands"), ("bar.sync 0; add.sat.s32 %0, %1, %1;", "modifier .sat")])
 def test_what_the_emulator_does_not_know_is_named(instruction: str, message: str) -> None:
     code = f"""
 extern "C" __global__ void kernel(unsigned* y)

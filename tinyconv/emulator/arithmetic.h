@@ -166,6 +166,11 @@ inline uint32_t funnel_left(uint32_t low, uint32_t high, uint32_t n) { return n 
 inline uint32_t funnel_right(uint32_t low, uint32_t high, uint32_t n) { return n ? (n < 32 ? low >> n | high << (32 - n) : high) : low; }
 inline uint32_t clamp_count(uint32_t n) { return n < 32 ? n : 32; }
 
+template <class T> inline Unsigned<T> absolute_difference(T a, T b)
+{
+    return a < b ? Unsigned<T>(b) - Unsigned<T>(a) : Unsigned<T>(a) - Unsigned<T>(b);
+}
+
 inline uint32_t population(uint64_t x) { return uint32_t(__builtin_popcountll(x)); }
 inline uint32_t leading_zeros(uint32_t x) { return x ? uint32_t(__builtin_clz(x)) : 32; }
 inline uint32_t leading_zeros(uint64_t x) { return x ? uint32_t(__builtin_clzll(x)) : 64; }

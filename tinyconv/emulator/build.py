@@ -117,7 +117,7 @@ def cubin(code: str, options: Sequence[str], file: str, arch: int) -> bytes:
                    nvrtc.identity).read_bytes()
 
 
-# ---------------------------------------------------------------------------------------------------- names in the cache
+# ------------------------------------------------------------------------------------------------ names in the cache
 
 def _key(*parts: str) -> str:
     digest = hashlib.sha256()
@@ -182,7 +182,7 @@ def _cached(key: str, suffix: str, make: Callable[[Path], None], *tools: Callabl
     return path
 
 
-# ---------------------------------------------------------------------------------------------------- files
+# ------------------------------------------------------------------------------------------------ files
 
 def _compile(text: str, target: Path, *flags: str) -> None:
     with tempfile.TemporaryDirectory(prefix="tinyconv-") as folder:
@@ -191,7 +191,8 @@ def _compile(text: str, target: Path, *flags: str) -> None:
         command = [compiler(), *_FLAGS, *flags, f"-I{_HERE}", str(source), "-o", str(made)]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode != 0:
-            raise RuntimeError(f"the C++ compiler failed on a translated kernel: {' '.join(command)}\n{run.stderr[:4000]}")
+            raise RuntimeError(f"the C++ compiler failed on a translated kernel: {' '.join(command)}\n"
+                               f"{run.stderr[:4000]}")
         _write(target, made.read_bytes())
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from . import ptx
 from .instructions import HANDLERS
 from .layout import Layout, parameter_offsets
-from .operation import CPP, Operation, TranslationError, cpp_name, kernel_symbol, label
+from .operation import CPP, OperandError, Operation, cpp_name, kernel_symbol, label
 from .ptx import Address, Float, Function, Instruction, Integer, Label, Operand, Register, Special, Symbol
 
 _FLOAT_OF_SIZE = {4: "f32", 8: "f64"}
@@ -34,9 +34,9 @@ class Site:
 class FunctionWriter:
     """Translates one function, twice: the first time to see how each register is used, which decides its C++ type.
 
-    PTX for recent architectures keeps integers and floats in the same untyped registers (%r1 may be either), but C++ that
-    reinterprets at every use is slow.  So a register becomes a float if more instructions treat it as one.  Copies say
-    nothing about a type; but a register and its copy get the same."""
+    PTX for recent architectures keeps integers and floats in the same untyped registers (%r1 may be either), but C++
+    that reinterprets at every use is slow.  So a register becomes a float if more instructions treat it as one.  Copies
+    say nothing about a type; but a register and its copy get the same."""
 
     def __init__(self, function: Function, layout: Layout, sites: list[Site]) -> None:
         self.function = function
@@ -44,8 +44,8 @@ class FunctionWriter:
         self.sites = sites
         self.calls: set[str] = set()
         self.meets = False
-        self.symbols = {**layout.symbols, **{v.name: v for v in (*function.parameters, *function.results,
-                                                                 *function.variables)}}
+        own = (*function.parameters, *function.results, *function.variables)
+        self.symbols = {**layout.symbols, **{variable.name: variable for variable in own}}
         self.local_nbytes = sum(v.nbytes for v in function.variables if v.space == "local")
         self._types = dict(function.registers)
         self._votes: Counter[str] = Counter()
@@ -122,14 +122,13 @@ class FunctionWriter:
         return ()
 
     def _statement(self, instruction: Instruction) -> str:
-        handler = HANDLERS.get(instruction.opcode)
         operation = Operation(self, instruction)
-        if handler is None:
+        if instruction.opcode not in HANDLERS:
             operation.unknown(f"instruction {instruction.opcode}")
         try:
-            text = handler(operation)
-        except (IndexError, AttributeError) as error:
-            raise TranslationError(f"{instruction.location}: operands not understood: {instruction.text}") from error
+            text = HANDLERS[instruction.opcode](operation)
+        except (IndexError, OperandError):
+            operation.unknown("form of its operands")
         if operation.modifiers:
             operation.unknown(f"modifier .{operation.modifiers[0]}")
         if instruction.guard:
@@ -159,10 +158,14 @@ class FunctionWriter:
             self._leader[self._root(other)] = self._root(names[0])
 
     def _use(self, name: str, type_: str, copy: bool) -> str:
+        """Note a use of a register as ``type_``, and return the type that it has."""
         self._used.add(name)
         if not copy:
             self._votes[name] += 1 if type_[0] == "f" else -1
-        return self._types[name]
+        own = self._types[name]
+        if (own == "pred") != (type_ == "pred") or ptx.SIZES[own] < ptx.SIZES[type_]:
+            raise OperandError
+        return own
 
     # ---------------------------------------------------------------------------------------- operands
 
@@ -170,27 +173,21 @@ class FunctionWriter:
         """The C++ expression for ``operand``, as a value of the PTX type ``type_``."""
         if isinstance(operand, Register):
             own, name = self._use(operand.name, type_, copy), _register_name(operand.name)
-            if (own == "pred") != (type_ == "pred") or ptx.SIZES[own] < ptx.SIZES[type_]:
-                raise AttributeError
             if type_ == "pred":
                 return f"!{name}" if operand.negated else name
-            return name if CPP[own] == CPP[type_] else f"bits<{CPP[type_]}>({name})" if "f" in own[0] + type_[0] \
-                else f"{CPP[type_]}({name})"
-        if isinstance(operand, Integer):
-            if type_[0] == "f":
-                raise AttributeError
-            return f"{CPP[type_]}({operand.value & (1 << 8 * ptx.SIZES[type_]) - 1:#x}ull)" if operand.value > 9 or operand.value < 0 \
-                else f"{CPP[type_]}({operand.value})"
-        if isinstance(operand, Float):
+            if CPP[own] == CPP[type_]:
+                return name
+            return f"bits<{CPP[type_]}>({name})" if "f" in own[0] + type_[0] else f"{CPP[type_]}({name})"
+        if isinstance(operand, Integer) and type_[0] != "f":
+            return f"{CPP[type_]}({operand.value & (1 << 8 * ptx.SIZES[type_]) - 1}ull)"
+        if isinstance(operand, Float) and operand.size == ptx.SIZES[type_]:
             integer = f"{operand.bits:#x}u{'ll' if operand.size == 8 else ''}"
-            if operand.size != ptx.SIZES[type_]:
-                raise AttributeError
             return f"bits<{CPP[type_]}>({integer})" if type_[0] == "f" else integer
         if isinstance(operand, Special) and operand.name in _SPECIALS:
             return f"{CPP[type_]}({_SPECIALS[operand.name]})"
         if isinstance(operand, Symbol) and operand.name in self.symbols:
             return f"{CPP[type_]}({self._symbol(self.symbols[operand.name])})"
-        raise AttributeError
+        raise OperandError
 
     def _symbol(self, variable: ptx.Variable) -> str:
         if variable.space == "shared":
@@ -203,10 +200,8 @@ class FunctionWriter:
         if operand == Symbol("_"):
             return f"(void)({expression});"
         if not isinstance(operand, Register):
-            raise AttributeError
+            raise OperandError
         own, name = self._use(operand.name, type_, copy), _register_name(operand.name)
-        if (own == "pred") != (type_ == "pred") or ptx.SIZES[own] < ptx.SIZES[type_]:
-            raise AttributeError
         if CPP[own] == CPP[type_]:
             return f"{name} = {expression};"
         if type_[0] == "f" or own[0] == "f":
@@ -216,7 +211,7 @@ class FunctionWriter:
     def address(self, operand: Operand, space: str) -> str:
         """An address as a C++ integer: 32 bits for shared memory, else 64."""
         if not isinstance(operand, Address):
-            raise AttributeError
+            raise OperandError
         base = operand.base
         wide = isinstance(base, Register) and ptx.SIZES[self.function.registers[base.name]] == 8
         text = self.read(base, "u64" if wide or not isinstance(base, Register) else "u32")

@@ -7,8 +7,8 @@ from .ptx import Function, Instruction, Symbol
 
 
 class Layout:
-    """Where shared arrays lie.  Those of the file, and of functions that kernels call, come first, then the kernel's own;
-    dynamic shared memory follows, from a place that each launch knows."""
+    """Where shared arrays lie.  Those of the file, and of functions that kernels call, come first, then the kernel's
+    own; dynamic shared memory follows, from a place that each launch knows."""
 
     def __init__(self, module: ptx.Module) -> None:
         self.symbols = {variable.name: variable for variable in module.variables}

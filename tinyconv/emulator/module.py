@@ -48,8 +48,8 @@ class Access(NamedTuple):
 
 @dataclass
 class Region:
-    """Global memory that a launch may touch.  With ``initialised=False`` a read is an error until something wrote there:
-    a launch that is given this object, or whoever sets flags in ``written`` (one per byte)."""
+    """Global memory that a launch may touch.  With ``initialised=False`` a read is an error until something wrote
+    there: a launch that is given this object, or whoever sets flags in ``written`` (one per byte)."""
 
     address: int
     nbytes: int
@@ -105,9 +105,10 @@ class Kernel:
 
     def launch(self, grid: tuple[int, int, int], block: tuple[int, int, int], arguments: Sequence[Any], shared: int = 0,
                regions: Sequence[Region] = (), order: str = "forward", seed: int = 0) -> None:
-        """Run all threads of ``grid`` blocks of ``block`` threads.  ``arguments``: NumPy scalars, pointers as np.uint64;
-        ``shared``: bytes of dynamic shared memory; ``regions``: in check mode, all the global memory that may be touched;
-        ``order``, in which threads and blocks take their turns: "forward", "reverse" or "shuffled" (by ``seed``).
+        """Run all threads of ``grid`` blocks of ``block`` threads.  ``arguments``: NumPy scalars, pointers as
+        np.uint64; ``shared``: bytes of dynamic shared memory; ``regions``: in check mode, all the global memory that
+        may be touched; ``order``, in which threads and blocks take their turns: "forward", "reverse" or "shuffled" (by
+        ``seed``).
 
         Raises EmulatorError."""
         self._run(grid, block, arguments, shared, regions, order, seed, -1)

@@ -1,4 +1,4 @@
-"""NVRTC, NVIDIA's run-time compiler, through ctypes: CUDA C++ in; PTX or machine code (a cubin) out.  It needs no driver.
+"""NVRTC, NVIDIA's run-time compiler, through ctypes: CUDA C++ in; PTX or machine code (a cubin) out.  No driver needed.
 
 The library comes from PyPI (``nvidia-cuda-nvrtc``) or from an installed CUDA toolkit.
 """

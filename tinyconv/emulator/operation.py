@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from .ptx import Instruction, Operand, Vector
 
@@ -16,6 +16,10 @@ CPP = {"pred": "bool", "f32": "float", "f64": "double",
 
 class TranslationError(RuntimeError):
     """PTX that the emulator does not know; the message quotes the instruction and its source line."""
+
+
+class OperandError(Exception):
+    """An operand of a form that its instruction cannot have; becomes a TranslationError."""
 
 
 def kernel_symbol(name: str) -> str:
@@ -45,8 +49,9 @@ class Operation:
         self.modifiers = list(instruction.modifiers)
         self.operands = instruction.operands
 
-    def unknown(self, what: str) -> None:
-        raise TranslationError(f"{self.instruction.location}: the emulator does not know the {what}: {self.instruction.text}")
+    def unknown(self, what: str) -> NoReturn:
+        raise TranslationError(f"{self.instruction.location}: the emulator does not know the {what}: "
+                               f"{self.instruction.text}")
 
     def take(self, *choices: str) -> str | None:
         """Remove and return the first modifier that is one of ``choices``; None if there is none."""
@@ -59,7 +64,6 @@ class Operation:
         found = self.take(*choices)
         if found is None:
             self.unknown("form of this instruction")
-        assert found is not None
         return found
 
     def type(self, kinds: str = "bus") -> str:

@@ -231,8 +231,7 @@ def _constant(text: str) -> Integer | Float | None:
     return None
 
 
-_SPECIAL = re.compile(r"%(?:(?:n?tid|n?ctaid)\.[xyz]|laneid|warpid|nwarpid|lanemask_(?:eq|lt|le|gt|ge)|smid|nsmid|gridid|"
-                      r"clock(?:64|_hi)?|globaltimer(?:_lo|_hi)?|pm\d|dynamic_smem_size|total_smem_size)")
+_SPECIAL = re.compile(r"%[a-z]\w*(?:\.[xyz])?")
 
 
 class _FunctionParser:

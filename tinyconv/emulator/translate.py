@@ -1,8 +1,8 @@
 """PTX to C++: one C++ function per kernel, one C++ statement per instruction, one C++ variable per register.
 
-    PTX    fma.rn.f32 %f3, %f1, %f2, %f3;      C++    f3 = fma(f1, f2, f3);
-           ld.shared.f32 %f1, [%r4+16];               { char* at = shared(thread, r4 + 16, 7); f1 = get<float>(at + 0); }
-           @%p1 bra $L__BB0_2;                        if (p1) { goto L__BB0_2; }
+    PTX    fma.rn.f32 %f3, %f1, %f2, %f3;      C++   f3 = fma(f1, f2, f3);
+           ld.shared.f32 %f1, [%r4+16];              { char* at = shared(thread, r4 + 16, 7); f1 = get<float>(at + 0); }
+           @%p1 bra $L__BB0_2;                       if (p1) { goto L__BB0_2; }
 
 The number 7 is a *site*: an entry of a table that tells the runtime where in the source the access stands, what it does
 and how many bytes it moves.
@@ -71,7 +71,8 @@ def _site_table(sites: list[Site]) -> Iterator[str]:
     yield "extern \"C\" const Site sites[] = {"
     yield "    {nullptr, 0, 0, Kind::Other, Space::Global},"
     for site in sites:
-        yield f'    {{"{site.location.file}", {site.location.line}, {site.nbytes}, Kind::{site.kind}, Space::{site.space}}},'
+        place = f'"{site.location.file}", {site.location.line}'
+        yield f"    {{{place}, {site.nbytes}, Kind::{site.kind}, Space::{site.space}}},"
     yield "};"
 
 

@@ -6,7 +6,6 @@ from ..operation import CPP, Operation, goto
 from ..ptx import Symbol, Vector
 from .table import opcode
 
-# ---------------------------------------------------------------------------------------------------- control
 
 @opcode("bra")
 def _branch(o: Operation) -> str:
@@ -25,12 +24,11 @@ def _branch_indexed(o: Operation) -> str:
 @opcode("call")
 def _call(o: Operation) -> str:
     o.take("uni")
-    results, function, arguments = o.operands if isinstance(o.operands[0], Vector) else (Vector(()), *o.operands,
-                                                                                         Vector(()))[:3]
-    if not isinstance(function, Symbol) or len(o.operands) > 3:
+    functions = [operand for operand in o.operands if isinstance(operand, Symbol)]
+    blocks = [operand.items for operand in o.operands if isinstance(operand, Vector)]  # (results), (arguments)
+    if len(functions) != 1 or len(functions) + len(blocks) != len(o.operands):
         o.unknown("call through a pointer")
-    assert isinstance(function, Symbol) and isinstance(results, Vector) and isinstance(arguments, Vector)
-    return o.writer.call(function.name, (*results.items, *arguments.items))
+    return o.writer.call(functions[0].name, tuple(item for items in blocks for item in items))
 
 
 @opcode("ret", "exit")
@@ -52,7 +50,7 @@ def _sleep(o: Operation) -> str:
     return ";"
 
 
-# ---------------------------------------------------------------------------------------------------- meeting other threads
+# ------------------------------------------------------------------------------------------------ meeting other threads
 
 @opcode("bar", "barrier")
 def _barrier(o: Operation) -> str:
@@ -66,12 +64,10 @@ def _barrier(o: Operation) -> str:
         threads = o.read(1, "u32") if len(o.operands) > 1 else "0"
         return f"barrier(thread, {o.site()}, {o.read(0, 'u32')}, {threads});"
     o.need("red")
-    vote, type_ = {"popc": ("Count", "u32"), "and": ("All", "pred"),
-                   "or": ("Any", "pred")}[o.need("popc", "and", "or")], o.type("up")
-    if vote[1] != type_:
-        o.unknown(f"type .{type_}")
+    type_, vote = o.type("up"), {"popc": "Count", "and": "All", "or": "Any"}[o.need("popc", "and", "or")]
     threads = o.read(2, "u32") if len(o.operands) > 3 else "0"
-    return o.write(type_, f"barrier(thread, {o.site()}, {o.read(1, 'u32')}, {threads}, Vote::{vote[0]}, {o.read(len(o.operands) - 1, 'pred')})")
+    ballot = o.read(len(o.operands) - 1, "pred")
+    return o.write(type_, f"barrier(thread, {o.site()}, {o.read(1, 'u32')}, {threads}, Vote::{vote}, {ballot})")
 
 
 @opcode("shfl")
@@ -150,5 +146,5 @@ def _load_matrix(o: Operation) -> str:
     count, transposed = int(o.need("x1", "x2", "x4")[1]), str(o.take("trans") is not None).lower()
     address = o.writer.address(o.operands[1], "Shared")
     outputs = [o.writer.write(item, "b32", f"words[{i}]") for i, item in enumerate(o.items(0))]
-    return (f"{{ uint32_t words[4]; load_matrices(thread, {o.site('Read', 'Shared', 16)}, {count}, {transposed}, {address}, words); "
-            f"{' '.join(outputs)} }}")
+    load = f"load_matrices(thread, {o.site('Read', 'Shared', 16)}, {count}, {transposed}, {address}, words);"
+    return f"{{ uint32_t words[4]; {load} {' '.join(outputs)} }}"

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from ..operation import CPP, Operation, cpp_name
+from ..operation import CPP, OperandError, Operation, cpp_name
 from ..ptx import SIZES, Address, Integer, Symbol
 from .table import opcode
 
-# ---------------------------------------------------------------------------------------------------- memory
-
 _SPACES = {"global": "Global", "const": "Global", "shared": "Shared", "shared::cta": "Shared", "local": "Local"}
 _CACHE_HINTS = ("ca", "cg", "cs", "lu", "cv", "wb", "wt", "nc", "L1::evict_normal", "L1::evict_unchanged",
-                "L1::evict_first", "L1::evict_last",
-                "L1::no_allocate", "L2::64B", "L2::128B", "L2::256B")
+                "L1::evict_first", "L1::evict_last", "L1::no_allocate", "L2::64B", "L2::128B", "L2::256B")
 _SCOPES = ("cta", "cluster", "gpu", "sys")
 
 
@@ -21,14 +18,16 @@ def _space(o: Operation) -> str:
 
 def _pointer(o: Operation, space: str, index: int, kind: str, nbytes: int) -> str:
     """``char* at``: where operand ``index`` points, after the checker has seen it."""
-    return f"char* const at = {space.lower()}(thread, {o.writer.address(o.operands[index], space)}, {o.site(kind, space, nbytes)});"
+    address = o.writer.address(o.operands[index], space)
+    return f"char* const at = {space.lower()}(thread, {address}, {o.site(kind, space, nbytes)});"
 
 
 def _synchronising(o: Operation) -> tuple[bool, str]:
-    """Whether a load or store is one by which threads may synchronise; and a fence, if it publishes what came before."""
+    """Whether threads may synchronise by this access; and a fence, if it publishes what came before."""
     order = o.take("relaxed", "acquire", "release", "acq_rel", "volatile", "weak")
     o.take(*_SCOPES)
-    return order in ("relaxed", "acquire", "release", "acq_rel"), "memory_fence(thread); " if order in ("release", "acq_rel") else ""
+    fence = "memory_fence(thread); " if order in ("release", "acq_rel") else ""
+    return order not in ("volatile", "weak", None), fence
 
 
 def _drop_hints(o: Operation) -> None:
@@ -44,8 +43,8 @@ def _load(o: Operation) -> str:
     o.take("v2", "v4", "v8")
     size, copy = SIZES[type_], type_[0] == "b"
     targets = o.items(0)
-    writes = " ".join(o.writer.write(target, type_, f"get<{CPP[type_]}>(at + {i * size})", copy) for i,
-                      target in enumerate(targets))
+    writes = " ".join(o.writer.write(target, type_, f"get<{CPP[type_]}>(at + {i * size})", copy)
+                      for i, target in enumerate(targets))
     if o.take("param", "param::entry", "param::func"):
         return f"{{ const char* const at = {_parameter(o, 1)}; {writes} }}"
     space = _space(o)
@@ -60,8 +59,8 @@ def _store(o: Operation) -> str:
     o.take("v2", "v4", "v8")
     size, copy = SIZES[type_], type_[0] == "b"
     sources = o.items(1)
-    writes = " ".join(f"put<{CPP[type_]}>(at + {i * size}, {o.writer.read(source, type_, copy)});" for i,
-                      source in enumerate(sources))
+    writes = " ".join(f"put<{CPP[type_]}>(at + {i * size}, {o.writer.read(source, type_, copy)});"
+                      for i, source in enumerate(sources))
     if o.take("param", "param::func"):
         return f"{{ char* const at = {_parameter(o, 0)}; {writes} }}"
     space = _space(o)
@@ -71,7 +70,8 @@ def _store(o: Operation) -> str:
 def _parameter(o: Operation, index: int) -> str:
     """Where a parameter lies, as a C++ pointer.  It is the function's own and needs no checks."""
     address = o.operands[index]
-    assert isinstance(address, Address)
+    if not isinstance(address, Address):
+        raise OperandError
     if isinstance(address.base, Symbol):
         return f"{cpp_name(address.base.name)} + {address.offset}"
     return f"reinterpret_cast<char*>({o.writer.address(address, 'Global')})"
@@ -102,9 +102,7 @@ def _atomic(o: Operation) -> str:
 @opcode("isspacep")
 def _is_space(o: Operation) -> str:
     space = o.need("shared", "global")
-    pointer = o.read(1, "u64")
-    inside = f"in_shared(thread, {pointer})"
-    return o.write("pred", inside if space == "shared" else f"!{inside}")
+    return o.write("pred", f"{'' if space == 'shared' else '!'}in_shared(thread, {o.read(1, 'u64')})")
 
 
 @opcode("prefetch", "prefetchu", "applypriority", "discard")
@@ -136,7 +134,6 @@ def _copy_async(o: Operation) -> str:
     size = o.operands[2]
     if not isinstance(size, Integer) or size.value not in (4, 8, 16):
         o.unknown("size of this copy")
-    assert isinstance(size, Integer)
     valid = o.read(3, "u32") if len(o.operands) > 3 else str(size.value)
     write, read = o.site("Write", "Shared", size.value), o.site("Read", "Global", size.value)
     to, source = o.writer.address(o.operands[0], "Shared"), o.writer.address(o.operands[1], "Global")

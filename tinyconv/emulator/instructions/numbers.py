@@ -5,23 +5,25 @@ Integers are computed as unsigned numbers where the bits are the same, because C
 
 from __future__ import annotations
 
-from ..operation import CPP, Operation
+from ..operation import CPP, OperandError, Operation
 from ..ptx import SIZES, Integer, Vector
 from .table import as_unsigned, opcode
 
-# ---------------------------------------------------------------------------------------------------- floating point
+# ------------------------------------------------------------------------------------------------ floating point
 
 _MODES = {"rz": "FE_TOWARDZERO", "rm": "FE_DOWNWARD", "rp": "FE_UPWARD"}
 
 
 def _floating(o: Operation, type_: str, functor: str, plain: str, count: int) -> str:
-    """An operation of ``count`` sources that rounds: ``plain`` is its C++, with {0}, {1} ... for the sources; ``functor``
-    is the same as an object, for the rounding modes that C++ has no expression for."""
+    """An operation of ``count`` sources that rounds: ``plain`` is its C++, with {0}, {1} ... for the sources;
+    ``functor`` is the same as an object, for the rounding modes that C++ has no expression for."""
     mode, flush, saturate = o.take("rn", *_MODES), o.take("ftz"), o.take("sat")
     sources = [o.read(i + 1, type_) for i in range(count)]
     if flush:
         sources = [f"flush({source})" for source in sources]
-    result = f"rounded<{_MODES[mode]}>({functor}{{}}, {', '.join(sources)})" if mode in _MODES else plain.format(*sources)
+    result = plain.format(*sources)
+    if mode in _MODES:
+        result = f"rounded<{_MODES[mode]}>({functor}{{}}, {', '.join(sources)})"
     if flush:
         result = f"flush({result})"
     return o.write(type_, f"saturate({result})" if saturate else result)
@@ -76,27 +78,20 @@ def _divide(o: Operation) -> str:
     return o.write(type_, f"divide<{CPP[type_]}>({o.read(1, type_)}, {o.read(2, type_)})")
 
 
-@opcode("rem")
-def _remainder(o: Operation) -> str:
-    type_ = o.type("us")
-    return o.write(type_, f"remainder<{CPP[type_]}>({o.read(1, type_)}, {o.read(2, type_)})")
+_FUNCTIONS = {"rcp": "reciprocal", "sqrt": "square_root", "rsqrt": "reciprocal_root", "ex2": "exp2", "lg2": "log2",
+              "sin": "sine", "cos": "cosine", "tanh": "tangent_h"}
+_ROUNDED_FUNCTIONS = {"rcp": "Reciprocal", "sqrt": "SquareRoot"}
 
 
-_UNARY = {"rcp": ("Reciprocal", "reciprocal({0})"), "sqrt": ("SquareRoot", "square_root({0})"),
-          "rsqrt": ("", "reciprocal_root({0})"),
-          "ex2": ("", "exp2({0})"), "lg2": ("", "log2({0})"), "sin": ("", "sine({0})"), "cos": ("", "cosine({0})"),
-          "tanh": ("", "tangent_h({0})")}
-
-
-@opcode(*_UNARY)
-def _mathematics(o: Operation) -> str:
+@opcode(*_FUNCTIONS)
+def _function(o: Operation) -> str:
     """.approx is computed exactly, or as well as the C library does: closer to the truth than the GPU."""
-    functor, plain = _UNARY[o.instruction.opcode]
+    name = o.instruction.opcode
     type_ = o.type("f")
     o.take("approx")
-    if not functor and set(o.modifiers) - {"ftz"}:
-        o.unknown(f"modifier .{o.modifiers[0]}")
-    return _floating(o, type_, functor, plain, 1)
+    if name not in _ROUNDED_FUNCTIONS and set(o.modifiers) & {"rn", *_MODES}:
+        o.unknown("rounding of this instruction")
+    return _floating(o, type_, _ROUNDED_FUNCTIONS.get(name, ""), f"{_FUNCTIONS[name]}({{0}})", 1)
 
 
 @opcode("neg", "abs")
@@ -106,10 +101,11 @@ def _negate(o: Operation) -> str:
     if type_[0] == "f":
         value = f"flush({value})" if o.take("ftz") else value
         return o.write(type_, f"-{value}" if o.instruction.opcode == "neg" else f"absolute({value})")
-    unsigned = o.read(1, as_unsigned(type_))
-    negative = f"{CPP[as_unsigned(type_)]}(0) - {unsigned}"
-    return o.write(as_unsigned(type_), negative if o.instruction.opcode == "neg"
-                   else f"{value} < 0 ? {negative} : {unsigned}")
+    unsigned = as_unsigned(type_)
+    negative = f"{CPP[unsigned]}(0) - {o.read(1, unsigned)}"
+    if o.instruction.opcode == "abs":
+        negative = f"{value} < 0 ? {negative} : {o.read(1, unsigned)}"
+    return o.write(unsigned, negative)
 
 
 @opcode("min", "max")
@@ -122,15 +118,8 @@ def _minimum(o: Operation) -> str:
     return o.write(type_, f"{function}<{CPP[type_]}>({o.read(1, type_)}, {o.read(2, type_)})")
 
 
-@opcode("copysign")
-def _copysign(o: Operation) -> str:
-    type_ = o.type("f")
-    return o.write(type_, f"copysign({o.read(1, type_)}, {o.read(2, type_)})")
-
-
 _CLASSES = {"finite": "is_finite({0})", "infinite": "is_infinite({0})", "number": "!is_nan({0})",
-            "notanumber": "is_nan({0})",
-            "normal": "is_normal({0})", "subnormal": "is_subnormal({0})"}
+            "notanumber": "is_nan({0})", "normal": "is_normal({0})", "subnormal": "is_subnormal({0})"}
 
 
 @opcode("testp")
@@ -139,7 +128,32 @@ def _testp(o: Operation) -> str:
     return o.write("pred", _CLASSES[o.need(*_CLASSES)].format(o.read(1, type_)))
 
 
-# ---------------------------------------------------------------------------------------------------- integers, bits
+# ------------------------------------------------------------------------------------------------ functions of numbers
+
+# Instructions without modifiers: the types that they take; their sources and their result, each of the instruction's
+# type (t), the same as unsigned (u) or 32 bits whatever the type (i); and the C++, in which T is the type.
+_PLAIN = {
+    "rem": ("us", "tt", "t", "remainder<{T}>({0}, {1})"),
+    "copysign": ("f", "tt", "t", "copysign({0}, {1})"),
+    "cnot": ("b", "t", "t", "{0} == 0"),
+    "bfe": ("us", "tii", "t", "extract_field<{T}>({0}, {1}, {2})"),
+    "bfi": ("b", "ttii", "t", "insert_field<{T}>({0}, {1}, {2}, {3})"),
+    "brev": ("b", "t", "t", "reverse_bits({0})"),
+    "popc": ("b", "t", "i", "population({0})"),
+    "clz": ("b", "t", "i", "leading_zeros({0})"),
+    "prmt": ("b", "ttt", "t", "permute_bytes({0}, {1}, {2})"),
+    "sad": ("us", "ttu", "u", "absolute_difference<{T}>({0}, {1}) + {2}"),
+}
+
+
+@opcode(*_PLAIN)
+def _plain(o: Operation) -> str:
+    kinds, sources, result, cpp = _PLAIN[o.instruction.opcode]
+    type_ = o.type(kinds)
+    types = {"t": type_, "u": as_unsigned(type_), "i": "u32"}
+    values = [o.read(i + 1, types[source]) for i, source in enumerate(sources)]
+    return o.write(types[result], cpp.format(*values, T=CPP[type_]))
+
 
 @opcode("and", "or", "xor", "not")
 def _logical(o: Operation) -> str:
@@ -147,13 +161,7 @@ def _logical(o: Operation) -> str:
     if o.instruction.opcode == "not":
         return o.write(type_, f"{'!' if type_ == 'pred' else '~'}{o.read(1, type_)}")
     sign = {"and": "&", "or": "|", "xor": "^"}[o.instruction.opcode]
-    return o.write(type_, f"({o.read(1, type_)}) {sign} ({o.read(2, type_)})")
-
-
-@opcode("cnot")
-def _logical_not(o: Operation) -> str:
-    type_ = o.type("b")
-    return o.write(type_, f"{o.read(1, type_)} == 0")
+    return o.write(type_, f"{o.read(1, type_)} {sign} {o.read(2, type_)}")
 
 
 @opcode("shl", "shr")
@@ -169,64 +177,29 @@ def _shift(o: Operation) -> str:
 @opcode("shf")
 def _funnel_shift(o: Operation) -> str:
     o.type("b")
-    direction, mode = o.need("l", "r"), o.need("wrap", "clamp")
-    count = f"({o.read(3, 'u32')} & 31)" if mode == "wrap" else f"clamp_count({o.read(3, 'u32')})"
-    return o.write("b32", f"funnel_{'left' if direction == 'l' else 'right'}({o.read(1, 'b32')}, {o.read(2, 'b32')}, {count})")
-
-
-@opcode("bfe")
-def _extract_field(o: Operation) -> str:
-    type_ = o.type("us")
-    return o.write(type_, f"extract_field<{CPP[type_]}>({o.read(1, type_)}, {o.read(2, 'u32')}, {o.read(3, 'u32')})")
-
-
-@opcode("bfi")
-def _insert_field(o: Operation) -> str:
-    type_ = o.type("b")
-    return o.write(type_, f"insert_field<{CPP[type_]}>({o.read(1, type_)}, {o.read(2, type_)}, {o.read(3, 'u32')}, {o.read(4, 'u32')})")
-
-
-@opcode("brev", "popc", "clz")
-def _count_bits(o: Operation) -> str:
-    type_ = o.type("b")
-    function, result = {"brev": ("reverse_bits", type_), "popc": ("population", "u32"),
-                        "clz": ("leading_zeros", "u32")}[o.instruction.opcode]
-    return o.write(result, f"{function}({o.read(1, type_)})")
+    function = {"l": "funnel_left", "r": "funnel_right"}[o.need("l", "r")]
+    low, high, count = o.read(1, "b32"), o.read(2, "b32"), o.read(3, "u32")
+    count = f"{count} & 31" if o.need("wrap", "clamp") == "wrap" else f"clamp_count({count})"
+    return o.write("b32", f"{function}({low}, {high}, {count})")
 
 
 @opcode("bfind")
 def _find_bit(o: Operation) -> str:
     type_ = o.type("us")
     found = f"find_bit<{CPP[type_]}>({o.read(1, type_)})"
-    if o.take("shiftamt"):
-        found = f"shift_amount({found}, {8 * SIZES[type_] - 1})"
-    return o.write("u32", found)
+    return o.write("u32", f"shift_amount({found}, {8 * SIZES[type_] - 1})" if o.take("shiftamt") else found)
 
 
 @opcode("lop3")
 def _logic(o: Operation) -> str:
     o.type("b")
     table = o.operands[4]
-    assert isinstance(table, Integer)
+    if not isinstance(table, Integer):
+        raise OperandError
     return o.write("b32", f"logic<{table.value & 255}>({', '.join(o.read(i, 'b32') for i in (1, 2, 3))})")
 
 
-@opcode("prmt")
-def _permute(o: Operation) -> str:
-    o.type("b")
-    return o.write("b32", f"permute_bytes({', '.join(o.read(i, 'b32') for i in (1, 2, 3))})")
-
-
-@opcode("sad")
-def _absolute_difference(o: Operation) -> str:
-    type_ = o.type("us")
-    unsigned = as_unsigned(type_)
-    a, b = o.read(1, type_), o.read(2, type_)
-    return o.write(unsigned, f"({a} < {b} ? {o.read(2, unsigned)} - {o.read(1, unsigned)} : "
-                             f"{o.read(1, unsigned)} - {o.read(2, unsigned)}) + {o.read(3, unsigned)}")
-
-
-# ---------------------------------------------------------------------------------------------------- choices
+# ------------------------------------------------------------------------------------------------ choices
 
 _COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "lo": "<", "ls": "<=", "hi": ">",
             "hs": ">="}
@@ -254,14 +227,15 @@ def _comparison(o: Operation, type_: str) -> str:
 def _set_predicate(o: Operation) -> str:
     """p|q = (a compared with b) combined with c; q takes the negated comparison."""
     type_ = o.type("busf")
-    combine = {"and": "&&", "or": "||", "xor": "!=", None: ""}[o.take("and", "or", "xor")]
+    combine = o.take("and", "or", "xor")
     comparison = _comparison(o, type_)
-    with_c = f" {combine} ({o.read(3, 'pred')})" if combine else ""
-    targets = o.items(0)
-    statements = [o.writer.write(targets[0], "pred", f"({negation}result){with_c}".replace("(result)", "result"))
-                  for targets, negation in zip([targets[:1], targets[1:]], ("", "!"), strict=True) if targets]
-    return f"{{ const bool result = {comparison}; {' '.join(statements)} }}" if combine or len(targets) > 1 \
-        else o.writer.write(targets[0], "pred", comparison)
+    if combine is None and len(o.items(0)) == 1:
+        return o.write("pred", comparison)
+    sign = {"and": "&", "or": "|", "xor": "!=", None: ""}[combine]
+    with_c = f" {sign} {o.read(3, 'pred')}" if combine else ""
+    writes = [o.writer.write(target, "pred", f"{negation}result{with_c}")
+              for target, negation in zip(o.items(0), ("", "!"), strict=False)]
+    return f"{{ const bool result = {comparison}; {' '.join(writes)} }}"
 
 
 @opcode("set")
@@ -288,7 +262,7 @@ def _select_by_sign(o: Operation) -> str:
     return o.write(type_, f"{condition} >= 0 ? {o.read(1, type_)} : {o.read(2, type_)}")
 
 
-# ---------------------------------------------------------------------------------------------------- moves, conversions
+# ------------------------------------------------------------------------------------------------ moves, conversions
 
 @opcode("mov")
 def _move(o: Operation) -> str:
@@ -297,8 +271,8 @@ def _move(o: Operation) -> str:
     part = SIZES[type_] * 8
     if isinstance(source, Vector):  # pack: the first element becomes the lowest bits
         part //= len(source.items)
-        parts = [f"{CPP[as_unsigned(type_)]}({o.writer.read(item, f'b{part}')}) << {i * part}" for i,
-                 item in enumerate(source.items)]
+        whole = CPP[as_unsigned(type_)]
+        parts = [f"{whole}({o.writer.read(item, f'b{part}')}) << {i * part}" for i, item in enumerate(source.items)]
         return o.write(type_, " | ".join(parts))
     if isinstance(target, Vector):
         part //= len(target.items)
@@ -333,7 +307,8 @@ def _convert(o: Operation) -> str:
         return o.write(target, f"to_integer<{CPP[target]}>({value})")
     if floats == (False, False):
         return o.write(target, f"clamp_integer<{CPP[target]}>({value})" if saturate else f"{CPP[target]}({value})")
-    value = f"rounded<{_MODES[mode]}>(Convert<{CPP[target]}>{{}}, {value})" if mode in _MODES else f"{CPP[target]}({value})"
+    convert = f"rounded<{_MODES[mode]}>(Convert<{CPP[target]}>{{}}, " if mode in _MODES else f"{CPP[target]}("
+    value = f"{convert}{value})"
     if flush and target == "f32":
         value = f"flush({value})"
     return o.write(target, f"saturate({value})" if saturate else value)
