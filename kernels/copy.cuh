@@ -1,5 +1,7 @@
 #pragma once
 
+// How numbers get from global to shared memory.
+
 // `value`, computed once.  The compiler, short of registers, would rather compute it anew in each round of the loop.
 template <class T>
 __device__ T kept(T value)
@@ -47,8 +49,8 @@ struct Copied {
     __device__ void move_to(long long count) { here = kept(from + count); }
 };
 
-// A gradient behind a ReLU counts only where the output was positive.  The outputs come along, to a strip of shared memory
-// where each thread finds its own again, and strike out the numbers that do not count.
+// A gradient behind a ReLU counts only where the output was positive.  The outputs come along, to a strip of shared
+// memory where each thread finds its own again, and strike out the numbers that do not count.
 template <class T, int COUNT>
 struct Masked {
     Copied<T, COUNT> numbers, outputs;

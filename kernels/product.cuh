@@ -23,8 +23,10 @@
 //           | t |    |         |                     rows on    (the numbers are lanes; a warp makes 32 x 64 sums)
 //           +---+    +---------+
 //
-// Per step of depth a thread loads 16 numbers from shared memory, as 4 float4, and does 64 FMA: 1 byte per FMA.  A block
-// of 128 x 128 loads 256 numbers from memory for 16384 FMA: 0.06 bytes per FMA.
+// Per step of depth a thread loads 16 numbers from shared memory, as 4 float4, and does 64 FMA: 1 byte per FMA.  A
+// block of 128 x 128 loads 256 numbers from memory for 16384 FMA: 0.06 bytes per FMA.
+//
+// ROWS and COLUMNS are the host's choice (product.py); PAD is that of the file which includes this one.
 
 constexpr int DEPTH = 16;
 constexpr int THREADS = ROWS * COLUMNS / 64;
@@ -40,8 +42,8 @@ constexpr int LANES = 32;
 
 #include "copy.cuh"
 
-// DEPTH numbers of each of `SIDE` rows or columns.  The padding turns each step of depth by some of the 32 banks, so that
-// a loader may store along the depth.
+// DEPTH numbers of each of `SIDE` rows or columns.  The padding turns each step of depth by some of the 32 banks, so
+// that a loader may store along the depth.
 template <int SIDE>
 struct alignas(16) Tile {
     static constexpr int WIDTH = SIDE, PITCH = SIDE + PAD;

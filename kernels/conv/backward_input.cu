@@ -34,7 +34,8 @@ backward_input(const float* __restrict__ gy, const float* __restrict__ packed, c
         Pixel output = pixels[sums.column(j)];
         if (output.n >= N)
             continue;
-        int h = down.first + output.at / across.pixels * stride_h, w = across.first + output.at % across.pixels * stride_w;
+        int h = down.first + output.at / across.pixels * stride_h;
+        int w = across.first + output.at % across.pixels * stride_w;
         float* out = gx + (output.n * C + group * per_group) * H * W + (h * W + w);
 #pragma unroll
         for (int i = 0; i < Sums::HIGH; i++) {

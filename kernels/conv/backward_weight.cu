@@ -79,18 +79,17 @@ struct Inputs {
     Walk& walk;  // of which this side takes the steps
     const int2* table;
     int offset[ROUNDS];
-    unsigned bits[ROUNDS];
+    unsigned taps[ROUNDS];
     int place, image;
 
-    __device__ Inputs(const float* x, Walk& walk, const int2* table, int first, int count, int image, int H, int W, int R,
-                      int S)
-        : source{x}, walk(walk), table(table), image(image)
+    __device__ Inputs(const float* x, Walk& walk, const int2* table, int first, int count, SHAPE)
+        : source{x}, walk(walk), table(table), image(C * H * W)
     {
         int column = threadIdx.x / DEPTH;
         for (int i = 0; i < ROUNDS; i++) {
             int tap = min(first + column + i * DOWN, count - 1), c = tap / (R * S), r = tap / S % R, s = tap % S;
             offset[i] = (c * H + r) * W + s;
-            bits[i] = 1u << r | 1u << (R + s);
+            taps[i] = bits(r, R + s);
         }
         place = kept(threadIdx.x % DEPTH * Right::PITCH + column);
     }
@@ -104,7 +103,7 @@ struct Inputs {
         source.move_to((long long)walk.n * image + window.x);
 #pragma unroll
         for (int i = 0; i < ROUNDS; i++)
-            source.fetch(i, place_of(tile, i), kept(offset[i]), !(outside & bits[i]));
+            source.fetch(i, place_of(tile, i), kept(offset[i]), !(outside & taps[i]));
         walk.step();
     }
 
@@ -131,7 +130,7 @@ backward_weight(const float* __restrict__ x, const float* __restrict__ gy, const
 
     int start = group * filters * P * Q;
     Outputs left(Gradient<float, Outputs::ROUNDS>(gy + start, y + start), walk, first_row, filters, K * P * Q);
-    Inputs right(x + group * per_group * H * W, walk, table, first_column, weights, C * H * W, H, W, R, S);
+    Inputs right(x + group * per_group * H * W, walk, table, first_column, weights, SHAPE_NAMES);
     Sums sums;
     product(sums, left, right, (count + DEPTH - 1) / DEPTH);
 

@@ -2,17 +2,13 @@
 
 // A tile of pixels, gathered from images: column j of the tile is a window, depth d a tap of it.
 //
-// A thread stays with one column, the window that starts at `source.from`.  The taps are in a table, {offset from the
-// start of the window, bits of its row and its column}, the same for all windows.  What a window does not see because
-// it hangs over an edge is a mask of such bits.  So an element costs an AND, one addition and the load.
+// A thread stays with one column, threadIdx.x % COLUMNS, the window that starts at `source.from`.  The taps are in a
+// table, {offset from the start of the window, bits of its row and its column}, the same for all windows.  What a
+// window does not see because it hangs over an edge is a mask of such bits.  So a number costs an AND, an addition and
+// the load.
 
 #include "conv/pixels.cuh"
 #include "product.cuh"
-
-//
-// A thread's column is threadIdx.x % COLUMNS.
-
-constexpr unsigned END = 1u << 31;  // the bit of the rows of a table that lie beyond the last tap: outside for everybody
 
 template <template <class, int> class Way>
 struct Gather {
@@ -53,7 +49,7 @@ struct Gather {
     }
 };
 
-// The weights as `pack.cu` laid them out: depth by depth, ROWS at a time from an aligned address, with zeros at the end.
+// The weights as `pack.cu` laid them out: depth by depth, aligned, with zeros beyond the last filter and the last tap.
 struct Packed {
     static constexpr int COUNT = DEPTH * ROWS / 4 / THREADS, ACROSS = ROWS / 4, DOWN = THREADS / ACROSS;
     Copied<float4, COUNT> source;

@@ -19,13 +19,13 @@ extern "C" __global__ void pack_forward(const float* __restrict__ weight, float*
     packed[i] = inside ? weight[((long long)group * filters + k) * taps + d] : 0;
     if (k == 0 && group == 0) {
         int c = d / (R * S), r = d / S % R, s = d % S;
-        table[d] = d < taps ? make_int2((c * H + r) * W + s, 1 << r | 1 << (R + s)) : make_int2(0, 1 << 31);
+        table[d] = d < taps ? make_int2((c * H + r) * W + s, bits(r, R + s)) : make_int2(0, END);
     }
 }
 
-// The input gradient.  packed[phase][group][d][c] is the weight of channel c of the group at depth d = (k * taps down + i)
-// * taps across + j, where tap (i, j) of the phase is tap (f + i * stride, f' + j * stride) of the filter, and
-// table[phase][d] = {where that output is, from the one of tap (0, 0); the bits of i and j}.
+// The input gradient.  packed[phase][group][d][c] is the weight of channel c of the group at depth
+// d = (k * taps down + i) * taps across + j, where tap (i, j) of the phase is tap (f + i * stride, f' + j * stride) of
+// the filter, and table[phase][d] = {where that output is, from the one of tap (0, 0); the bits of i and j}.
 extern "C" __global__ void pack_backward_input(const float* __restrict__ weight, float* __restrict__ packed,
                                                int2* __restrict__ table, int depth, int pitch, SHAPE)
 {
@@ -42,7 +42,7 @@ extern "C" __global__ void pack_backward_input(const float* __restrict__ weight,
     long long filter = ((long long)group * filters + k) * per_group + c;
     packed[at] = inside && c < per_group ? weight[(filter * R + f_h + i * stride_h) * S + f_w + j * stride_w] : 0;
     if (c == 0 && group == 0)
-        table[phase * depth + d] = inside ? make_int2((k * P - i) * Q - j, 1 << i | 1 << (R + j)) : make_int2(0, 1 << 31);
+        table[phase * depth + d] = inside ? make_int2((k * P - i) * Q - j, bits(i, R + j)) : make_int2(0, END);
 }
 
 // The weight gradient.  table[pixel of y] = {where its window starts, from the start of an image; the bits of the rows

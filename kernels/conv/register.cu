@@ -1,8 +1,8 @@
-// Rung 3, tiles in registers: a block makes 64 x 64 outputs, 64 filters at 64 windows, and each of its 64 threads 8 x 8.
+// Rung 3, tiles in registers: a block makes 64 x 64 outputs, 64 filters at 64 windows, each of its 64 threads 8 x 8.
 //
 // Per step of depth a thread reads 8 weights and 8 pixels from shared memory, keeps them in registers and multiplies
-// each by each: 16 numbers for 64 FMA, 1 byte per FMA, where rung 2 has 8.  Memory: 128 numbers for 4096 FMA, 0.13 bytes
-// per FMA.  The price is 64 registers for the sums, so fewer threads, which must now wait less.
+// each by each: 16 numbers for 64 FMA, 1 byte per FMA, where rung 2 has 8.  Memory: 128 numbers for 4096 FMA, 0.13
+// bytes per FMA.  The price is 64 registers for the sums, so fewer threads, which must now wait less.
 //
 // A thread's rows and columns are 8 apart, so that 8 neighbours read, and write, 8 numbers side by side:
 //

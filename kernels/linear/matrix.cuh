@@ -1,7 +1,7 @@
 #pragma once
 
-// Loaders of tiles of a matrix, for product.cuh, by one of the ways of copy.cuh.  A tile's rows (or columns) beyond the end of the matrix repeat the
-// last one: what they add up to is not stored.  Steps of depth beyond the end must be 0.
+// Loaders of tiles of a matrix, for product.cuh, by one of the ways of copy.cuh.  A tile's rows (or columns) beyond the
+// end of the matrix repeat the last one: what they add up to is not stored.  Steps of depth beyond the end must be 0.
 
 #include "linear/corner.cuh"
 #include "product.cuh"
@@ -53,8 +53,8 @@ struct AlongDepth {
     }
 };
 
-// A matrix whose numbers follow each other across the depth, and whose steps of depth are `pitch` apart: what a sum over
-// images or neurons reads.  A warp loads 32 numbers in a row, or, where the host knows that all rows are aligned
+// A matrix whose numbers follow each other across the depth, and whose steps of depth are `pitch` apart: what a sum
+// over images or neurons reads.  A warp loads 32 numbers in a row, or, where the host knows that all rows are aligned
 // (VECTOR = 4), 32 float4, and stores them so.
 #if VECTOR == 4
 using Vector = float4;

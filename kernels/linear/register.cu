@@ -2,8 +2,8 @@
 // 8 x 8.
 //
 // Per step of depth a thread reads 8 numbers of x and 8 weights from shared memory, keeps them in registers and
-// multiplies each by each: 16 numbers for 64 FMA, 1 byte per FMA, where rung 2 has 8.  Memory: 128 numbers for 4096 FMA,
-// 0.13 bytes per FMA.  The price is 64 registers for the sums, so fewer threads, which must now wait less.
+// multiplies each by each: 16 numbers for 64 FMA, 1 byte per FMA, where rung 2 has 8.  Memory: 128 numbers for 4096
+// FMA, 0.13 bytes per FMA.  The price is 64 registers for the sums, so fewer threads, which must now wait less.
 //
 // A thread's rows and columns are 8 apart, so that 8 neighbours read, and write, 8 numbers side by side:
 //

@@ -1,11 +1,11 @@
 // Rung 2, tiles in shared memory: a block makes 16 x 16 outputs, of 16 images and 16 neurons, one per thread.
 //
-//               16 neurons           Every 16 steps of depth, the 256 threads bring 256 numbers of x and 256 weights to
-//              +----------+          shared memory, each of which is then used 16 times.
+//               16 neurons        Every 16 steps of depth, the 256 threads bring 256 numbers of x and 256 weights to
+//              +----------+       shared memory, each of which is then used 16 times.
 //           16 |  right   |
-//      16      +----------+          Memory: 2 numbers for 16 FMA, 0.5 bytes per FMA, where rung 1 has 8.
-//     +----+   |          |          Shared memory: 2 numbers for each FMA, 8 bytes.  It gives a multiprocessor 128 bytes
-//  16 |left| 16|  sums    |          per cycle, 16 FMA, of the 64 or 128 that it could do.
+//      16      +----------+       Memory: 2 numbers for 16 FMA, 0.5 bytes per FMA, where rung 1 has 8.
+//     +----+   |          |       Shared memory: 2 numbers for each FMA, 8 bytes.  It gives a multiprocessor 128 bytes
+//  16 |left| 16|  sums    |       per cycle, 16 FMA, of the 64 or 128 that it could do.
 //     +----+   +----------+
 //
 // Both matrices lie along the depth.  So a warp loads along it, and stores the right one turned; a column more than
