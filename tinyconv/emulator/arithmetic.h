@@ -100,7 +100,8 @@ template <int mode, class Operation, class... T> inline auto rounded(Operation o
     return result;
 }
 
-// A floating-point number that is integral already, as an integer; NaN becomes 0, what does not fit the nearest that does.
+// A floating-point number that is integral already, as an integer.  NaN becomes 0, what does not fit the nearest that
+// does.
 template <class To, class From> inline To to_integer(From x)
 {
     if (is_nan(x)) return 0;
@@ -162,8 +163,14 @@ template <class T> inline T shift_right(T a, uint32_t n)
 }
 
 // shf: 32 bits out of the 64 bits high:low.  .wrap takes the count modulo 32, .clamp stops at 32.
-inline uint32_t funnel_left(uint32_t low, uint32_t high, uint32_t n) { return n ? (n < 32 ? high << n | low >> (32 - n) : low) : high; }
-inline uint32_t funnel_right(uint32_t low, uint32_t high, uint32_t n) { return n ? (n < 32 ? low >> n | high << (32 - n) : high) : low; }
+inline uint32_t funnel_left(uint32_t low, uint32_t high, uint32_t n)
+{
+    return uint32_t((uint64_t(high) << 32 | low) << n >> 32);
+}
+inline uint32_t funnel_right(uint32_t low, uint32_t high, uint32_t n)
+{
+    return uint32_t((uint64_t(high) << 32 | low) >> n);
+}
 inline uint32_t clamp_count(uint32_t n) { return n < 32 ? n : 32; }
 
 template <class T> inline Unsigned<T> absolute_difference(T a, T b)
@@ -225,7 +232,8 @@ template <uint32_t table> inline uint32_t logic(uint32_t a, uint32_t b, uint32_t
     return result;
 }
 
-// prmt: each of the result's bytes is one of the eight of b:a (or eight copies of its sign), as a nibble of the selector says.
+// prmt: each of the result's bytes is one of the eight of b:a, or eight copies of its sign, as a nibble of the selector
+// says.
 inline uint32_t permute_bytes(uint32_t a, uint32_t b, uint32_t selector)
 {
     uint64_t bytes = uint64_t(b) << 32 | a;

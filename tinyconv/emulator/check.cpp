@@ -1,19 +1,13 @@
 #include "check.h"
-#include <sys/mman.h>
 #include <algorithm>
 
 namespace emulator {
 
 // ------------------------------------------------------------------------------------------------ shadow memory
 
-Cell* Area::allocate(uint64_t count)
-{
-    void* memory = mmap(nullptr, count * sizeof(Cell), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
-    return static_cast<Cell*>(memory);
-}
+static Cell* allocate(uint64_t count) { return static_cast<Cell*>(reserve_memory(count * sizeof(Cell))); }
 
-void Area::release()
+Area::~Area()
 {
     if (cells_) munmap(cells_, count_ * sizeof(Cell));
 }
@@ -32,19 +26,26 @@ void Area::refine()
     Cell* fine = allocate(4 * count_);
     for (uint64_t i = 0; i < count_; ++i)
         if (cells_[i].write.block || cells_[i].reads[0].block) std::fill_n(fine + 4 * i, 4, cells_[i]);
-    release();
+    munmap(cells_, count_ * sizeof(Cell));
     cells_ = fine, count_ *= 4, unit_ = 1;
+}
+
+static std::string bytes_of(const Area& area, uint64_t offset) { return text("byte ", offset, " of ", area.name); }
+
+static bool all_set(const uint8_t* flags, uint64_t count)
+{
+    return std::find(flags, flags + count, 0) == flags + count;
 }
 
 // ------------------------------------------------------------------------------------------------ what happened before
 
+static uint64_t key(uint64_t block, uint64_t thread) { return block << 10 | thread; }
+
 void Knowledge::join(const Knowledge& other)
 {
-    for (auto [key, clock] : other.threads) threads[key] = std::max(threads[key], clock);
-    for (auto [key, clock] : other.blocks) blocks[key] = std::max(blocks[key], clock);
+    for (auto [thread, clock] : other.threads) threads[thread] = std::max(threads[thread], clock);
+    for (auto [block, clock] : other.blocks) blocks[block] = std::max(blocks[block], clock);
 }
-
-static uint64_t key(uint64_t block, uint64_t thread) { return block << 10 | thread; }
 
 bool Knowledge::has(Stamp stamp) const
 {
@@ -59,7 +60,8 @@ bool Checker::before(Stamp stamp, const ThreadState& thread) const
     const Block& block = *thread.block;
     if (stamp.block == block.number + 1) {
         if (stamp.thread == thread.index || stamp.clock < block.barrier_clock) return true;
-        if (stamp.thread / 32 == thread.index / 32 && stamp.clock <= thread.known[stamp.thread % 32]) return true;
+        bool same_warp = stamp.thread / 32 == thread.index / 32;
+        if (same_warp && stamp.clock <= thread.known[stamp.thread % 32]) return true;
     }
     return thread.acquired && thread.acquired->has(stamp);
 }
@@ -67,7 +69,8 @@ bool Checker::before(Stamp stamp, const ThreadState& thread) const
 // One clock for the whole block: what follows a synchronisation has a higher one than all that came before.
 static uint16_t tick(Block& block)
 {
-    if (block.clock == 0xffff) throw Failure{"check mode: a block synchronises more than 65535 times; check a smaller case"};
+    if (block.clock == 0xffff)
+        throw Failure{"check mode: a block synchronises more than 65535 times; check a smaller case"};
     return ++block.clock;
 }
 
@@ -100,10 +103,15 @@ void Checker::after_warp_barrier(ThreadState* first, uint32_t present)
         }
 }
 
+static std::shared_ptr<Knowledge> copy_of(const std::shared_ptr<const Knowledge>& known)
+{
+    return known ? std::make_shared<Knowledge>(*known) : std::make_shared<Knowledge>();
+}
+
 // What the thread did and has seen so far is what its next atomics publish.
 void Checker::fence(ThreadState& thread)
 {
-    auto seen = thread.acquired ? std::make_shared<Knowledge>(*thread.acquired) : std::make_shared<Knowledge>();
+    auto seen = copy_of(thread.acquired);
     uint64_t block = thread.block->number + 1;
     seen->blocks[block] = thread.block->barrier_clock;
     seen->threads[key(block, thread.index)] = thread.clock;
@@ -115,7 +123,7 @@ void Checker::exchange_knowledge(ThreadState& thread, uint64_t address)
 {
     auto found = published_.find(address);
     if (found != published_.end()) {
-        auto seen = thread.acquired ? std::make_shared<Knowledge>(*thread.acquired) : std::make_shared<Knowledge>();
+        auto seen = copy_of(thread.acquired);
         seen->join(found->second);
         thread.acquired = seen;
     }
@@ -124,60 +132,69 @@ void Checker::exchange_knowledge(ThreadState& thread, uint64_t address)
 
 // ------------------------------------------------------------------------------------------------ races
 
-void Checker::check_race(ThreadState& thread, Area& area, uint64_t offset, uint64_t nbytes, Stamp now, Kind kind, Flight flight)
+void Checker::check_race(ThreadState& thread, Area& area, uint64_t offset, uint64_t nbytes, Stamp now, Kind kind,
+                         Flight flight)
 {
-    uint64_t count = 0, unit;
+    uint64_t count = 0;
     Cell* cells = area.cells(offset, nbytes, count);
-    unit = nbytes / count;
     for (uint64_t i = 0; i < count; ++i) {
         Cell& cell = cells[i];
-        // Shared memory is a new one for each block.
-        if (&area == shared_.get() && cell.write.block != now.block) cell.write = {};
-        for (Stamp& read : cell.reads)
-            if (&area == shared_.get() && read.block != now.block) read = {};
-        uint64_t at = offset + i * unit;
-        if (cell.write.in_flight && flight != Flight::Arrives) race(thread, now.site, area, at, kind, cell.write, true);
+        if (&area == shared_.get()) forget_other_blocks(cell, now);
+        auto complain = [&](Stamp other, bool wrote) {
+            race(thread, now.site, bytes_of(area, offset + i * (nbytes / count)), kind, other, wrote);
+        };
+        bool in_flight = cell.write.in_flight && flight != Flight::Arrives;
         bool both_atomic = kind == Kind::Atomic && cell.write.atomic;
-        if (cell.write.block && !both_atomic && !before(cell.write, thread)) race(thread, now.site, area, at, kind, cell.write, true);
+        if (in_flight || (cell.write.block && !both_atomic && !before(cell.write, thread))) complain(cell.write, true);
         if (kind == Kind::Read) {
             remember_read(thread, cell, now);
             continue;
         }
         for (Stamp read : cell.reads)
-            if (read.block && !before(read, thread)) race(thread, now.site, area, at, kind, read, false);
-        cell.write = now;
-        cell.reads[0] = cell.reads[1] = {};
+            if (read.block && !before(read, thread)) complain(read, false);
+        cell = {now, {}};
     }
 }
 
-static int distance(Stamp a, Stamp b) { return a.block != b.block ? 3 : a.thread / 32 != b.thread / 32 ? 2 : a.thread != b.thread; }
+// Each block has a shared memory of its own, of which this is the shadow now.
+void Checker::forget_other_blocks(Cell& cell, Stamp now)
+{
+    if (cell.write.block != now.block) cell.write = {};
+    for (Stamp& read : cell.reads)
+        if (read.block != now.block) read = {};
+}
+
+static int distance(Stamp a, Stamp b)
+{
+    if (a.block != b.block) return 3;
+    return a.thread / 32 != b.thread / 32 ? 2 : a.thread != b.thread;
+}
 
 void Checker::remember_read(const ThreadState& thread, Cell& cell, Stamp now)
 {
+    auto& [first, second] = cell.reads;
     // Who is ordered after `now` is ordered after what happened before it: `now` can stand for those reads.
-    for (Stamp& read : cell.reads)
-        if (read.block && before(read, thread)) read = {};
-    if (!cell.reads[0].block) cell.reads[0] = now;
-    else if (!cell.reads[1].block || distance(cell.reads[0], now) > distance(cell.reads[0], cell.reads[1])) cell.reads[1] = now;
+    if (first.block && before(first, thread)) first = {};
+    if (second.block && before(second, thread)) second = {};
+    if (!first.block)
+        first = now;
+    else if (!second.block || distance(first, now) > distance(first, second))
+        second = now;
 }
 
-static std::string bytes_of(const Area& area, uint64_t offset)
-{
-    return format("byte %llu of %s", static_cast<unsigned long long>(offset), area.name.c_str());
-}
-
-void Checker::race(ThreadState& thread, uint32_t site, const Area& area, uint64_t offset, Kind kind, Stamp other, bool wrote)
+void Checker::race(ThreadState& thread, uint32_t site, const std::string& what, Kind kind, Stamp other, bool wrote)
 {
     const Request& request = launch_.request;
-    std::string who = "thread " + coordinates(request.block, uint32_t(other.thread));
-    if (other.block != thread.block->number + 1) who += " of block " + coordinates(request.grid, uint32_t(other.block - 1));
-    std::string where = place(request.sites[other.site]), what = bytes_of(area, offset);
-    const char* does = kind == Kind::Read ? "reads" : kind == Kind::Write ? "writes" : "atomically updates";
+    std::string who = text("thread ", coordinates(request.block, uint32_t(other.thread)));
+    if (other.block != thread.block->number + 1)
+        who += text(" of block ", coordinates(request.grid, uint32_t(other.block - 1)));
+    std::string where = place(request.sites[other.site]);
+    const char* does = kind == Kind::Read ? "reads " : kind == Kind::Write ? "writes " : "atomically updates ";
     if (other.in_flight)
-        fail(thread, site, "data race: this thread %s %s while %s has a cp.async to it in flight, issued at %s", does,
-             what.c_str(), who.c_str(), where.c_str());
-    fail(thread, site, "data race: this thread %s %s, which %s %s at %s, with no synchronisation between the two", does,
-         what.c_str(), who.c_str(), wrote ? "wrote" : "read", where.c_str());
+        fail(thread, site, "data race: this thread ", does, what, " while ", who,
+             " has a cp.async to it in flight, issued at ", where);
+    fail(thread, site, "data race: this thread ", does, what, ", which ", who, wrote ? " wrote" : " read", " at ",
+         where, ", with no synchronisation between the two");
 }
 
 // ------------------------------------------------------------------------------------------------ accesses
@@ -196,47 +213,44 @@ Checker::Checker(Launch& launch, std::vector<Access>& trace) : launch_(launch), 
 
 void Checker::begin_block(Block& block)
 {
-    if (block.number + 1 >= 1u << 22) throw Failure{"check mode: more than four million blocks; check a smaller case"};
+    if (block.number + 1 >= 1u << 22)
+        throw Failure{"check mode: more than four million blocks; check a smaller case"};
     const Request& request = launch_.request;
     uint64_t nbytes = request.static_shared + request.dynamic_shared;
     shared_written_.assign(nbytes, 0);
     if (!shared_) shared_ = std::make_unique<Area>(0, nbytes, "shared memory", shared_written_.data());
 }
 
-static bool all_set(const uint8_t* flags, uint64_t count) { return std::find(flags, flags + count, 0) == flags + count; }
-
 char* access(Thread& thread, uint64_t address, uint32_t site)
 {
-    return thread.block->launch.checker->access(state(thread), address, site, thread.block->launch.request.sites[site].nbytes);
+    const Launch& launch = thread.block->launch;
+    return launch.checker->access(state(thread), address, site, launch.request.sites[site].nbytes);
 }
 
 char* Checker::access(ThreadState& thread, uint64_t address, uint32_t number, uint64_t nbytes, Flight flight)
 {
     const Site& site = launch_.request.sites[number];
     if (nbytes == 0) return nullptr;
-    if (site.space == Space::Local) return access_local(thread, address, number, nbytes);
-    if (site.space == Space::Generic) {
-        for (Frame* frame = thread.frame; frame; frame = frame->outer)
-            if (address - reinterpret_cast<uint64_t>(frame->begin) < frame->nbytes) return access_local(thread, address, number, nbytes);
-    }
+    if (site.space == Space::Local || (site.space == Space::Generic && frame_of(thread, address)))
+        return access_local(thread, address, number, nbytes);
     Area& area = find(thread, address, number, nbytes);
     bool in_shared = &area == shared_.get();
     if (in_shared && site.space == Space::Generic) address -= reinterpret_cast<uint64_t>(thread.shared);
     uint64_t offset = address - area.begin;
-    if (offset + nbytes > area.nbytes)
-        fail(thread, number, "out of bounds: %llu bytes at byte %llu of %s, which has %llu", (unsigned long long)nbytes,
-             (unsigned long long)offset, area.name.c_str(), (unsigned long long)area.nbytes);
+    if (offset + nbytes > area.nbytes) out_of_bounds(thread, number, area, offset, nbytes);
     if (address % site.nbytes)
-        fail(thread, number, "misaligned: an access of %u bytes must begin at a multiple of %u, not at %s", site.nbytes,
-             site.nbytes, bytes_of(area, offset).c_str());
-    Stamp now = {thread.block->number + 1, thread.index, thread.clock, number, site.kind == Kind::Atomic, flight == Flight::Departs};
+        fail(thread, number, "misaligned: an access of ", site.nbytes, " bytes must begin at a multiple of ",
+             site.nbytes, ", not at ", bytes_of(area, offset));
+    bool atomic = site.kind == Kind::Atomic;
+    Stamp now = {thread.block->number + 1, thread.index, thread.clock, number, atomic, flight == Flight::Departs};
     check_race(thread, area, offset, nbytes, now, site.kind, flight);
     if (area.written) {
         if (site.kind != Kind::Write && !all_set(area.written + offset, nbytes))
-            fail(thread, number, "uninitialised: this thread reads %s, which nothing has written yet", bytes_of(area, offset).c_str());
-        if (flight != Flight::Departs && site.kind != Kind::Read) std::fill_n(area.written + offset, nbytes, 1);
+            fail(thread, number, "uninitialised: this thread reads ", bytes_of(area, offset),
+                 ", which nothing has written yet");
+        if (site.kind != Kind::Read && flight != Flight::Departs) std::fill_n(area.written + offset, nbytes, 1);
     }
-    if (site.kind == Kind::Atomic) exchange_knowledge(thread, address);
+    if (atomic) exchange_knowledge(thread, address);
     if (launch_.request.only_block >= 0 && flight != Flight::Arrives) record(thread, address, number, nbytes);
     return in_shared ? thread.shared + offset : reinterpret_cast<char*>(address);
 }
@@ -247,35 +261,42 @@ Area& Checker::find(ThreadState& thread, uint64_t address, uint32_t site, uint64
     Space space = launch_.request.sites[site].space;
     uint64_t offset = space == Space::Shared ? address : address - reinterpret_cast<uint64_t>(thread.shared);
     if (shared_->contains(offset) && space != Space::Global) return *shared_;
-    if (space == Space::Shared)
-        fail(thread, site, "out of bounds: %llu bytes at byte %lld of shared memory, of which the block has %llu",
-             (unsigned long long)nbytes, (long long)int32_t(address), (unsigned long long)shared_->nbytes);
+    if (space == Space::Shared) out_of_bounds(thread, site, *shared_, int32_t(address), nbytes);
     if (last_->contains(address)) return *last_;
     auto after = areas_.upper_bound(address);
     Area* below = after == areas_.begin() ? nullptr : &std::prev(after)->second;
-    if (below && below->contains(address)) return *(last_ = below);
     Area* above = after == areas_.end() ? nullptr : &after->second;
-    if (above && (!below || above->begin - address < address - below->begin - below->nbytes))
-        fail(thread, site, "out of bounds: %llu bytes at address 0x%llx, %llu bytes before %s", (unsigned long long)nbytes,
-             (unsigned long long)address, (unsigned long long)(above->begin - address), above->name.c_str());
-    fail(thread, site, "out of bounds: %llu bytes at byte %llu of %s, which has %llu", (unsigned long long)nbytes,
-         (unsigned long long)(address - below->begin), below->name.c_str(), (unsigned long long)below->nbytes);
+    if (below && below->contains(address)) return *(last_ = below);
+    bool above_is_nearer = above && (!below || above->begin - address < address - below->begin - below->nbytes);
+    const Area& nearest = above_is_nearer ? *above : *below;
+    out_of_bounds(thread, site, nearest, int64_t(address - nearest.begin), nbytes);
+}
+
+void Checker::out_of_bounds(ThreadState& thread, uint32_t site, const Area& area, int64_t offset, uint64_t nbytes)
+{
+    fail(thread, site, "out of bounds: ", nbytes, " bytes at byte ", offset, " of ", area.name, ", which has ",
+         area.nbytes);
+}
+
+Frame* Checker::frame_of(const ThreadState& thread, uint64_t address)
+{
+    for (Frame* frame = thread.frame; frame; frame = frame->outer)
+        if (address - reinterpret_cast<uint64_t>(frame->begin) < frame->nbytes) return frame;
+    return nullptr;
 }
 
 char* Checker::access_local(ThreadState& thread, uint64_t address, uint32_t number, uint64_t nbytes)
 {
-    const Site& site = launch_.request.sites[number];
-    for (Frame* frame = thread.frame; frame; frame = frame->outer) {
-        uint64_t offset = address - reinterpret_cast<uint64_t>(frame->begin);
-        if (offset >= frame->nbytes || offset + nbytes > frame->nbytes) continue;
-        if (address % nbytes)
-            fail(thread, number, "misaligned: an access of %u bytes to a thread-local array", site.nbytes);
-        if (site.kind == Kind::Read && !all_set(frame->written + offset, nbytes))
-            fail(thread, number, "uninitialised: this thread reads a thread-local array where it has not written");
-        if (site.kind == Kind::Write) std::fill_n(frame->written + offset, nbytes, 1);
-        return frame->begin + offset;
-    }
-    fail(thread, number, "out of bounds: %llu bytes outside the function's thread-local arrays", (unsigned long long)nbytes);
+    Kind kind = launch_.request.sites[number].kind;
+    Frame* frame = frame_of(thread, address);
+    uint64_t offset = frame ? address - reinterpret_cast<uint64_t>(frame->begin) : 0;
+    if (!frame || offset + nbytes > frame->nbytes)
+        fail(thread, number, "out of bounds: ", nbytes, " bytes outside the function's thread-local arrays");
+    if (address % nbytes) fail(thread, number, "misaligned: an access of ", nbytes, " bytes to a thread-local array");
+    if (kind == Kind::Read && !all_set(frame->written + offset, nbytes))
+        fail(thread, number, "uninitialised: this thread reads a thread-local array where it has not written");
+    if (kind != Kind::Read) std::fill_n(frame->written + offset, nbytes, 1);
+    return frame->begin + offset;
 }
 
 void Checker::record(ThreadState& thread, uint64_t address, uint32_t site, uint64_t nbytes)

@@ -1,8 +1,8 @@
 // The checker: sees every access to memory before it is performed, and knows what must not happen.
 //
-// Its centre is the race detector.  Two accesses of different threads to the same place, one of them a write, are a race
-// unless one *happens before* the other: unless a chain of synchronisation leads from the first to the second.  It does
-// not matter which came first in this run, so a race is found even if the emulator's order happens to be harmless.
+// Its centre is the race detector.  Two accesses of different threads to the same place, one of them a write, are a
+// race unless one *happens before* the other: unless a chain of synchronisation leads from the first to the second.  It
+// does not matter which came first in this run, so a race is found even if the emulator's order happens to be harmless.
 //
 // Each thread has a clock that moves on when the thread synchronises.  Each cell of memory remembers the last write and
 // two reads since, with the clocks of those who made them:
@@ -33,8 +33,8 @@ struct Stamp {
 
 // What is remembered of four bytes, or of one where an array has elements of less than four.
 //
-// Two reads are enough: they are of different blocks if possible, else of different warps, else of different threads, so
-// that whoever writes without synchronisation races with one of them at least.
+// Two reads are enough: they are of different blocks if possible, else of different warps, else of different threads,
+// so that whoever writes without synchronisation races with one of them at least.
 struct Cell { Stamp write, reads[2]; };
 
 // What a thread has seen of other blocks: of one thread up to a clock, or of all threads before a barrier's clock.
@@ -51,7 +51,7 @@ public:
     Area(uint64_t address, uint64_t nbytes, std::string name, uint8_t* written)
         : begin(address), nbytes(nbytes), name(std::move(name)), written(written) {}
     Area(const Area&) = delete;
-    ~Area() { release(); }
+    ~Area();
     bool contains(uint64_t address) const { return address - begin < nbytes; }
     // The cells of a range.  The shadow is made at the first call; pages of it that are never touched cost nothing.
     Cell* cells(uint64_t offset, uint64_t length, uint64_t& count);
@@ -62,8 +62,6 @@ public:
 
 private:
     void refine();
-    void release();
-    static Cell* allocate(uint64_t count);
     Cell* cells_ = nullptr;
     uint64_t count_ = 0;
     uint32_t unit_ = 4;
@@ -83,11 +81,17 @@ public:
 
 private:
     Area& find(ThreadState& thread, uint64_t address, uint32_t site, uint64_t nbytes);
+    [[noreturn]] void out_of_bounds(ThreadState& thread, uint32_t site, const Area& area, int64_t offset,
+                                    uint64_t nbytes);
+    static Frame* frame_of(const ThreadState& thread, uint64_t address);
     char* access_local(ThreadState& thread, uint64_t address, uint32_t site, uint64_t nbytes);
-    void check_race(ThreadState& thread, Area& area, uint64_t offset, uint64_t nbytes, Stamp now, Kind kind, Flight flight);
+    void check_race(ThreadState& thread, Area& area, uint64_t offset, uint64_t nbytes, Stamp now, Kind kind,
+                    Flight flight);
+    static void forget_other_blocks(Cell& cell, Stamp now);
     void remember_read(const ThreadState& thread, Cell& cell, Stamp now);
     bool before(Stamp stamp, const ThreadState& thread) const;
-    [[noreturn]] void race(ThreadState& thread, uint32_t site, const Area& area, uint64_t offset, Kind kind, Stamp other, bool wrote);
+    [[noreturn]] void race(ThreadState& thread, uint32_t site, const std::string& what, Kind kind, Stamp other,
+                           bool wrote);
     void exchange_knowledge(ThreadState& thread, uint64_t address);
     void record(ThreadState& thread, uint64_t address, uint32_t site, uint64_t nbytes);
 

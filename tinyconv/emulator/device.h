@@ -1,7 +1,7 @@
 // What a translated kernel sees: its thread, memory, and the operations in which threads meet.
 //
-// The same text serves two modes.  With CHECK every access to memory is shown to the checker before it is performed, and
-// loops are counted; without, an access is a plain C++ load or store.
+// The same text serves two modes.  With CHECK every access to memory is shown to the checker before it is performed,
+// and loops are counted; without, an access is a plain C++ load or store.
 #pragma once
 #include "arithmetic.h"
 
@@ -39,7 +39,8 @@ struct Variable { const char* name; void* address; uint64_t nbytes; };
 
 // ------------------------------------------------------------------------------------------------ the runtime
 
-[[noreturn]] void fail(Thread&, uint32_t site, const char* format, ...) __attribute__((format(printf, 3, 4)));
+// Ends the launch with a message that names kernel, source line, block and thread.
+[[noreturn]] void fail(Thread&, uint32_t site, const char* message);
 
 // The checker: complains, or returns the address at which `thread` may go ahead.
 char* access(Thread&, uint64_t address, uint32_t site);
@@ -82,7 +83,8 @@ void load_matrices(Thread&, uint32_t site, int count, bool transposed, uint32_t 
 
 void memory_fence(Thread&);
 // cp.async: `from` is where the first `valid` bytes come from, zeros follow.  Nothing arrives before the wait.
-void copy_async(Thread&, uint32_t write_site, uint32_t read_site, uint32_t to, uint64_t from, uint32_t nbytes, uint32_t valid);
+void copy_async(Thread&, uint32_t write_site, uint32_t read_site, uint32_t to, uint64_t from, uint32_t nbytes,
+                uint32_t valid);
 void commit_group(Thread&);
 void wait_group(Thread&, uint32_t pending);
 void wait_all(Thread&);
@@ -121,7 +123,10 @@ template <class T, class Operation> inline T atomic(char* at, Operation operatio
     return old;
 }
 
-inline bool in_shared(Thread& thread, uint64_t address) { return address - reinterpret_cast<uint64_t>(thread.shared) < 1 << 18; }
+inline bool in_shared(Thread& thread, uint64_t address)
+{
+    return address - reinterpret_cast<uint64_t>(thread.shared) < 1 << 18;
+}
 inline uint32_t shift_amount(uint32_t highest, uint32_t top) { return highest == ~0u ? highest : top - highest; }
 inline uint32_t lanes_below(uint32_t lane) { return (1u << lane) - 1; }
 

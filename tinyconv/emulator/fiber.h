@@ -1,8 +1,9 @@
 // A fiber is a stack and a place to go on from: a thread of execution that only runs when it is told to.
 //
-// The emulator gives one to every CUDA thread of a block whose threads wait for one another.  A thread that waits switches
-// back to the scheduler in the middle of whatever function it is in; later it goes on from there.  A switch saves the
-// registers that a C++ function must preserve and exchanges the stack pointer: a few nanoseconds, with no system call.
+// The emulator gives one to every CUDA thread of a block whose threads wait for one another.  A thread that waits
+// switches back to the scheduler in the middle of whatever function it is in; later it goes on from there.  A switch
+// saves the registers that a C++ function must preserve and exchanges the stack pointer: a few nanoseconds, with no
+// system call.
 #pragma once
 #include <sys/mman.h>
 #include <unistd.h>
@@ -74,8 +75,17 @@ struct Context {
 
 namespace emulator {
 
-// Stacks for fibers, kept from launch to launch.  Below each lies a page that may not be touched: a stack that overflows
-// ends the process, rather than damage its neighbour.
+// Zeros, of which only the pages that are touched take up memory.  Give them back with munmap.
+inline void* reserve_memory(size_t nbytes)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void* memory = mmap(nullptr, nbytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    return memory;
+}
+
+// Stacks for fibers, kept from launch to launch.  Below each lies a page that may not be touched: a stack that
+// overflows ends the process, rather than damage its neighbour.
 class Stacks {
 public:
     ~Stacks() { release(); }
@@ -84,9 +94,7 @@ public:
         nbytes = (nbytes + PAGE - 1) / PAGE * PAGE + PAGE;
         if (count <= count_ && nbytes <= stride_) return;
         release();
-        void* memory = mmap(nullptr, count * nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (memory == MAP_FAILED) throw std::bad_alloc();
-        memory_ = static_cast<char*>(memory), count_ = count, stride_ = nbytes;
+        memory_ = static_cast<char*>(reserve_memory(count * nbytes)), count_ = count, stride_ = nbytes;
         for (size_t i = 0; i < count; ++i) mprotect(memory_ + i * stride_, PAGE, PROT_NONE);
     }
     char* stack(size_t i) const { return memory_ + i * stride_ + PAGE; }

@@ -2,6 +2,7 @@
 #pragma once
 #include <memory>
 #include <random>
+#include <sstream>
 #include <string>
 #include <vector>
 #include "device.h"
@@ -80,7 +81,8 @@ struct Block {
     std::vector<char> shared;
     Context scheduler;
     std::string failure;
-    uint16_t clock = 1, barrier_clock = 1;  // the latest of any thread; every access before it precedes the last barrier
+    // For the checker: the latest of any thread, and the one of the last barrier.
+    uint16_t clock = 1, barrier_clock = 1;
 
     bool finish_warp(ThreadState& arrived, bool without_done);
     void wait(ThreadState& thread, State state);
@@ -108,8 +110,21 @@ struct Launch {
 };
 
 inline ThreadState& state(Thread& thread) { return static_cast<ThreadState&>(thread); }
-std::string coordinates(Dim3 extent, uint32_t index);
-std::string place(const Site& site);
-std::string format(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
+// ------------------------------------------------------------------ messages
+
+template <class... Part> std::string text(const Part&... parts)
+{
+    std::ostringstream stream;
+    (stream << ... << parts);
+    return stream.str();
+}
+std::string coordinates(Dim3 extent, uint32_t index);  // (x,y,z)
+std::string place(const Site& site);                   // file:line
+std::string hexadecimal(uint64_t number);
+template <class... Part> [[noreturn]] void fail(Thread& thread, uint32_t site, const Part&... parts)
+{
+    fail(thread, site, text(parts...).c_str());
+}
 
 }  // namespace emulator

@@ -1,7 +1,6 @@
 // Runs the threads of a launch in turn, on one processor: block after block, and in a block each thread until it has to
 // wait for others.  Nothing depends on time, so a launch does the same every time; the order is the caller's choice.
 #include <algorithm>
-#include <cstdarg>
 #include <cstdio>
 #include <numeric>
 #include "check.h"
@@ -14,38 +13,31 @@ static thread_local std::vector<Access> trace;
 
 // ------------------------------------------------------------------------------------------------ messages
 
-std::string format(const char* format, ...)
-{
-    char text[1024];
-    va_list arguments;
-    va_start(arguments, format);
-    std::vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    return text;
-}
-
 std::string coordinates(Dim3 extent, uint32_t index)
 {
-    return format("(%u,%u,%u)", index % extent.x, index / extent.x % extent.y, index / extent.x / extent.y);
+    return text("(", index % extent.x, ",", index / extent.x % extent.y, ",", index / extent.x / extent.y, ")");
 }
 
-std::string place(const Site& site) { return format("%s:%u", site.file, site.line); }
+std::string place(const Site& site) { return text(site.file, ":", site.line); }
 
-void fail(Thread& thread, uint32_t site, const char* text, ...)
+std::string hexadecimal(uint64_t number)
 {
-    char message[1024];
-    va_list arguments;
-    va_start(arguments, text);
-    std::vsnprintf(message, sizeof message, text, arguments);
-    va_end(arguments);
+    char digits[24];
+    std::snprintf(digits, sizeof digits, "0x%08llx", static_cast<unsigned long long>(number));
+    return digits;
+}
+
+void fail(Thread& thread, uint32_t site, const char* message)
+{
     const Request& request = thread.block->launch.request;
-    throw Failure{format("%s: %s: block (%u,%u,%u), thread (%u,%u,%u): %s", request.name, place(request.sites[site]).c_str(),
-                         thread.ctaid.x, thread.ctaid.y, thread.ctaid.z, thread.tid.x, thread.tid.y, thread.tid.z, message)};
+    throw Failure{text(request.name, ": ", place(request.sites[site]), ": block ",
+                       coordinates(request.grid, thread.block->number), ", thread ",
+                       coordinates(request.block, thread.index), ": ", message)};
 }
 
 void endless(Thread& thread, uint32_t site)
 {
-    fail(thread, site, "an endless loop: the thread jumped back %llu times", static_cast<unsigned long long>(thread.steps));
+    fail(thread, site, "an endless loop: the thread jumped back ", thread.steps, " times");
 }
 
 // ------------------------------------------------------------------------------------------------ launches
@@ -210,7 +202,8 @@ uint32_t barrier(Thread& thread, uint32_t site, uint32_t id, uint32_t count, Vot
     ThreadState& me = state(thread);
     uint32_t all = uint32_t(me.block->threads.size());
     if (count && (count + 31) / 32 != (all + 31) / 32)
-        fail(thread, site, "a barrier for %u of the block's %u threads; the emulator knows only those for all", count, all);
+        fail(thread, site, "a barrier for ", count, " of the block's ", all,
+             " threads; the emulator knows only those for all");
     me.site = site, me.barrier_id = id, me.vote = vote, me.ballot = ballot;
     me.block->wait(me, State::AtBarrier);
     return me.tally;
@@ -225,16 +218,18 @@ void Block::open_barrier()
         if (!first) first = &thread;
         bool same = launch.checker ? thread.site == first->site : thread.barrier_id == first->barrier_id;
         if (!same || thread.vote != first->vote)
-            fail(thread, thread.site, "barrier divergence: this thread waits at this barrier, thread %s at another one, at %s",
-                 coordinates(launch.request.block, first->index).c_str(), place(launch.request.sites[first->site]).c_str());
+            fail(thread, thread.site, "barrier divergence: this thread waits at this barrier, thread ",
+                 coordinates(launch.request.block, first->index), " at another one, at ",
+                 place(launch.request.sites[first->site]));
         ++count, votes += thread.ballot;
     }
     if (launch.checker && done_)
         for (ThreadState& thread : threads)
             if (thread.state == State::Done)
-                fail(threads[first->index], first->site, "barrier divergence: %u threads wait at this barrier, but %u have "
-                     "returned without reaching it, the first of them thread %s", count, done_,
-                     coordinates(launch.request.block, thread.index).c_str());
+                fail(threads[first->index], first->site, "barrier divergence: ", count,
+                     " threads wait at this barrier, but ", done_,
+                     " have returned without reaching it, the first of them thread ",
+                     coordinates(launch.request.block, thread.index));
     for (ThreadState& thread : threads)
         if (thread.state == State::AtBarrier) {
             thread.tally = thread.vote == Vote::Count ? votes : thread.vote == Vote::All ? votes == count : votes > 0;
@@ -249,7 +244,8 @@ void warp(Thread& thread, uint32_t site, WarpOperation operation, uint32_t mask,
 {
     ThreadState& me = state(thread);
     if (!(mask >> me.lane() & 1))
-        fail(thread, site, "lane %u calls a warp operation for the lanes of mask 0x%08x, to which it does not belong", me.lane(), mask);
+        fail(thread, site, "lane ", me.lane(), " calls a warp operation for the lanes of mask ", hexadecimal(mask),
+             ", to which it does not belong");
     me.site = site, me.operation = operation, me.mask = mask, me.lane_data = {in, out};
     me.state = State::InWarp;
     if (me.block->finish_warp(me, false))
@@ -258,8 +254,13 @@ void warp(Thread& thread, uint32_t site, WarpOperation operation, uint32_t mask,
         me.block->wait(me, State::InWarp);
 }
 
-// Performs the operation that `arrived` waits in, if all other lanes of its mask wait in the same.  Lanes that the block
-// does not have (its size need not be a multiple of 32) are not waited for.
+static bool together(const ThreadState& a, const ThreadState& b)
+{
+    return a.state == State::InWarp && b.state == State::InWarp && a.operation == b.operation && a.mask == b.mask;
+}
+
+// Performs the operation that `arrived` waits in, if all other lanes of its mask wait in the same.  Lanes that the
+// block does not have (its size need not be a multiple of 32) are not waited for.
 bool Block::finish_warp(ThreadState& arrived, bool without_done)
 {
     ThreadState* first = &threads[arrived.index & ~31u];
@@ -268,7 +269,7 @@ bool Block::finish_warp(ThreadState& arrived, bool without_done)
     for (uint32_t lane = 0; lane < lanes; ++lane) {
         ThreadState& other = first[lane];
         if (!(arrived.mask >> lane & 1) || (without_done && other.state == State::Done)) continue;
-        if (other.state != State::InWarp || other.operation != arrived.operation || other.mask != arrived.mask) return false;
+        if (!together(other, arrived)) return false;
         present |= 1u << lane, data[lane] = other.lane_data;
     }
     arrived.operation(present, data);
@@ -286,16 +287,15 @@ void Block::report_deadlock()
         for (uint32_t lane = 0; lane < 32 && first->index + lane < threads.size(); ++lane) {
             ThreadState& other = first[lane];
             if (!(thread.mask >> lane & 1)) continue;
-            std::string who = format("lane %u of its mask 0x%08x", lane, thread.mask);
-            if (other.state == State::Done)
-                fail(thread, thread.site, "a warp operation that is never complete: %s has returned", who.c_str());
-            if (other.state == State::AtBarrier || other.operation != thread.operation || other.mask != thread.mask)
-                fail(thread, thread.site, "a warp operation that is never complete: %s waits %s at %s", who.c_str(),
-                     other.state == State::AtBarrier ? "at a barrier" : "in another operation or with another mask",
-                     place(launch.request.sites[other.site]).c_str());
+            if (together(thread, other)) continue;
+            std::string does = " has returned", where = place(launch.request.sites[other.site]);
+            if (other.state == State::AtBarrier) does = " waits at a barrier, at " + where;
+            if (other.state == State::InWarp) does = " waits in another operation, or with another mask, at " + where;
+            fail(thread, thread.site, "a warp operation that is never complete: lane ", lane, " of its mask ",
+                 hexadecimal(thread.mask), does);
         }
     }
-    throw Failure{format("%s: deadlock", launch.request.name)};
+    throw Failure{text(launch.request.name, ": deadlock")};
 }
 
 uint32_t active_mask(Thread& thread)
@@ -306,45 +306,5 @@ uint32_t active_mask(Thread& thread)
         if (block.threads[first + lane].state != State::Done) mask |= 1u << lane;
     return mask;
 }
-
-// ------------------------------------------------------------------------------------------------ cp.async
-
-void memory_fence(Thread& thread)
-{
-    if (Checker* checker = thread.block->launch.checker.get()) checker->fence(state(thread));
-}
-
-void copy_async(Thread& thread, uint32_t write_site, uint32_t read_site, uint32_t to, uint64_t from, uint32_t nbytes, uint32_t valid)
-{
-    if (valid > nbytes) fail(thread, write_site, "cp.async of %u bytes says that %u of them come from memory", nbytes, valid);
-    if (Checker* checker = thread.block->launch.checker.get()) {
-        checker->access(state(thread), from, read_site, valid);
-        checker->access(state(thread), to, write_site, nbytes, Flight::Departs);
-    }
-    state(thread).copies.push_back({to, nbytes, valid, state(thread).groups, write_site, from});
-}
-
-void commit_group(Thread& thread) { ++state(thread).groups; }
-
-static void arrive(ThreadState& thread, uint32_t groups)
-{
-    auto arrives = [&](const Copy& copy) { return copy.group < groups; };
-    for (const Copy& copy : thread.copies) {
-        if (!arrives(copy)) continue;
-        if (Checker* checker = thread.block->launch.checker.get())
-            checker->access(thread, copy.to, copy.site, copy.nbytes, Flight::Arrives);
-        __builtin_memset(thread.shared + copy.to, 0, copy.nbytes);
-        __builtin_memcpy(thread.shared + copy.to, reinterpret_cast<const char*>(copy.from), copy.valid);
-    }
-    thread.copies.erase(std::remove_if(thread.copies.begin(), thread.copies.end(), arrives), thread.copies.end());
-}
-
-void wait_group(Thread& thread, uint32_t pending)
-{
-    ThreadState& me = state(thread);
-    if (me.groups > pending) arrive(me, me.groups - pending);
-}
-
-void wait_all(Thread& thread) { arrive(state(thread), ~0u); }
 
 }  // namespace emulator

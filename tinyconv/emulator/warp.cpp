@@ -29,8 +29,10 @@ static uint32_t gather(Thread& thread, uint32_t site, uint32_t mask, uint32_t va
     return out[32];
 }
 
-// PTX's definition: c holds the highest lane to read (bits 0-4) and which bits of the lane number name its segment (8-12).
-uint32_t shuffle(Thread& thread, uint32_t site, Shuffle kind, uint32_t value, uint32_t b, uint32_t c, uint32_t mask, bool& inside)
+// PTX's definition: c holds the highest lane to read (bits 0-4) and which bits of the lane number name its segment
+// (bits 8-12).
+uint32_t shuffle(Thread& thread, uint32_t site, Shuffle kind, uint32_t value, uint32_t b, uint32_t c, uint32_t mask,
+                 bool& inside)
 {
     uint32_t values[32], present = gather(thread, site, mask, value, values);
     int lane = int(thread.lane()), segment = int(c >> 8 & 31), clamp = int(c & 31), offset = int(b & 31);
@@ -43,7 +45,8 @@ uint32_t shuffle(Thread& thread, uint32_t site, Shuffle kind, uint32_t value, ui
     }
     if (!inside) source = lane;
     if (!(present >> source & 1))
-        fail(thread, site, "the shuffle reads from lane %d, which does not take part (mask 0x%08x, taking part 0x%08x)", source, mask, present);
+        fail(thread, site, "the shuffle reads from lane ", source, ", which does not take part (mask ",
+             hexadecimal(mask), ", taking part ", hexadecimal(present), ")");
     return values[source];
 }
 
@@ -102,13 +105,14 @@ uint32_t reduce(Thread& thread, uint32_t site, Reduction kind, uint32_t mask, ui
 // The tensor cores ignore the 13 low bits of a TF32 operand.
 static double tf32(uint32_t x) { return bits<float>(x & 0xffffe000u); }
 
-// Lane 4g + t holds, of the 16 x k matrix A, the elements of rows g and g + 8, columns t and (k = 8) t + 4; of the k x 8
-// matrix B, rows t and t + 4 of column g; of C and D, rows g and g + 8, columns 2t and 2t + 1.  Sums are exact to a
-// double's precision, then rounded once to float: the hardware's own order and rounding are not documented.
+// Lane 4g + t holds, of the 16 x k matrix A, the elements of rows g and g + 8, columns t and (k = 8) t + 4; of the
+// k x 8 matrix B, rows t and t + 4 of column g; of C and D, rows g and g + 8, columns 2t and 2t + 1.  Sums are exact to
+// a double's precision, then rounded once to float: the hardware's own order and rounding are not documented.
 template <int K> static void multiply_fragments(uint32_t present, Lane* lanes)
 {
     constexpr int halves = K / 4;
-    if (present != ~0u) throw Failure{"mma.sync in a warp that is not complete"};
+    each(present, [&](uint32_t lane) { lanes[lane].out[4] = present; });
+    if (present != ~0u) return;
     for (int lane = 0; lane < 32; ++lane) {
         int g = lane >> 2, t = lane & 3;
         for (int i = 0; i < 4; ++i) {
@@ -126,16 +130,17 @@ template <int K> static void multiply_fragments(uint32_t present, Lane* lanes)
 
 void mma_tf32(Thread& thread, uint32_t site, int k, float* d, const uint32_t* a, const uint32_t* b, const float* c)
 {
-    uint32_t in[10], halves = uint32_t(k) / 4, out[4];
+    uint32_t in[10], halves = uint32_t(k) / 4, out[5];
     __builtin_memcpy(in, a, 8 * halves);
     __builtin_memcpy(in + 2 * halves, b, 4 * halves);
     __builtin_memcpy(in + 3 * halves, c, 16);
     warp(thread, site, k == 4 ? multiply_fragments<4> : multiply_fragments<8>, ~0u, in, out);
+    if (out[4] != ~0u) fail(thread, site, "mma.sync needs all 32 lanes of a warp; taking part: ", hexadecimal(out[4]));
     __builtin_memcpy(d, out, 16);
 }
 
-// Lane 8i + r brings the address of row r of matrix i: 8 elements of 16 bits.  Lane 4g + t gets elements 2t and 2t + 1 of
-// row g of each matrix, or of column g with .trans.
+// Lane 8i + r brings the address of row r of matrix i: 8 elements of 16 bits.  Lane 4g + t gets elements 2t and 2t + 1
+// of row g of each matrix, or of column g with .trans.
 void load_matrices(Thread& thread, uint32_t site, int count, bool transposed, uint32_t address, uint32_t* out)
 {
     uint32_t row[4] = {}, words[4][32], lane = thread.lane(), g = lane >> 2, t = lane & 3;
