@@ -3,19 +3,18 @@
 from .gpu import blocks
 
 DEPTH = 16  # steps of depth of a tile
+SQUARES = {"tiled": (16, 256), "register": (64, 64)}  # rungs 2 and 3: the side of a block's tile, and its threads
 _BLOCKS = 128  # a large GPU has places for about so many
 
 
-SQUARES = {"tiled": (16, 256), "register": (64, 64)}  # rungs 2 and 3: the side of a block's tile, and its threads
+def tile(rows: int, columns: int, products: int = 1) -> tuple[int, int]:
+    """The (ROWS, COLUMNS) of a block's tile, for so many products of so many rows and columns.
 
-
-def tile(rows: int, columns: int) -> tuple[int, int]:
-    """The (ROWS, COLUMNS) of a block's tile, for a product of so many.
-
-    A large tile loads less per FMA.  A small one wastes less where the product ends, and gives more blocks."""
-    if blocks(rows, 128) * blocks(columns, 128) < _BLOCKS:
+    A large tile loads less per FMA.  A small one gives more blocks, which counts while there are too few, and less is
+    wasted where the product ends."""
+    if blocks(rows, 128) * blocks(columns, 128) * products < _BLOCKS:
         return 64, 64
-    return (128 if rows > 64 else 64), 128
+    return (64 if 0 < rows % 128 <= 64 else 128), 128
 
 
 def threads(tile: tuple[int, int]) -> int:

@@ -14,8 +14,8 @@ extern "C" __global__ void forward(const REAL* __restrict__ x, const REAL* __res
     long long i = ONE_PER_THREAD;
     if (i >= (long long)N * K * P * Q)
         return;
-    int q = i % Q, p = i / Q % P, k = i / ((long long)P * Q) % K;
-    long long n = i / ((long long)K * P * Q);
+    int q = i % Q, p = i / Q % P;
+    long long k = i / ((long long)P * Q) % K, n = i / ((long long)K * P * Q);
     int per_group = C / groups, c0 = k / (K / groups) * per_group;
     REAL sum = 0;
     for (int c = 0; c < per_group; c++)
@@ -40,7 +40,7 @@ extern "C" __global__ void backward_input(const REAL* __restrict__ gy, const REA
     long long n = i / ((long long)C * H * W);
     int per_group = C / groups, filters = K / groups, c = channel % per_group, k0 = channel / per_group * filters;
     REAL sum = 0;
-    for (int k = k0; k < k0 + filters; k++)
+    for (long long k = k0; k < k0 + filters; k++)
         for (int r = 0; r < R; r++)
             for (int s = 0; s < S; s++) {
                 int down = h + padding_h - r, across = w + padding_w - s;

@@ -13,7 +13,7 @@ _THREADS = 256
 
 
 def forward(x, weight, bias, y, *, relu=False):
-    rung = ladder.chosen("linear.forward", x.dtype)
+    rung = _rung("linear.forward", weight)
     arguments = x, weight, bias, y, relu, *_shape(x, weight)
     if rung in SQUARES:
         side, count = SQUARES[rung]
@@ -23,17 +23,22 @@ def forward(x, weight, bias, y, *, relu=False):
 
 
 def backward_input(gy, weight, gx, y=None):
-    source = _NAIVE if ladder.chosen("linear.backward_input", gx.dtype) == "naive" else _INPUT
+    source = _NAIVE if _rung("linear.backward_input", weight) == "naive" else _INPUT
     _launch(source, "backward_input", gx, gy, weight, gx, y, *_shape(gx, weight),
             MASKED=int(y is not None), VECTOR=_vector(weight))
 
 
 def backward_weight(x, gy, gw, gb, y=None):
-    source = _NAIVE if ladder.chosen("linear.backward_weight", gw.dtype) == "naive" else _WEIGHT
+    source = _NAIVE if _rung("linear.backward_weight", gw) == "naive" else _WEIGHT
     _launch(source, "backward_weight", gw, x, gy, gw, y, *_shape(x, gw),
             MASKED=int(y is not None), VECTOR=_vector(x, gy, *(() if y is None else (y,))))
     if gb is not None:
         _NAIVE.launch("bias_gradient", blocks(len(gb), _THREADS), _THREADS, gy, y, gb, *gy.shape, real=x.dtype)
+
+
+def _rung(kernel, weight):
+    """The chosen rung, but the first one for rows so long that an int does not count the elements of a tile of them."""
+    return ladder.chosen(kernel, weight.dtype) if max(weight.shape) < 2 ** 24 else "naive"
 
 
 def _launch(source, kernel, result, *arguments, **macros):
