@@ -10,6 +10,7 @@
 //
 // Axes: the outputs are numbered over four kept axes, the elements of a sum over four reduced ones.
 
+#include "place.cuh"
 #include "threads.cuh"
 
 #ifndef OPERATION
@@ -35,30 +36,26 @@ struct Ties {
     static __device__ double join(double a, double b) { return a + b; }
 };
 
-#define AXES(name) long long name##1, long long name##2, long long name##3
-#define STEPS(name) long long name##0, AXES(name)
-
-__device__ inline long long offset(unsigned long long i, AXES(n), STEPS(step))
-{
-    unsigned long long row = n3 == 1 ? i : i / n3, plane = n2 == 1 ? row : row / n2;
-    unsigned long long block = n1 == 1 ? plane : plane / n1;
-    return (long long)(i - row * n3) * step3 + (long long)(row - plane * n2) * step2
-         + (long long)(plane - block * n1) * step1 + (long long)block * step0;
-}
-
-#define OFFSET(i, n, step) offset(i, n##1, n##2, n##3, step##0, step##1, step##2, step##3)
+#define OFFSET(place, step) offset(place, step##0, step##1, step##2, step##3)
+#define OUTPUT place(output, n1, n2, n3)
 
 // One running result: of every 32nd element of a piece, from its element `first` on.
-__device__ inline double running(const REAL* x, REAL largest, long long first, long long end, AXES(m), STEPS(along))
+__device__ inline double running(const REAL* x, REAL largest, long long first, long long end, INNER(m), STEPS(along))
 {
     double result = OPERATION::nothing();
-    for (long long i = first; i < end; i += WARP)
-        result = OPERATION::join(result, OPERATION::of(x[OFFSET(i, m, along)], largest));
+    if (m1 * m2 == 1) {  // along one axis a place is a number, and four loads are under way at once
+#pragma unroll 4
+        for (long long i = first; i < end; i += WARP)
+            result = OPERATION::join(result, OPERATION::of(x[i * along3], largest));
+        return result;
+    }
+    Place at = place(first, m1, m2, m3), by = place(WARP, m1, m2, m3);
+    for (long long i = first; i < end; i += WARP) {
+        result = OPERATION::join(result, OPERATION::of(x[OFFSET(at, along)], largest));
+        at = advanced(at, by, m1, m2, m3);
+    }
     return result;
 }
-
-#define RUNNING(x, largest, first, end) \
-    running(x, largest, first, end, m1, m2, m3, along0, along1, along2, along3)
 
 __device__ inline double joined(double mine)
 {
@@ -66,8 +63,13 @@ __device__ inline double joined(double mine)
 }
 
 #define ARGUMENTS                                                                                                      \
-    const REAL *x, REAL *y, double *of_pieces, const REAL *maxima, long long outputs, AXES(n), STEPS(kept),            \
-        long long length, AXES(m), STEPS(along), int piece, int pieces
+    const REAL *x, REAL *y, double *of_pieces, const REAL *maxima, long long outputs, INNER(n), STEPS(kept),           \
+        long long length, INNER(m), STEPS(along), int piece, int pieces
+
+// The running result that begins with this element of the piece.
+#define RUNNING(first)                                                                                                 \
+    running(x + OFFSET(OUTPUT, kept), maxima ? maxima[output] : REAL(0), begin + (first), end, m1, m2, m3, along0,     \
+            along1, along2, along3)
 
 // of_pieces: null where each output is one piece.
 #define STORE(result, output, number)                                                                                  \
@@ -83,7 +85,7 @@ extern "C" __global__ void rows(ARGUMENTS)
     if (output >= outputs)
         return;
     long long begin = (long long)number * piece, end = min(begin + piece, length);
-    double result = joined(RUNNING(x + OFFSET(output, n, kept), maxima ? maxima[output] : REAL(0), begin + lane, end));
+    double result = joined(RUNNING(lane));
     if (lane == 0) {
         STORE(result, output, number)
     }
@@ -97,8 +99,7 @@ extern "C" __global__ void __launch_bounds__(WARP* WARP) columns(ARGUMENTS)
     long long begin = (long long)number * piece, end = min(begin + piece, length);
     long long output = group * WARP + threadIdx.x;
     if (output < outputs)
-        results[threadIdx.y][threadIdx.x] = RUNNING(x + OFFSET(output, n, kept), maxima ? maxima[output] : REAL(0),
-                                                    begin + threadIdx.y, end);
+        results[threadIdx.y][threadIdx.x] = RUNNING(threadIdx.y);
     __syncthreads();
     output = group * WARP + threadIdx.y;  // from here on a warp is one output
     if (output >= outputs)
@@ -127,15 +128,16 @@ extern "C" __global__ void finish(const double* __restrict__ of_pieces, REAL* __
 // gx = gy / count where x is one of the `count` elements that share the maximum y.  A thread per element: `dense` says
 // whether neighbours are neighbours along the sum, or along the outputs.
 extern "C" __global__ void share(const REAL* x, const REAL* y, const REAL* counts, const REAL* gy, REAL* gx,
-                                 long long outputs, AXES(n), STEPS(kept), STEPS(gy_kept), STEPS(gx_kept),
-                                 long long length, AXES(m), STEPS(along), STEPS(gx_along), int dense)
+                                 long long outputs, INNER(n), STEPS(kept), STEPS(gy_kept), STEPS(gx_kept),
+                                 long long length, INNER(m), STEPS(along), STEPS(gx_along), int dense)
 {
     unsigned long long i = thread_index();
     if (i >= outputs * length)
         return;
     unsigned long long row = dense ? i / length : i / outputs;
     unsigned long long output = dense ? row : i - row * outputs, element = dense ? i - row * length : row;
-    bool chosen = Ties::of(x[OFFSET(output, n, kept) + OFFSET(element, m, along)], y[output]);
-    gx[OFFSET(output, n, gx_kept) + OFFSET(element, m, gx_along)]
-        = gy[OFFSET(output, n, gy_kept)] * REAL(chosen) / counts[output];
+    Place of_output = OUTPUT, of_element = place(element, m1, m2, m3);
+    bool chosen = Ties::of(x[OFFSET(of_output, kept) + OFFSET(of_element, along)], y[output]);
+    gx[OFFSET(of_output, gx_kept) + OFFSET(of_element, gx_along)]
+        = gy[OFFSET(of_output, gy_kept)] * REAL(chosen) / counts[output];
 }
