@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from tinyconv.emulator import cupy
+from tinyconv.emulator.arguments import Argument, regions
 from tinyconv.emulator.errors import CUDADriverError, CUDARuntimeError, OutOfMemoryError
-from tinyconv.emulator.module import EmulatorError
+from tinyconv.emulator.limits import check_registers
+from tinyconv.emulator.module import EmulatorError, Region
+from tinyconv.emulator.orders import restored
 from tinyconv.emulator.settings import Settings, checking, current, device_count
 
 CODE = r"""
@@ -230,6 +233,7 @@ def test_copies_by_pointer() -> None:
     host = np.array([8, 9], F4)
     b.data.copy_from_host_async(host.ctypes.data, 8)
     (b.data + 8).copy_to_host_async(host.ctypes.data, 8)
+    assert np.isnan(host).all()
     cupy.cuda.Device().synchronize()
     np.testing.assert_array_equal(b.get(), [8, 9, 0, 2])
     np.testing.assert_array_equal(host, [0, 2])
@@ -362,6 +366,23 @@ def test_arguments_may_overlap(module: Any) -> None:
     np.testing.assert_array_equal(x.get(), [0, 4, 8, 12, 16, 20, 0, 8])
 
 
+def test_regions_of_arguments_that_overlap() -> None:
+    """One inside another, and a third that begins where the second ends: two regions."""
+    spans = {"whole": (100, 80), "part": (120, 8), "next": (180, 40), "number": (0, 0)}
+    joined = regions([Argument(np.uint64(start), name, name, None, start, n) for name, (start, n) in spans.items()])
+    assert [(r.address, r.nbytes, r.name) for r in joined] == [(100, 80, "whole and part"), (180, 40, "next")]
+
+
+def test_registers_are_counted_where_they_can_be_too_many() -> None:
+    check_registers("kernel", (1024, 1, 1), lambda: 64)  # 1024 * 64 = 65536, all there are
+    check_registers("kernel", (256, 1, 1), lambda: 1 // 0)  # cannot be too many, so nobody asks
+    with pytest.raises(CUDADriverError, match="kernel: 1024 threads of 65 registers .* 65536 .*launch_bounds__.1024"):
+        check_registers("kernel", (1024, 1, 1), lambda: 65)
+    check_registers("kernel", (896, 1, 1), lambda: 72)  # 28 warps of 72 * 32 = 2304 = 9 * 256: 64512
+    with pytest.raises(CUDADriverError):
+        check_registers("kernel", (896, 1, 1), lambda: 73)  # 2336, of which 2560 are handed out
+
+
 def test_memory_that_was_never_written(module: Any) -> None:
     x, y = cupy.empty(8, F4), cupy.empty(8, F4)
     twice = module.get_function("twice")
@@ -405,6 +426,16 @@ def test_a_result_that_does_not(module: Any, order: str) -> None:
     with checking(order=order):
         module.get_function("count")((1,), (32,), (total, x))
     assert total.get() == 5 + 16  # once, however often it ran
+
+
+def test_memory_is_put_back_with_what_is_known_of_it() -> None:
+    host = np.arange(4, dtype=np.uint8)
+    region = Region(host.ctypes.data, 4, "x", initialised=False)
+    assert region.written is not None
+    region.written[1] = 1
+    with restored([region]):
+        host[:], region.written[:] = 7, 1
+    assert host.tolist() == [0, 1, 2, 3] and region.written.tolist() == [0, 1, 0, 0]
 
 
 # -- devices

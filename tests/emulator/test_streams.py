@@ -73,6 +73,7 @@ def test_the_device_waits_for_all_its_streams_also_for_dropped_ones() -> None:
     stream = Stream(non_blocking=True)
     ones(stream).get(stream, out=out, blocking=False)
     del stream
+    Stream()  # which tidies up, but must not forget work
     with Device(1):
         Device(1).synchronize()
     assert np.isnan(out).all()
@@ -97,6 +98,9 @@ def test_ordinary_host_memory_is_read_at_once_and_pinned_memory_later() -> None:
     stream.synchronize()
     pinned[:] = 3
     np.testing.assert_array_equal(array.get(stream), 2)
+    array.data.copy_from_host_async(pinned.ctypes.data, 16, stream)
+    pinned[:] = 4
+    np.testing.assert_array_equal(array.get(stream), 4)
 
 
 def test_pinned_memory_is_rounded_up_as_in_cupy() -> None:
@@ -229,6 +233,8 @@ def test_the_default_stream_does_not_order_a_non_blocking_stream(add: Any) -> No
     x, y = ones(free), ones()
     with pytest.raises(EmulatorError, match="kernel add in the default stream of device 0 reads what"):
         add(x, y)
+    with free, pytest.raises(EmulatorError, match=r"fill\(\) .* in stream .* writes in the default stream"):
+        y.fill(0)
 
 
 # -- reused memory
@@ -319,6 +325,9 @@ def test_elapsed_time_is_that_of_the_work() -> None:
         cupy.cuda.get_elapsed_time(start, end)
     end.synchronize()
     assert 19 < cupy.cuda.get_elapsed_time(start, end) < 2000  # milliseconds; sleep never returns early
+    end.record(stream)  # again: what happened before does not count
+    with pytest.raises(CUDARuntimeError, match="the end event has not happened yet"):
+        cupy.cuda.get_elapsed_time(start, end)
     untimed = Event(disable_timing=True)
     untimed.record(stream)
     with pytest.raises(CUDARuntimeError, match="disable_timing"):

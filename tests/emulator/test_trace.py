@@ -131,6 +131,14 @@ def test_another_block_is_traced_and_nothing_else_changes() -> None:
     assert trace(increment, (3, 0, 0)) == []  # there is no such block
 
 
+def test_what_was_launched_before_is_not_traced() -> None:
+    x = cupy.empty(32, np.int32)
+    x.fill(0)
+    kernel = cupy.RawModule(code='extern "C" __global__ void once(int* x) { x[threadIdx.x]++; }').get_function("once")
+    kernel((1,), (32,), (x,))  # still waits in its stream
+    assert [each.launch.name for each in trace(increment)] == ["increment"]
+
+
 # -- examples
 
 def test_every_function_of_every_layer_has_an_example_that_fits_it() -> None:
