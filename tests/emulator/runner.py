@@ -11,13 +11,15 @@ from tinyconv.emulator.module import Kernel, Module, Region
 ORDERS = ("forward", "reverse", "shuffled")
 
 
-def kernel(code: str, name: str = "kernel", check: bool = True, arch: int = 80, options: tuple[str, ...] = ()) -> Kernel:
+def kernel(code: str, name: str = "kernel", check: bool = True, arch: int = 80,
+           options: tuple[str, ...] = ()) -> Kernel:
     """The kernel ``name`` of ``code``, which calls itself test.cu; the code's first line is line 1."""
     options = ("-std=c++17", "-lineinfo", *options)
     return Module(code.lstrip("\n"), options, file="test.cu", arch=arch, check=check).kernels[name]
 
 
-def launch(kernel: Kernel, grid: tuple[int, ...] | int, block: tuple[int, ...] | int, *arguments: Any, **options: Any) -> None:
+def launch(kernel: Kernel, grid: tuple[int, ...] | int, block: tuple[int, ...] | int, *arguments: Any,
+           **options: Any) -> None:
     """Run ``kernel``: arrays go in as pointers, and are the only memory that it may touch."""
     arrays = [(p.name, a) for p, a in zip(kernel.parameters, arguments, strict=True) if isinstance(a, np.ndarray)]
     values = [np.uint64(a.ctypes.data) if isinstance(a, np.ndarray) else a for a in arguments]

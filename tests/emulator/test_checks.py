@@ -1,4 +1,4 @@
-"""Check mode catches each kind of bug, and says where; the same kernel without the bug passes in every order of threads.
+"""Check mode catches each kind of bug, and says where; the kernel without the bug passes in every order of threads.
 
 A pair of kernels is one text: BUG marks lines that the correct twin does not have, OK lines that the wrong one lacks.
 Lines are counted from 1, the first being the kernel's head.
@@ -27,7 +27,7 @@ class Bug:
     name: str
     body: str
     message: str  # what the error must match
-    lines: tuple[int, ...]  # of the source, one of which it must name: which of two racing accesses comes first is chance
+    lines: tuple[int, ...]  # one of which it must name: which of two racing accesses comes first is chance
     grid: int = 1
     block: int = 64
     shared: int = 0
@@ -63,7 +63,8 @@ BUGS = [
     Bug("write_after_write", """
     int i = threadIdx.x;
     BUG: y[i / 2] = x[i];
-    OK: if (i % 2) y[i / 2] = x[i];""", "data race: this thread writes byte .* of y, which thread .* wrote at test.cu:3", (3,)),
+    OK: if (i % 2) y[i / 2] = x[i];""",
+        "data race: this thread writes byte .* of y, which thread .* wrote at test.cu:3", (3,)),
     Bug("between_blocks", """
     int i = threadIdx.x + blockIdx.x * 64;
     BUG: y[i % 100] = i;
@@ -136,7 +137,8 @@ BUGS = [
     Bug("after_the_end", """
     int i = threadIdx.x;
     BUG: y[i] = x[i + 1];
-    OK: y[i] = i + 1 < n ? x[i + 1] : 0;""", r"thread \(63,0,0\): out of bounds: 4 bytes at byte 256 of x, which has 256", (3,)),
+    OK: y[i] = i + 1 < n ? x[i + 1] : 0;""",
+        r"thread \(63,0,0\): out of bounds: 4 bytes at byte 256 of x, which has 256", (3,)),
     Bug("before_the_beginning", """
     int i = threadIdx.x;
     BUG: y[i - 1] = x[i];
@@ -144,7 +146,8 @@ BUGS = [
     Bug("outside_shared_memory", """
     extern __shared__ float tile[]; int i = threadIdx.x;
     BUG: tile[i * 2] = x[i];
-    OK: tile[i] = x[i];""", r"thread \(32,0,0\): out of bounds: 4 bytes at byte 256 of shared memory, which has 256", (3,), shared=256),
+    OK: tile[i] = x[i];""",
+        r"thread \(32,0,0\): out of bounds: 4 bytes at byte 256 of shared memory, which has 256", (3,), shared=256),
     Bug("misaligned", """
     int i = threadIdx.x;
     BUG: if (i == 3) *(float4*)(y + 4) = *(const float4*)(x + i);
@@ -164,7 +167,8 @@ BUGS = [
     Bug("barrier_in_a_branch", """
     BUG: if (threadIdx.x < 40) __syncthreads();
     OK: __syncthreads();
-    y[threadIdx.x] = 1;""", r"barrier divergence: 40 threads wait at this barrier, but 24 have returned.*thread \(40,0,0\)", (2,)),
+    y[threadIdx.x] = 1;""",
+        r"barrier divergence: 40 threads wait at this barrier, but 24 have returned.*thread \(40,0,0\)", (2,)),
     Bug("return_before_a_barrier", """
     BUG: if (threadIdx.x >= 40) return;
     __syncthreads();
@@ -188,13 +192,15 @@ BUGS = [
     Bug("warp_not_complete", """
     int i = threadIdx.x;
     BUG: if (i >= 20) return;
-    y[i] = __shfl_down_sync(~0u, x[i], 1);""", "a warp operation that is never complete: lane 20 of its mask 0xffffffff has returned", (4,), block=32),
+    y[i] = __shfl_down_sync(~0u, x[i], 1);""",
+        "a warp operation that is never complete: lane 20 of its mask 0xffffffff has returned", (4,), block=32),
     Bug("warp_against_barrier", """
     int i = threadIdx.x;
     if (i == 7) __syncthreads();
     OK: else __syncthreads();
     y[i] = __shfl_down_sync(~0u, x[i], 1);
-    BUG: if (i != 7) __syncthreads();""", "never complete: lane 7 of its mask 0xffffffff waits at a barrier, at test.cu:3", (5,), block=32),
+    BUG: if (i != 7) __syncthreads();""",
+        "never complete: lane 7 of its mask 0xffffffff waits at a barrier, at test.cu:3", (5,), block=32),
     Bug("endless", """
     volatile int* flag = count;
     BUG: while (threadIdx.x == 3 && *flag == 0) { }
@@ -232,8 +238,10 @@ def test_the_correct_twin_passes_and_does_the_same_in_every_order(bug: Bug, arch
 
 def test_a_launch_with_an_error_leaves_what_came_before_and_does_not_do_the_access() -> None:
     x, y = np.zeros(4, np.float32), np.zeros(5, np.float32)
-    scale = kernel('extern "C" __global__ void kernel(const float* x, float* y) { y[threadIdx.x] = x[threadIdx.x] + 1; }')
-    with pytest.raises(EmulatorError, match=r"test.cu:1: block \(0,0,0\), thread \(4,0,0\): out of bounds: 4 bytes at byte 16 of x"):
+    scale = kernel("""
+extern "C" __global__ void kernel(const float* x, float* y) { int i = threadIdx.x; y[i] = x[i] + 1; }""")
+    where = r"test.cu:1: block \(0,0,0\), thread \(4,0,0\)"
+    with pytest.raises(EmulatorError, match=where + ": out of bounds: 4 bytes at byte 16 of x"):
         launch(scale, 1, 5, x, y)
     assert y.tolist() == [1, 1, 1, 1, 0]
     launch(scale, 1, 4, x, y)  # and the next launch is as good as any
@@ -259,9 +267,15 @@ def test_global_memory_that_nothing_wrote() -> None:
     ("", 1, 1025, 0, "1025 threads; the limit is 1024|block of"), ("", 1, (8, 8, 65), 0, "block of"),
     ("", (1, 70_000), 1, 0, "grid of"),
     ("__launch_bounds__(128)", 1, 129, 0, "129 threads; its __launch_bounds__ allow 128"),
-    ("", 1, 1, 163 * 1024 - 1023, "1024 bytes of static and 165889 of dynamic shared memory; sm_80 gives a block 166912")])
+    ("", 1, 1, 163 * 1024 - 1023, "1024 bytes of static and 165889 of dynamic shared memory; sm_80 gives.*166912")])
 def test_limits(head: str, grid: Any, block: Any, shared: int, message: str) -> None:
-    code = f"""extern "C" __global__ void {head} kernel(float* y) {{ __shared__ float tile[256]; tile[threadIdx.x & 255] = 1; y[0] = tile[0]; }}"""
+    code = f"""
+extern "C" __global__ void {head} kernel(float* y)
+{{
+    __shared__ float tile[256];
+    tile[threadIdx.x & 255] = 1;
+    y[0] = tile[0];
+}}"""
     with pytest.raises(EmulatorError, match=message):
         launch(kernel(code), grid, block, np.zeros(1, np.float32), shared=shared)
 

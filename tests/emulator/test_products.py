@@ -14,7 +14,8 @@ REGISTER_TILES = """
 extern "C" __global__ void __launch_bounds__(64) kernel(const float* a, const float* b, float* c, int M, int N, int K)
 {
     __shared__ float left[8][32 + 1], right[8][32];
-    int thread = threadIdx.x, row0 = blockIdx.y * 32, column0 = blockIdx.x * 32, row = thread / 8 * 4, column = thread % 8 * 4;
+    int thread = threadIdx.x, row = thread / 8 * 4, column = thread % 8 * 4;
+    int row0 = blockIdx.y * 32, column0 = blockIdx.x * 32;
     float sum[4][4] = {};
     for (int k0 = 0; k0 < K; k0 += 8) {
         for (int q = thread; q < 256; q += 64) {
@@ -33,8 +34,10 @@ extern "C" __global__ void __launch_bounds__(64) kernel(const float* a, const fl
         __syncthreads();
     }
     for (int i = 0; i < 4; ++i)
-        for (int j = 0; j < 4; ++j)
-            if (row0 + row + i < M && column0 + column + j < N) c[(row0 + row + i) * N + column0 + column + j] = sum[i][j];
+        for (int j = 0; j < 4; ++j) {
+            int r = row0 + row + i, s = column0 + column + j;
+            if (r < M && s < N) c[r * N + s] = sum[i][j];
+        }
 }"""
 
 # A warp makes 16 x 8; tiles arrive by cp.async, a stage ahead; what lies outside of the matrices arrives as zeros.
@@ -88,8 +91,10 @@ _BY_LDMATRIX = """
                      : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3]) : "r"(at));
         for (int i = 0; i < 4; ++i) x[i] = tf32(__uint_as_float(x[i]));"""
 _K8 = """asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(y[0]), "r"(y[1]));"""
-_K4 = """for (int h = 0; h < 2; ++h) asm("mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(y[0]), "r"(y[1]));"""
+_K4 = """for (int h = 0; h < 2; ++h)
+        asm("mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(x[2 * h]), "r"(x[2 * h + 1]), "r"(y[h]));"""
 
 

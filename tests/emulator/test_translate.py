@@ -157,9 +157,11 @@ CASES = [
     Case("slct", 'asm("slct.s32.s32 %0, %1, %2, %3;" : "=r"(y) : "r"(a), "r"(b), "r"(c));', "i4", "i4", lambda a, b,
          c: a if c >= 0 else b),
     Case("set", 'asm("set.lt.u32.s32 %0, %1, %2;" : "=r"(y) : "r"(a), "r"(b));', "i4", "u4", lambda a, b, c: -(a < b)),
-    Case("setp_and", 'asm("{.reg .pred p, q; setp.gt.s32 q, %3, 0; setp.lt.and.s32 p, %1, %2, q; selp.u32 %0, 1, 0, p;}"'
+    Case("setp_and",
+         'asm("{.reg .pred p, q; setp.gt.s32 q, %3, 0; setp.lt.and.s32 p, %1, %2, q; selp.u32 %0, 1, 0, p;}"'
          ' : "=r"(y) : "r"(a), "r"(b), "r"(c));', "i4", "u4", lambda a, b, c: a < b and c > 0),
-    Case("setp_two", 'asm("{.reg .pred p, q, r; setp.gt.s32 r, %3, 0; setp.lt.xor.s32 p|q, %1, %2, !r; selp.u32 %0, 2, 0, p;'
+    Case("setp_two", 'asm("{.reg .pred p, q, r; setp.gt.s32 r, %3, 0; setp.lt.xor.s32 p|q, %1, %2, !r;'
+         ' selp.u32 %0, 2, 0, p;'
          ' @q add.u32 %0, %0, 1;}" : "=&r"(y) : "r"(a), "r"(b), "r"(c));', "i4", "u4",
          lambda a, b, c: 2 * ((a < b) != (c <= 0)) + ((a >= b) != (c <= 0))),
     cpp("narrow", "(signed char)a + (unsigned short)b", "i4", lambda a, b, c: signed(a, 8) + (b & 0xFFFF)),
@@ -187,14 +189,15 @@ CASES = [
     ptx("add.sat.f32", "f4", lambda a, b: np.where((s := a + b) > 0, np.minimum(s, np.float32(1)), np.float32(0))),
     cpp("compare", "(a < b) + 2 * (a == b) + 4 * (a != b) + 8 * (a >= b)", "f4",
         lambda a, b, c: (a < b) + 2 * (a == b) + 4 * (a != b) + 8 * (a >= b), "u4"),
-    *(Case(f"setp_{name}", f'asm("{{.reg .pred p; setp.{name}.f32 p, %1, %2; selp.u32 %0, 1, 0, p;}}" : "=r"(y) : "f"(a), "f"(b));',
+    *(Case(f"setp_{name}", f'asm("{{.reg .pred p; setp.{name}.f32 p, %1, %2; selp.u32 %0, 1, 0, p;}}"'
+           ' : "=r"(y) : "f"(a), "f"(b));',
            "f4", "u4", formula) for name, formula in (
         ("ltu", lambda a, b, c: ~(a >= b)), ("equ", lambda a, b,
                                              c: (a == b) | np.isnan(a + b) & (np.isnan(a) | np.isnan(b))),
         ("ne", lambda a, b, c: (a < b) | (a > b)), ("neu", lambda a, b, c: a != b), ("geu", lambda a, b, c: ~(a < b)),
         ("num", lambda a, b, c: ~(np.isnan(a) | np.isnan(b))), ("nan", lambda a, b, c: np.isnan(a) | np.isnan(b)))),
-    *(Case(f"testp_{name}", f'asm("{{.reg .pred p; testp.{name}.f32 p, %1; selp.u32 %0, 1, 0, p;}}" : "=r"(y) : "f"(a));', "f4", "u4",
-           formula) for name, formula in (
+    *(Case(f"testp_{name}", f'asm("{{.reg .pred p; testp.{name}.f32 p, %1; selp.u32 %0, 1, 0, p;}}" : "=r"(y)'
+           ' : "f"(a));', "f4", "u4", formula) for name, formula in (
         ("finite", lambda a, b, c: np.isfinite(a)), ("notanumber", lambda a, b, c: np.isnan(a)),
         ("normal", lambda a, b, c: np.isfinite(a) & (np.abs(a) >= np.float32(2.0 ** -126))),
         ("subnormal", lambda a, b, c: (a != 0) & (np.abs(a) < np.float32(2.0 ** -126))))),
@@ -237,8 +240,9 @@ def _numbers(kind: str) -> np.ndarray:
 
 def _source(cases: list[Case]) -> str:
     kernels = [f'extern "C" __global__ void {c.name}(const {_CPP[c.source]}* x, {_CPP[c.result]}* out, int n)\n'
-               f"{{ int i = threadIdx.x + blockIdx.x * 64, j = blockIdx.x; {_CPP[c.source]} a = x[threadIdx.x], b = x[j], "
-               f"c = x[(threadIdx.x + 7 * j) % n]; {_CPP[c.result]} y; {c.line} out[i] = y; }}\n" for c in cases]
+               f"{{ int i = threadIdx.x + blockIdx.x * 64, j = blockIdx.x; {_CPP[c.source]} a = x[threadIdx.x], "
+               f"b = x[j], c = x[(threadIdx.x + 7 * j) % n]; {_CPP[c.result]} y; {c.line} out[i] = y; }}\n"
+               for c in cases]
     return "\n".join(kernels)
 
 
@@ -284,7 +288,12 @@ def _by_element(case: Case, *x: np.ndarray) -> np.ndarray:
 def test_mathematics(expression: str, function: Callable[..., Any], units: float) -> None:
     x = np.linspace(0.01, 5, 1000, dtype=np.float32)
     y = np.zeros_like(x)
-    code = f'extern "C" __global__ void kernel(const float* x, float* y) {{ int i = threadIdx.x + blockIdx.x * 125; y[i] = {expression}; }}'
+    code = f"""
+extern "C" __global__ void kernel(const float* x, float* y)
+{{
+    int i = threadIdx.x + blockIdx.x * 125;
+    y[i] = {expression};
+}}"""
     launch(kernel(code, check=False), 8, 125, x, y)
     expected = function(x.astype(np.float64))
     # The last bit of a result near 1 is 2^-23; sin, cos and log pass through zero, where the error stays absolute.
@@ -306,7 +315,8 @@ extern "C" __global__ void kernel(const char* c, const unsigned short* s, const 
     tile[i] = q[i];
     __syncthreads();
     float4 v = tile[7 - i];
-    y[i] = c[i] + s[i] + d[i].x * d[i].y + v.x + v.y * 2 + v.z * 3 + v.w * 4 + pair.low * pair.high + table[i % 4] + local[c[i] & 3];
+    y[i] = c[i] + s[i] + d[i].x * d[i].y + v.x + v.y * 2 + v.z * 3 + v.w * 4 + pair.low * pair.high + table[i % 4]
+           + local[c[i] & 3];
     if (i == 0) y[8] = counter;
 }"""
     c, s = np.arange(-4, 4, dtype=np.int8), np.arange(65530, 65538, dtype=np.uint32).astype(np.uint16)
@@ -362,7 +372,8 @@ extern "C" __global__ void kernel(int* i, unsigned* u, float* f, double* d)
     __syncthreads();
     atomicAdd(&sum, n);
     atomicAdd(i, n); atomicMin(i + 1, n - 5); atomicMax(i + 2, n - 5); atomicExch(i + 3, 7);
-    atomicAnd(u, ~(1u << n % 32)); atomicOr(u + 1, 1u << n % 32); atomicXor(u + 2, n); atomicInc(u + 3, 9); atomicDec(u + 4, 9);
+    atomicAnd(u, ~(1u << n % 32)); atomicOr(u + 1, 1u << n % 32); atomicXor(u + 2, n);
+    atomicInc(u + 3, 9); atomicDec(u + 4, 9);
     atomicAdd(f, 0.5f); atomicAdd(d, 0.25);
     int old = i[4], seen;
     do { seen = old; old = atomicCAS(i + 4, seen, seen + 2); } while (old != seen);
