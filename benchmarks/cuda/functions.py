@@ -6,6 +6,7 @@ headers, options, architecture, and the compiler's version.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -38,16 +39,16 @@ class Function:
 
 def compiled(jobs: Iterable[Job]) -> dict[Job, dict[str, Function]]:
     """The kernels of each job, by name.  What is not kept yet is compiled, on two cores."""
-    places = {job: _folder() / f"{_digest(*job)}.json" for job in jobs}
+    places = {job: _folder() / f"{_digest(*job)}.json.gz" for job in jobs}
     missing = [job for job, place in places.items() if not place.exists()]
     with ThreadPoolExecutor(2) as pool:
         cubins = dict(zip(missing, pool.map(lambda job: compiler.build(*job), missing), strict=True))
         for found in pool.map(lambda number: _listings(number, cubins), {number for _, number in missing}):
             for job, kernels in found.items():
-                _keep(places[job], json.dumps(kernels))
+                _keep(places[job], gzip.compress(json.dumps(kernels).encode(), 1))
     return {job: {name: Function(each["registers"], each["stack"], each["shared"],
                                  sass.instructions(each["lines"].splitlines(), each["start"]))
-                  for name, each in json.loads(place.read_text(encoding="utf-8")).items()}
+                  for name, each in json.loads(gzip.decompress(place.read_bytes())).items()}
             for job, place in places.items()}
 
 
@@ -68,10 +69,10 @@ def _listings(architecture: int, cubins: Mapping[Job, bytes]) -> dict[Job, dict[
     return found
 
 
-def _keep(path: Path, text: str) -> None:
+def _keep(path: Path, content: bytes) -> None:
     """Complete or not at all, and two processes may do it at once."""
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as temporary:
-        temporary.write(text)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
+        temporary.write(content)
     os.replace(temporary.name, path)
 
 

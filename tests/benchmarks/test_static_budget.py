@@ -33,7 +33,7 @@ def measured(launched: list[tuple[Launch, int]]) -> list[Figures]:
 def test_every_kernel_of_every_file_is_launched(launched: list[tuple[Launch, int]]) -> None:
     """By the calls of benchmarks/cuda/calls.py, which a new kernel needs one of."""
     programs = {launch.program for launch, architecture in launched if architecture == 80}
-    files = {f"{path.parent.name}/{path.name}" for path in KERNELS.glob("*/*.cu")}
+    files = {f"{path.parent.name}/{path.name}" for path in KERNELS.rglob("*.cu")}
     assert {program.file for program in programs} == files
     there = {(program.file, kernel) for (program, _), kernels in compiled((each, 80) for each in programs).items()
              for kernel in kernels}

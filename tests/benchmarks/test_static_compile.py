@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
+from tinyconv.kernels import gpu
 
 from benchmarks.cuda import compiler, cubin, figures, functions
 from benchmarks.cuda.__main__ import main
 from benchmarks.cuda.architectures import ARCHITECTURES
-from benchmarks.cuda.launches import Launch
+from benchmarks.cuda.launches import Launch, launches
 
 pytestmark = pytest.mark.skipif(compiler.unavailable() is not None, reason=str(compiler.unavailable()))
 
@@ -128,6 +129,16 @@ def test_a_second_time_comes_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> 
     assert figures_of(EIGHT) == first
     with pytest.raises(TypeError):  # other options are another program
         figures_of(EIGHT, "-DANY=1")
+
+
+def test_launches_are_noted_and_cupy_is_put_back() -> None:
+    before = gpu._cupy
+    noted = {each.name: each for each in launches(90)}
+    assert gpu._cupy is before
+    relu = noted["relu/relu.cu:forward"]
+    assert (relu.asked, relu.kernel, relu.program.file) == ("relu.forward", "forward", "relu/relu.cu")
+    assert relu.threads == 256 and relu.shared == 0 and "-DREAL=float" in relu.program.options
+    assert noted["linear/naive.cu:forward"].asked == "linear.forward=naive"
 
 
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
