@@ -61,8 +61,8 @@ def _panel(axes: Any, trace: Trace, line: Line) -> None:
     first = [request for request in mine if request.warp == mine[0].warp]
     text = trace.launch.module.source_line(place.file, place.line)
     name = f"{'writes' if place.write else 'reads'} {place.array or f'{place.space} memory'}"
-    unit = "sectors" if place.space == "global" else "wavefronts"
-    axes.set_title(f"{place} {name}: {line.per_request:.3g} {unit} a request, ideal {line.ideal_per_request:.3g}\n"
+    unit = "sector" if place.space == "global" else "wavefront"
+    axes.set_title(f"{place} {name}: {_count(line.per_request, unit)} a request, ideal {line.ideal_per_request:.3g}\n"
                    f"{text[:66] + ' ...' if len(text) > 70 else text}", fontsize=10, loc="left",
                    color=_GOOD if line.cost == line.ideal else _BAD)
     if place.space == "global":
@@ -78,18 +78,19 @@ def _sectors(axes: Any, trace: Trace, requests: Sequence[Request]) -> None:
     sectors = sorted({sector for request in requests for sector in request.sectors})
     rows = _rows(sectors)
     height = rows[sectors[-1]] + 1
+    start = next((a.start for a in trace.launch.arguments if a.name == requests[0].place.array), 0)
+    colours = {sector: _COLOURS[(sector - start // SECTOR) % len(_COLOURS)] for sector in sectors}
     for sector, row in rows.items():
-        axes.axhspan(row, row + 1, color=_colour(sector), alpha=0.12, linewidth=0)
+        axes.axhspan(row, row + 1, color=colours[sector], alpha=0.12, linewidth=0)
     for i, request in enumerate(requests):
         x = i * (WARP + _GAP)
         for lane, address in request.lanes.items():
             for sector in {address // SECTOR, (address + request.nbytes - 1) // SECTOR}:
-                axes.bar(x + lane + 0.5, 1, 1, rows[sector], color=_colour(sector), edgecolor="white", linewidth=0.4)
-        axes.text(x + WARP / 2, height * 1.02, f"{request.cost} sector{'s' * (request.cost > 1)}", ha="center",
-                  va="bottom", fontsize=9, color=_GOOD if request.cost == request.ideal else _BAD)
+                axes.bar(x + lane + 0.5, 1, 1, rows[sector], color=colours[sector], edgecolor="white", linewidth=0.4)
+        axes.text(x + WARP / 2, height * 1.02, _count(request.cost, "sector"), ha="center", va="bottom",
+                  fontsize=9, color=_GOOD if request.cost == request.ideal else _BAD)
     axes.set_ylim(0, height * 1.14)
     axes.set_xlim(-0.5, len(requests) * (WARP + _GAP) - _GAP + 0.5)
-    start = next((a.start for a in trace.launch.arguments if a.name == requests[0].place.array), 0)
     labelled = sectors[::-(-len(sectors) // 10)]
     axes.set_yticks([rows[s] for s in labelled], [f"{s * SECTOR - start:,}" for s in labelled], fontsize=8)
     axes.set_xticks([i * (WARP + _GAP) + lane + 0.5 for i in range(len(requests)) for lane in (0, 8, 16, 24, 31)],
@@ -99,6 +100,10 @@ def _sectors(axes: Any, trace: Trace, requests: Sequence[Request]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def _count(number: float, unit: str) -> str:
+    return f"{number:.3g} {unit}{'' if number == 1 else 's'}"
+
+
 def _rows(sectors: Sequence[int]) -> dict[int, float]:
     """Where each sector is drawn: one above the other, with half a row between them where memory is left out."""
     rows, at = {}, -1.0
@@ -106,10 +111,6 @@ def _rows(sectors: Sequence[int]) -> dict[int, float]:
         at += 1.0 if sector == before + 1 else 1.5
         rows[sector] = at
     return rows
-
-
-def _colour(sector: int) -> str:
-    return _COLOURS[sector % len(_COLOURS)]
 
 
 def _banks(axes: Any, request: Request) -> None:
