@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyconv.emulator import cupy
+from tinyconv.emulator import cupy, devices
 from tinyconv.emulator.arguments import Argument, regions
 from tinyconv.emulator.errors import CUDADriverError, CUDARuntimeError, OutOfMemoryError
 from tinyconv.emulator.limits import check_registers
@@ -180,6 +180,7 @@ def test_set_and_get_of_other_layouts() -> None:
     out = np.zeros((3, 2), F4)
     assert array.get(out=out) is out
     np.testing.assert_array_equal(out, host.T)
+    assert array.get(order="F").flags.f_contiguous
     with pytest.raises(RuntimeError, match="Cannot set to non-contiguous"):
         array[:, ::2].set(np.zeros((3, 1), F4))
     with pytest.raises(TypeError, match=r"out must be .* \(3, 2\)"):
@@ -457,7 +458,7 @@ def test_an_array_of_another_device(module: Any) -> None:
         y.fill(0)
 
 
-def test_peer_copies(module: Any) -> None:
+def test_peer_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = cupy.cuda.runtime
     assert runtime.deviceCanAccessPeer(0, 1) == 1 and runtime.deviceCanAccessPeer(0, 0) == 0
     x = on_device([1, 2, 3])
@@ -470,6 +471,11 @@ def test_peer_copies(module: Any) -> None:
         runtime.memcpyPeerAsync(y.data.ptr, 0, x.data.ptr, 0, 12, stream.ptr)
     with pytest.raises(CUDARuntimeError, match="InvalidDevice"):
         runtime.deviceEnablePeerAccess(0)
+    monkeypatch.setattr(devices.state(0), "peers", set())
+    runtime.deviceEnablePeerAccess(1)
+    with pytest.raises(CUDARuntimeError, match="PeerAccessAlreadyEnabled") as error:
+        runtime.deviceEnablePeerAccess(1)
+    assert error.value.status == 704  # as programs ask, which may find it enabled
 
 
 def test_devices_say_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 Most tests come in pairs: a program that forgets to order something, and the same program with the order put in."""
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -332,3 +333,23 @@ def test_elapsed_time_is_that_of_the_work() -> None:
     untimed.record(stream)
     with pytest.raises(CUDARuntimeError, match="disable_timing"):
         cupy.cuda.get_elapsed_time(start, untimed)
+
+
+def test_threads_share_a_pool() -> None:
+    """No block is handed out twice at the same time: each thread finds what it wrote."""
+    stream, wrong = Stream(non_blocking=True), []
+
+    def work(number: int) -> None:
+        with stream:
+            for step in range(300):
+                array = cupy.empty(4, F4)
+                array.fill(1000 * number + step)
+                if not (array.get() == 1000 * number + step).all():
+                    wrong.append((number, step))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong

@@ -108,7 +108,7 @@ class ndarray:  # noqa: N801  (CuPy's name)
             blocking: bool = True) -> np.ndarray:
         """A copy on the host; unless ``blocking``, it holds poison until the stream has come to the copy."""
         if out is None:
-            out = np.empty(self.shape, self.dtype)
+            out = np.empty(self.shape, self.dtype, order="F" if order == "F" else "C")
         if not isinstance(out, np.ndarray) or out.dtype != self.dtype or out.shape != self.shape:
             raise TypeError(f"get: out must be a numpy.ndarray of shape {self.shape} and dtype {self.dtype}")
         source, target = self.host_elements, out

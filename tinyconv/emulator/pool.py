@@ -14,6 +14,7 @@ from . import devices, limits, streams
 from .blocks import Block, Memory, Shelf, lent, round_up
 from .errors import OutOfMemoryError
 from .memory import MemoryPointer
+from .queues import LOCK
 
 SHELVED = 1 << 30  # bytes of freed blocks that may wait on a shelf (CuPy keeps all of them)
 _MOST = 1024  # blocks on a shelf
@@ -33,12 +34,13 @@ class MemoryPool:
             raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes (allocated so far: {used:,} bytes, limit "
                                    f"set to: {self._limit or limits.MEMORY:,} bytes).")
         key = device_id, streams.get_current_stream().ptr
-        shelf = self._shelves.setdefault(key, deque(maxlen=_MOST))
-        block = _reuse(shelf, size)
-        if block is None:
-            _trim(shelf)
-            block = Block(size, device_id, shelf)
-        return MemoryPointer(Memory(block), 0)
+        with LOCK:  # two threads must not take the same block
+            shelf = self._shelves.setdefault(key, deque(maxlen=_MOST))
+            block = _reuse(shelf, size)
+            if block is None:
+                _trim(shelf)
+                block = Block(size, device_id, shelf)
+            return MemoryPointer(Memory(block), 0)
 
     def used_bytes(self) -> int:
         mine = {id(shelf) for shelf in self._shelves.values()}
