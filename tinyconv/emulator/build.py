@@ -87,7 +87,7 @@ def runtime() -> Path:
     """The shared object of the runtime, which all kernels share."""
     def make(target: Path) -> None:
         text = "".join(f'#include "{name}"\n' for name in _RUNTIME)
-        _compile(text, target, "-O2")
+        _compile(text, target, "-O2", "-fno-semantic-interposition")
     return _cached(_key("runtime", _own_sources(), _processor()), ".so", make, _compiler_identity)
 
 

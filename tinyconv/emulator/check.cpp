@@ -20,12 +20,18 @@ Cell* Area::cells(uint64_t offset, uint64_t length, uint64_t& count)
     return cells_ + offset / unit_;
 }
 
+void Area::forget()
+{
+    if (cells_) std::fill_n(cells_, count_, Cell{});
+}
+
 // From a cell per word to a cell per byte: the array has small elements, and neighbours belong to different threads.
 void Area::refine()
 {
     Cell* fine = allocate(4 * count_);
     for (uint64_t i = 0; i < count_; ++i)
-        if (cells_[i].write.block || cells_[i].reads[0].block) std::fill_n(fine + 4 * i, 4, cells_[i]);
+        if (cells_[i].write.block || cells_[i].reads[0].block || cells_[i].atomics[0].block)
+            std::fill_n(fine + 4 * i, 4, cells_[i]);
     munmap(cells_, count_ * sizeof(Cell));
     cells_ = fine, count_ *= 4, unit_ = 1;
 }
@@ -58,6 +64,7 @@ bool Knowledge::has(Stamp stamp) const
 bool Checker::before(Stamp stamp, const ThreadState& thread) const
 {
     const Block& block = *thread.block;
+    if (stamp.block == 0) return true;  // nobody's
     if (stamp.block == block.number + 1) {
         if (stamp.thread == thread.index || stamp.clock < block.barrier_clock) return true;
         bool same_warp = stamp.thread / 32 == thread.index / 32;
@@ -139,29 +146,22 @@ void Checker::check_race(ThreadState& thread, Area& area, uint64_t offset, uint6
     Cell* cells = area.cells(offset, nbytes, count);
     for (uint64_t i = 0; i < count; ++i) {
         Cell& cell = cells[i];
-        if (&area == shared_.get()) forget_other_blocks(cell, now);
         auto complain = [&](Stamp other, bool wrote) {
             race(thread, now.site, bytes_of(area, offset + i * (nbytes / count)), kind, other, wrote);
         };
         bool in_flight = cell.write.in_flight && flight != Flight::Arrives;
-        bool both_atomic = kind == Kind::Atomic && cell.write.atomic;
-        if (in_flight || (cell.write.block && !both_atomic && !before(cell.write, thread))) complain(cell.write, true);
-        if (kind == Kind::Read) {
-            remember_read(thread, cell, now);
-            continue;
-        }
-        for (Stamp read : cell.reads)
-            if (read.block && !before(read, thread)) complain(read, false);
-        cell = {now, {}};
+        if (in_flight || !before(cell.write, thread)) complain(cell.write, true);
+        if (kind != Kind::Atomic)
+            for (Stamp atomic : cell.atomics)
+                if (!before(atomic, thread)) complain(atomic, true);
+        if (kind != Kind::Read)
+            for (Stamp read : cell.reads)
+                if (!before(read, thread)) complain(read, false);
+        if (kind == Kind::Write)
+            cell = {now, {}, {}};
+        else
+            remember(thread, kind == Kind::Read ? cell.reads : cell.atomics, now);
     }
-}
-
-// Each block has a shared memory of its own, of which this is the shadow now.
-void Checker::forget_other_blocks(Cell& cell, Stamp now)
-{
-    if (cell.write.block != now.block) cell.write = {};
-    for (Stamp& read : cell.reads)
-        if (read.block != now.block) read = {};
 }
 
 static int distance(Stamp a, Stamp b)
@@ -170,12 +170,12 @@ static int distance(Stamp a, Stamp b)
     return a.thread / 32 != b.thread / 32 ? 2 : a.thread != b.thread;
 }
 
-void Checker::remember_read(const ThreadState& thread, Cell& cell, Stamp now)
+void Checker::remember(const ThreadState& thread, Stamp (&pair)[2], Stamp now)
 {
-    auto& [first, second] = cell.reads;
-    // Who is ordered after `now` is ordered after what happened before it: `now` can stand for those reads.
-    if (first.block && before(first, thread)) first = {};
-    if (second.block && before(second, thread)) second = {};
+    auto& [first, second] = pair;
+    // Who is ordered after `now` is ordered after what happened before it: `now` can stand for that.
+    if (before(first, thread)) first = {};
+    if (before(second, thread)) second = {};
     if (!first.block)
         first = now;
     else if (!second.block || distance(first, now) > distance(first, second))
@@ -219,6 +219,7 @@ void Checker::begin_block(Block& block)
     uint64_t nbytes = request.static_shared + request.dynamic_shared;
     shared_written_.assign(nbytes, 0);
     if (!shared_) shared_ = std::make_unique<Area>(0, nbytes, "shared memory", shared_written_.data());
+    shared_->forget();  // each block has a shared memory of its own, of which this is the shadow now
 }
 
 char* access(Thread& thread, uint64_t address, uint32_t site)
@@ -241,8 +242,7 @@ char* Checker::access(ThreadState& thread, uint64_t address, uint32_t number, ui
     if (address % site.nbytes)
         fail(thread, number, "misaligned: an access of ", site.nbytes, " bytes must begin at a multiple of ",
              site.nbytes, ", not at ", bytes_of(area, offset));
-    bool atomic = site.kind == Kind::Atomic;
-    Stamp now = {thread.block->number + 1, thread.index, thread.clock, number, atomic, flight == Flight::Departs};
+    Stamp now = {thread.block->number + 1, thread.index, thread.clock, number, flight == Flight::Departs};
     check_race(thread, area, offset, nbytes, now, site.kind, flight);
     if (area.written) {
         if (site.kind != Kind::Write && !all_set(area.written + offset, nbytes))
@@ -250,7 +250,7 @@ char* Checker::access(ThreadState& thread, uint64_t address, uint32_t number, ui
                  ", which nothing has written yet");
         if (site.kind != Kind::Read && flight != Flight::Departs) std::fill_n(area.written + offset, nbytes, 1);
     }
-    if (atomic) exchange_knowledge(thread, address);
+    if (site.kind == Kind::Atomic) exchange_knowledge(thread, address);
     if (launch_.request.only_block >= 0 && flight != Flight::Arrives) record(thread, address, number, nbytes);
     return in_shared ? thread.shared + offset : reinterpret_cast<char*>(address);
 }

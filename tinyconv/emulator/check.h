@@ -26,16 +26,16 @@ struct Stamp {
     uint64_t block : 22;  // its number + 1
     uint64_t thread : 10;
     uint64_t clock : 16;
-    uint64_t site : 14;
-    uint64_t atomic : 1;
+    uint64_t site : 15;
     uint64_t in_flight : 1;  // a cp.async that has not arrived
 };
 
 // What is remembered of four bytes, or of one where an array has elements of less than four.
 //
 // Two reads are enough: they are of different blocks if possible, else of different warps, else of different threads,
-// so that whoever writes without synchronisation races with one of them at least.
-struct Cell { Stamp write, reads[2]; };
+// so that whoever writes without synchronisation races with one of them at least.  So it is with atomics, which race
+// with reads and writes, but not with one another.
+struct Cell { Stamp write, reads[2], atomics[2]; };
 
 // What a thread has seen of other blocks: of one thread up to a clock, or of all threads before a barrier's clock.
 struct Knowledge {
@@ -55,6 +55,7 @@ public:
     bool contains(uint64_t address) const { return address - begin < nbytes; }
     // The cells of a range.  The shadow is made at the first call; pages of it that are never touched cost nothing.
     Cell* cells(uint64_t offset, uint64_t length, uint64_t& count);
+    void forget();
 
     uint64_t begin, nbytes;
     std::string name;
@@ -87,8 +88,7 @@ private:
     char* access_local(ThreadState& thread, uint64_t address, uint32_t site, uint64_t nbytes);
     void check_race(ThreadState& thread, Area& area, uint64_t offset, uint64_t nbytes, Stamp now, Kind kind,
                     Flight flight);
-    static void forget_other_blocks(Cell& cell, Stamp now);
-    void remember_read(const ThreadState& thread, Cell& cell, Stamp now);
+    void remember(const ThreadState& thread, Stamp (&pair)[2], Stamp now);
     bool before(Stamp stamp, const ThreadState& thread) const;
     [[noreturn]] void race(ThreadState& thread, uint32_t site, const std::string& what, Kind kind, Stamp other,
                            bool wrote);

@@ -22,7 +22,7 @@ from .layout import Layout, parameter_offsets
 from .operation import TranslationError, cpp_name
 from .ptx import Function
 
-_MAXIMUM_SITES = 1 << 14  # the checker keeps a site in 14 bits
+_MAXIMUM_SITES = 1 << 15  # the checker keeps a site in 15 bits
 
 
 @dataclass(frozen=True)
