@@ -114,3 +114,14 @@ __device__ void product(Sum& sums, LeftLoader& left, RightLoader& right, int cou
         }
     }
 }
+
+// The same of a depth of `tiles` tiles that is cut into parts of `per_part` (parts.cu): part blockIdx.z of it.  The
+// loaders have a third function, skip(tiles), which leaves out so many tiles before the first.
+template <class Sum, class LeftLoader, class RightLoader>
+__device__ void part_of_product(Sum& sums, LeftLoader& left, RightLoader& right, int tiles, int per_part)
+{
+    int first = blockIdx.z * per_part;
+    left.skip(first);
+    right.skip(first);
+    product(sums, left, right, min(per_part, tiles - first));
+}

@@ -1,6 +1,7 @@
 // The input gradient on the main rung: rows are the channels of a group, columns the pixels of x of one phase, of all
 // images one after the other, and the depth goes over filters and the taps of the phase.  Nobody adds to what another
-// adds to: each pixel of gx is one thread's sum, in one order.
+// adds to: each pixel of gx is one thread's sum, in one order.  Where the depth is cut into parts (parts.cu), gx is the
+// array of parts.
 
 #define PAD 4
 #include "conv/gather.cuh"
@@ -9,7 +10,7 @@
 
 extern "C" __global__ void BOUNDS
 backward_input(const float* __restrict__ gy, const float* __restrict__ packed, const int2* __restrict__ table,
-               float* __restrict__ gx, const float* __restrict__ y, int depth, int pitch, SHAPE)
+               float* __restrict__ gx, const float* __restrict__ y, int depth, int pitch, int per_part, SHAPE)
 {
     int layer = blockIdx.y, phase = layer / groups, group = layer % groups;
     int filters = K / groups, per_group = C / groups;
@@ -27,7 +28,7 @@ backward_input(const float* __restrict__ gy, const float* __restrict__ packed, c
     Packed left(packed + (long long)layer * depth * pitch + first_row, pitch);
     Gather<Gradient> right({kept(gy + window), kept(y + window)}, outside, table + phase * depth);
     Sums sums;
-    product(sums, left, right, (filters * down.taps * across.taps + DEPTH - 1) / DEPTH);
+    part_of_product(sums, left, right, (filters * down.taps * across.taps + DEPTH - 1) / DEPTH, per_part);
 
 #pragma unroll
     for (int j = 0; j < Sums::WIDE; j++) {
@@ -36,7 +37,7 @@ backward_input(const float* __restrict__ gy, const float* __restrict__ packed, c
             continue;
         int h = down.first + output.at / across.pixels * stride_h;
         int w = across.first + output.at % across.pixels * stride_w;
-        float* out = gx + (output.n * C + group * per_group) * H * W + (h * W + w);
+        float* out = gx + ((blockIdx.z * (long long)N + output.n) * C + group * per_group) * H * W + (h * W + w);
 #pragma unroll
         for (int i = 0; i < Sums::HIGH; i++) {
             int c = first_row + sums.row(i);

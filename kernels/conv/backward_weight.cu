@@ -2,8 +2,7 @@
 // goes over the pixels of y of all images.
 //
 // That is a small result and a very deep sum: 96 x 363 from 387,200 pixels, in conv1 with 128 images.  So the depth is
-// cut into parts, which depend on the shape only, a block sums one part of one tile, and `sum_parts` adds the parts in
-// their order: the same bits every time, on every GPU.
+// cut into parts (parts.cu).
 
 #define PAD 4
 #include "conv/shape.cuh"
@@ -116,7 +115,7 @@ struct Inputs {
     }
 };
 
-// parts[part][k][c,r,s]: the sum of `per_part` pixels.
+// parts[part][k][c,r,s]: the sum over `per_part` tiles of pixels.
 extern "C" __global__ void BOUNDS
 backward_weight(const float* __restrict__ x, const float* __restrict__ gy, const int2* __restrict__ table,
                 float* __restrict__ parts, const float* __restrict__ y, int per_part, SHAPE)
@@ -124,8 +123,8 @@ backward_weight(const float* __restrict__ x, const float* __restrict__ gy, const
     int group = blockIdx.y, part = blockIdx.z, filters = K / groups, per_group = C / groups;
     int weights = per_group * R * S, across = (weights + COLUMNS - 1) / COLUMNS;
     int first_row = blockIdx.x / across * ROWS, first_column = blockIdx.x % across * COLUMNS;
-    long long begin = (long long)part * per_part;
-    int count = min((long long)per_part, (long long)N * P * Q - begin), lane = threadIdx.x % DEPTH;
+    long long begin = (long long)part * per_part * DEPTH;
+    int count = min((long long)per_part * DEPTH, (long long)N * P * Q - begin), lane = threadIdx.x % DEPTH;
     Walk walk(begin + lane, P * Q, count - lane);
 
     int start = group * filters * P * Q;
@@ -147,16 +146,4 @@ backward_weight(const float* __restrict__ x, const float* __restrict__ gy, const
                 out[(long long)k * weights + weight] = sums.value[i][j];
         }
     }
-}
-
-// gw = the sum of the parts, in their order.
-extern "C" __global__ void sum_parts(const float* __restrict__ parts, float* __restrict__ gw, int count, long long size)
-{
-    long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= size)
-        return;
-    float sum = 0;
-    for (int part = 0; part < count; part++)
-        sum += parts[part * size + i];
-    gw[i] = sum;
 }

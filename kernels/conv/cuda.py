@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import ladder
 from ..gpu import Source, blocks
-from ..product import DEPTH, SQUARES, padded, threads, tile
+from ..product import DEPTH, SQUARES, Cut, add_up, padded
 from ..scratch import deal, nbytes
 
 _FORWARD = {rung: Source(__file__, f"{rung}.cu") for rung in ladder.RUNGS["conv.forward"]}
@@ -31,13 +31,15 @@ def forward(x, weight, bias, y, *, stride, padding, groups, relu=False, kept=Non
         grid = blocks(_pixels(y), side), blocks(len(weight) // groups, side), groups
         _FORWARD[rung].launch("forward", grid, count, x, weight, bias, y, relu, *shape)
     else:
-        rows, columns = _forward_tile(weight, y, groups)
-        packed, table = deal(scratch, *_forward_plan(weight, y, groups))
+        cut = _forward_cut(weight, y, groups)
+        packed, table, parts = deal(scratch, *_forward_plan(weight, y, groups))
         depth, pitch = packed.shape[1:]
         _one_per_thread(_PACK, "pack_forward", packed.size, weight, packed, table, depth, pitch, *shape)
-        grid = blocks(_pixels(y), columns) * (pitch // rows), groups
-        _FORWARD[rung].launch("forward", grid, threads((rows, columns)), x, packed, table, bias, y, relu, depth, pitch,
-                              *shape, ROWS=rows, COLUMNS=columns)
+        whole = not len(parts)
+        _product(_FORWARD[rung], "forward", cut, groups, x, packed, table, bias if whole else None,
+                 y if whole else parts, relu and whole, depth, pitch, cut.per_part // DEPTH, *shape)
+        if not whole:
+            add_up(parts, y, bias, relu)
 
 
 def forward_workspace(x, weight, bias, y, *, stride, padding, groups, relu=False, kept=None):
@@ -45,15 +47,15 @@ def forward_workspace(x, weight, bias, y, *, stride, padding, groups, relu=False
     return nbytes(*_forward_plan(weight, y, groups)) if packs else 0
 
 
-def _forward_tile(weight, y, groups):
-    return tile(len(weight) // groups, _pixels(y), groups)
+def _forward_cut(weight, y, groups):
+    return Cut(rows=len(weight) // groups, columns=_pixels(y), depth=_taps(weight), products=groups)
 
 
 def _forward_plan(weight, y, groups):
-    """The (shape, dtype) of the packed weights and of the table of taps."""
-    rows, _ = _forward_tile(weight, y, groups)
-    depth, pitch = padded(weight.size // len(weight), DEPTH), padded(len(weight) // groups, rows)
-    return ((groups, depth, pitch), weight.dtype), ((depth, 2), np.int32)
+    """The (shape, dtype) of the packed weights, of the table of taps, and of the parts of the sums."""
+    cut = _forward_cut(weight, y, groups)
+    depth, pitch = padded(cut.depth, DEPTH), padded(cut.rows, cut.tile[0])
+    return ((groups, depth, pitch), weight.dtype), ((depth, 2), np.int32), cut.plan(y)
 
 
 def backward_input(gy, weight, gx, y=None, *, stride, padding, groups, scratch):
@@ -61,13 +63,14 @@ def backward_input(gy, weight, gx, y=None, *, stride, padding, groups, scratch):
     if _rung("conv.backward_input", gx, weight, gy, stride, groups) == "naive":
         _one_per_thread(_NAIVE, "backward_input", gx.size, gy, weight, gx, y, *shape, real=gx.dtype)
         return
-    rows, columns = _input_tile(weight, gx, stride, groups)
-    packed, table = deal(scratch, *_input_plan(weight, gx, stride, groups))
-    phases, _, depth, pitch = packed.shape
+    cut = _input_cut(weight, gx, stride, groups)
+    packed, table, parts = deal(scratch, *_input_plan(weight, gx, stride, groups))
+    depth, pitch = packed.shape[2:]
     _one_per_thread(_PACK, "pack_backward_input", packed.size, weight, packed, table, depth, pitch, *shape)
-    grid = blocks(_pixels_of_a_phase(gx, stride), columns) * (pitch // rows), phases * groups
-    _INPUT.launch("backward_input", grid, threads((rows, columns)), gy, packed, table, gx, y, depth, pitch, *shape,
-                  ROWS=rows, COLUMNS=columns, MASKED=int(y is not None))
+    _product(_INPUT, "backward_input", cut, cut.products, gy, packed, table, parts if len(parts) else gx, y, depth,
+             pitch, cut.per_part // DEPTH, *shape, MASKED=int(y is not None))
+    if len(parts):
+        add_up(parts, gx)
 
 
 def backward_input_workspace(gy, weight, gx, y=None, *, stride, padding, groups):
@@ -76,17 +79,20 @@ def backward_input_workspace(gy, weight, gx, y=None, *, stride, padding, groups)
     return nbytes(*_input_plan(weight, gx, stride, groups))
 
 
-def _input_tile(weight, gx, stride, groups):
-    return tile(weight.shape[1], _pixels_of_a_phase(gx, stride), groups * math.prod(stride))
+def _input_cut(weight, gx, stride, groups):
+    """A product for each phase (``phase.cuh``) and group, of the size of the largest."""
+    K, per_group, R, S = weight.shape
+    N, _, H, W = gx.shape
+    pixels = N * -(-H // stride[0]) * -(-W // stride[1])
+    taps = -(-R // stride[0]) * -(-S // stride[1])
+    return Cut(rows=per_group, columns=pixels, depth=K // groups * taps, products=math.prod(stride) * groups)
 
 
 def _input_plan(weight, gx, stride, groups):
-    """The (shape, dtype) of the weights packed for each phase (``phase.cuh``), and of its tables of taps."""
-    K, per_group, R, S = weight.shape
-    rows, _ = _input_tile(weight, gx, stride, groups)
-    depth = padded(K // groups * -(-R // stride[0]) * -(-S // stride[1]), DEPTH)
-    phases = math.prod(stride)
-    return ((phases, groups, depth, padded(per_group, rows)), gx.dtype), ((phases, depth, 2), np.int32)
+    """The (shape, dtype) of the weights packed for each phase, of its tables of taps, and of the parts of the sums."""
+    cut, phases = _input_cut(weight, gx, stride, groups), math.prod(stride)
+    depth, pitch = padded(cut.depth, DEPTH), padded(cut.rows, cut.tile[0])
+    return ((phases, groups, depth, pitch), gx.dtype), ((phases, depth, 2), np.int32), cut.plan(gx)
 
 
 def backward_weight(x, gy, gw, gb, y=None, *, stride, padding, groups, scratch):
@@ -95,15 +101,13 @@ def backward_weight(x, gy, gw, gb, y=None, *, stride, padding, groups, scratch):
     if _rung("conv.backward_weight", x, gw, gy, stride, groups) == "naive":
         _one_per_thread(_NAIVE, "backward_weight", gw.size, x, gy, gw, y, *shape, real=x.dtype)
     else:
-        rows, columns = _weight_tile(gy, gw, groups)
+        cut = _weight_cut(gy, gw, groups)
         table, parts = deal(scratch, *_weight_plan(gy, gw, groups))
-        macros = {"ROWS": rows, "COLUMNS": columns, "MASKED": int(y is not None)}
-        grid = blocks(K // groups, rows) * blocks(gw.size // len(gw), columns), groups, max(1, len(parts))
         _one_per_thread(_PACK, "windows", P * Q, table, *shape)
-        _WEIGHT.launch("backward_weight", grid, threads((rows, columns)), x, gy, table, parts if len(parts) else gw, y,
-                       _per_part(gy, gw, groups), *shape, **macros)
+        _product(_WEIGHT, "backward_weight", cut, groups, x, gy, table, parts if len(parts) else gw, y,
+                 cut.per_part // DEPTH, *shape, MASKED=int(y is not None))
         if len(parts):
-            _one_per_thread(_WEIGHT, "sum_parts", gw.size, parts, gw, len(parts), np.int64(gw.size), **macros)
+            add_up(parts, gw)
     if gb is not None:
         _BIAS.launch("bias_gradient", K, _THREADS, gy, y, gb, N, K, P * Q, real=x.dtype)
 
@@ -114,37 +118,30 @@ def backward_weight_workspace(x, gy, gw, gb, y=None, *, stride, padding, groups)
     return nbytes(*_weight_plan(gy, gw, groups))
 
 
-_PART = 512  # pixels, at least: so writing and adding up the parts of a sum stays small beside making them
-_PARTS = 512  # tiles and parts fill a GPU several times
-
-
-def _weight_tile(gy, gw, groups):
-    return tile(len(gw) // groups, gw.size // len(gw), groups * blocks(_pixels(gy), _PART))
-
-
-def _per_part(gy, gw, groups):
-    """How many pixels a block sums: it depends on shapes only, and so do the bits of the result."""
-    rows, columns = _weight_tile(gy, gw, groups)
-    tiles = blocks(len(gw) // groups, rows) * blocks(gw.size // len(gw), columns) * groups
-    return max(_PART, padded(blocks(_pixels(gy), blocks(_PARTS, tiles)), DEPTH))
+def _weight_cut(gy, gw, groups):
+    return Cut(rows=len(gw) // groups, columns=_taps(gw), depth=_pixels(gy), products=groups)
 
 
 def _weight_plan(gy, gw, groups):
-    """The (shape, dtype) of the table of windows, and of the parts of the sum, if there is more than one."""
-    parts = blocks(_pixels(gy), _per_part(gy, gw, groups))
-    return ((math.prod(gy.shape[2:]), 2), np.int32), ((parts if parts > 1 else 0, *gw.shape), gw.dtype)
+    """The (shape, dtype) of the table of windows, and of the parts of the sums."""
+    return ((math.prod(gy.shape[2:]), 2), np.int32), _weight_cut(gy, gw, groups).plan(gw)
+
+
+def _product(source, kernel, cut, layers, *arguments, **macros):
+    rows, columns = cut.tile
+    grid = blocks(cut.rows, rows) * blocks(cut.columns, columns), layers, cut.parts
+    source.launch(kernel, grid, cut.threads, *arguments, ROWS=rows, COLUMNS=columns, **macros)
+
+
+def _taps(weight):
+    """Those of one filter, in all channels."""
+    return math.prod(weight.shape[1:])
 
 
 def _pixels(y):
     """Those of all images."""
     N, _, P, Q = y.shape
     return N * P * Q
-
-
-def _pixels_of_a_phase(gx, stride):
-    """Those of the largest one, of all images."""
-    N, _, H, W = gx.shape
-    return N * -(-H // stride[0]) * -(-W // stride[1])
 
 
 def _rung(kernel, x, weight, y, stride, groups):

@@ -1,14 +1,15 @@
 #pragma once
 
 // The forward pass as a product, for rungs 4 and 5: rows are the filters of a group, columns are windows, that is, the
-// pixels of y of all images one after the other, and the depth goes over channels and taps.
+// pixels of y of all images one after the other, and the depth goes over channels and taps.  Where that is cut into
+// parts (parts.cu), y is the array of parts.
 
 #include "conv/gather.cuh"
 #include "conv/shape.cuh"
 
 template <class Sum>
 __device__ void convolve(Sum& sums, const float* x, const float* packed, const int2* table, const float* bias, float* y,
-                         int relu, int depth, int pitch, SHAPE)
+                         int relu, int depth, int pitch, int per_part, SHAPE)
 {
     int group = blockIdx.y, filters = K / groups, per_group = C / groups;
     int tiles = pitch / ROWS, first_row = blockIdx.x % tiles * ROWS;  // neighbouring blocks see the same pixels
@@ -21,14 +22,14 @@ __device__ void convolve(Sum& sums, const float* x, const float* packed, const i
 
     Packed left(packed + (long long)group * depth * pitch + first_row, pitch);
     Gather<Copied> right({kept(window)}, outside, table);
-    product(sums, left, right, depth / DEPTH);
+    part_of_product(sums, left, right, depth / DEPTH, per_part);
 
 #pragma unroll
     for (int j = 0; j < Sum::WIDE; j++) {
         Pixel output = pixels[sums.column(j)];
         if (output.n >= N)
             continue;
-        float* out = y + (output.n * K + group * filters) * P * Q + output.at;
+        float* out = y + ((blockIdx.z * (long long)N + output.n) * K + group * filters) * P * Q + output.at;
 #pragma unroll
         for (int i = 0; i < Sum::HIGH; i++) {
             int k = first_row + sums.row(i);

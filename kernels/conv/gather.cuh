@@ -28,6 +28,8 @@ struct Gather {
 
     __device__ float* place_of(Right& tile, int i) const { return &tile.at[0][0] + place + i * Right::PITCH; }
 
+    __device__ void skip(int tiles) { table += tiles * DEPTH; }
+
     __device__ void fetch(Right& tile)
     {
         const int4* pairs = reinterpret_cast<const int4*>(table);
@@ -67,6 +69,8 @@ struct Packed {
     {
         return reinterpret_cast<float4*>(&tile.at[0][0] + place + i * DOWN * Left::PITCH);
     }
+
+    __device__ void skip(int tiles) { source.advance((long long)tiles * DEPTH * pitch / 4); }
 
     __device__ void fetch(Left& tile)
     {

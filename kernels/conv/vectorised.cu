@@ -9,8 +9,8 @@
 
 extern "C" __global__ void BOUNDS
 forward(const float* __restrict__ x, const float* __restrict__ packed, const int2* __restrict__ table,
-        const float* __restrict__ bias, float* __restrict__ y, int relu, int depth, int pitch, SHAPE)
+        const float* __restrict__ bias, float* __restrict__ y, int relu, int depth, int pitch, int per_part, SHAPE)
 {
     Sums sums;
-    convolve(sums, x, packed, table, bias, y, relu, depth, pitch, SHAPE_NAMES);
+    convolve(sums, x, packed, table, bias, y, relu, depth, pitch, per_part, SHAPE_NAMES);
 }

@@ -3,7 +3,8 @@ one."""
 
 from .. import ladder
 from ..gpu import Source, blocks
-from ..product import SQUARES, threads, tile
+from ..product import DEPTH, SQUARES, Cut, add_up
+from ..scratch import deal, nbytes
 
 _FORWARD = {rung: Source(__file__, f"{rung}.cu") for rung in ladder.RUNGS["linear.forward"]}
 _NAIVE = _FORWARD["naive"]
@@ -12,28 +13,76 @@ _WEIGHT = Source(__file__, "backward_weight.cu")
 _THREADS = 256
 
 
-def forward(x, weight, bias, y, *, relu=False):
+def forward(x, weight, bias, y, *, relu=False, scratch):
     rung = _rung("linear.forward", weight)
-    arguments = x, weight, bias, y, relu, *_shape(x, weight)
-    if rung in SQUARES:
+    shape = *x.shape, len(weight)
+    if rung == "naive":
+        _one_per_thread("forward", y, x, weight, bias, y, relu, *shape)
+    elif rung in SQUARES:
         side, count = SQUARES[rung]
-        _FORWARD[rung].launch("forward", blocks(len(y), side) * blocks(y.shape[1], side), count, *arguments)
+        grid = blocks(len(y), side) * blocks(y.shape[1], side)
+        _FORWARD[rung].launch("forward", grid, count, x, weight, bias, y, relu, *shape)
     else:
-        _launch(_FORWARD[rung], "forward", y, *arguments)
+        cut = _forward_cut(x, weight)
+        parts, = deal(scratch, cut.plan(y))
+        whole = not len(parts)
+        _product(_FORWARD[rung], "forward", cut, x, weight, bias if whole else None, y if whole else parts,
+                 relu and whole, cut.per_part // DEPTH, *shape)
+        if not whole:
+            add_up(parts, y, bias, relu)
 
 
-def backward_input(gy, weight, gx, y=None):
-    source = _NAIVE if _rung("linear.backward_input", weight) == "naive" else _INPUT
-    _launch(source, "backward_input", gx, gy, weight, gx, y, *_shape(gx, weight),
-            MASKED=int(y is not None), VECTOR=_vector(weight))
+def forward_workspace(x, weight, bias, y, *, relu=False):
+    cuts = _rung("linear.forward", weight) in ("vectorised", "tf32")
+    return nbytes(_forward_cut(x, weight).plan(y)) if cuts else 0
 
 
-def backward_weight(x, gy, gw, gb, y=None):
-    source = _NAIVE if _rung("linear.backward_weight", gw) == "naive" else _WEIGHT
-    _launch(source, "backward_weight", gw, x, gy, gw, y, *_shape(x, gw),
-            MASKED=int(y is not None), VECTOR=_vector(x, gy, *(() if y is None else (y,))))
+def _forward_cut(x, weight):
+    return Cut(rows=len(x), columns=len(weight), depth=x.shape[1])
+
+
+def backward_input(gy, weight, gx, y=None, *, scratch):
+    shape = *gx.shape, len(weight)
+    if _rung("linear.backward_input", weight) == "naive":
+        _one_per_thread("backward_input", gx, gy, weight, gx, y, *shape)
+        return
+    cut = _input_cut(gy, gx)
+    parts, = deal(scratch, cut.plan(gx))
+    _product(_INPUT, "backward_input", cut, gy, weight, parts if len(parts) else gx, y, cut.per_part // DEPTH, *shape,
+             MASKED=int(y is not None), VECTOR=_vector(weight))
+    if len(parts):
+        add_up(parts, gx)
+
+
+def backward_input_workspace(gy, weight, gx, y=None):
+    return 0 if _rung("linear.backward_input", weight) == "naive" else nbytes(_input_cut(gy, gx).plan(gx))
+
+
+def _input_cut(gy, gx):
+    return Cut(rows=len(gx), columns=gx.shape[1], depth=gy.shape[1])
+
+
+def backward_weight(x, gy, gw, gb, y=None, *, scratch):
+    shape = *x.shape, len(gw)
+    if _rung("linear.backward_weight", gw) == "naive":
+        _one_per_thread("backward_weight", gw, x, gy, gw, y, *shape)
+    else:
+        cut = _weight_cut(x, gw)
+        parts, = deal(scratch, cut.plan(gw))
+        _product(_WEIGHT, "backward_weight", cut, x, gy, parts if len(parts) else gw, y, cut.per_part // DEPTH, *shape,
+                 MASKED=int(y is not None), VECTOR=_vector(x, gy, *(() if y is None else (y,))))
+        if len(parts):
+            add_up(parts, gw)
     if gb is not None:
-        _NAIVE.launch("bias_gradient", blocks(len(gb), _THREADS), _THREADS, gy, y, gb, *gy.shape, real=x.dtype)
+        _one_per_thread("bias_gradient", gb, gy, y, gb, *gy.shape)
+
+
+def backward_weight_workspace(x, gy, gw, gb, y=None):
+    return 0 if _rung("linear.backward_weight", gw) == "naive" else nbytes(_weight_cut(x, gw).plan(gw))
+
+
+def _weight_cut(x, gw):
+    return Cut(rows=len(gw), columns=gw.shape[1], depth=len(x))
 
 
 def _rung(kernel, weight):
@@ -41,21 +90,16 @@ def _rung(kernel, weight):
     return ladder.chosen(kernel, weight.dtype) if max(weight.shape) < 2 ** 24 else "naive"
 
 
-def _launch(source, kernel, result, *arguments, **macros):
-    """A thread for each element of ``result``, or a block for each of its tiles, compiled with ``macros``."""
-    if source is _NAIVE:
-        source.launch(kernel, blocks(result.size, _THREADS), _THREADS, *arguments, real=result.dtype)
-        return
-    rows, columns = tile(*result.shape)
-    source.launch(kernel, blocks(len(result), rows) * blocks(result.shape[1], columns), threads((rows, columns)),
-                  *arguments, ROWS=rows, COLUMNS=columns, **macros)
+def _one_per_thread(kernel, result, *arguments):
+    _NAIVE.launch(kernel, blocks(result.size, _THREADS), _THREADS, *arguments, real=result.dtype)
+
+
+def _product(source, kernel, cut, *arguments, **macros):
+    rows, columns = cut.tile
+    grid = blocks(cut.rows, rows) * blocks(cut.columns, columns), 1, cut.parts
+    source.launch(kernel, grid, cut.threads, *arguments, ROWS=rows, COLUMNS=columns, **macros)
 
 
 def _vector(*matrices):
     """How many numbers of a row can be loaded at once: four, where every row of each is aligned to them."""
     return 4 if all(m.shape[1] % 4 == 0 and m.data.ptr % 16 == 0 for m in matrices) else 1
-
-
-def _shape(x, weight):
-    """N, C, K."""
-    return *x.shape, len(weight)

@@ -31,6 +31,12 @@ struct AlongDepth {
         return &tile.at[0][0] + place + half * RUN * Tile::PITCH + i * DOWN;
     }
 
+    __device__ void skip(int tiles)
+    {
+        source.advance((long long)tiles * DEPTH);
+        left -= tiles * DEPTH;
+    }
+
     __device__ void fetch(Tile& tile)
     {
 #pragma unroll
@@ -86,6 +92,12 @@ struct AcrossDepth {
         return reinterpret_cast<Vector*>(&tile.at[0][0] + place + i * DOWN * Tile::PITCH);
     }
 
+    __device__ void skip(int tiles)
+    {
+        source.advance((long long)tiles * DEPTH * pitch);
+        left -= tiles * DEPTH;
+    }
+
     __device__ void fetch(Tile& tile)
     {
 #pragma unroll
@@ -104,10 +116,11 @@ struct AcrossDepth {
     }
 };
 
-// result[row][column] = finish(sum, column), for what is inside a result of `rows` rows of `columns`.
+// result[part][row][column] = finish(sum, column), for what is inside a result of `rows` rows of `columns`.
 template <class Sum, class Finish>
 __device__ void write(const Sum& sums, Corner corner, float* result, int rows, int columns, Finish finish)
 {
+    result += blockIdx.z * ((long long)rows * columns);
 #pragma unroll
     for (int i = 0; i < Sum::HIGH; i++) {
         long long row = corner.row + sums.row(i);

@@ -5,8 +5,8 @@
 
 extern "C" __global__ void BOUNDS
 forward(const float* __restrict__ x, const float* __restrict__ weight, const float* __restrict__ bias,
-        float* __restrict__ y, int relu, int N, int C, int K)
+        float* __restrict__ y, int relu, int per_part, int N, int C, int K)
 {
     Sums sums;
-    forward_tile(sums, x, weight, bias, y, relu, N, C, K);
+    forward_tile(sums, x, weight, bias, y, relu, per_part, N, C, K);
 }

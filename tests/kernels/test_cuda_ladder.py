@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from tinyconv.kernels import gpu, ladder, product
-from tinyconv.kernels.conv import cuda as conv
-from tinyconv.kernels.linear import cuda as linear
 from tinyconv.kernels.shapes import output_size
 
 import tinyconv as tc
@@ -55,9 +53,22 @@ def _every_check_and_order() -> Iterator[None]:
 @pytest.fixture(params=[(64, 64), (64, 128), (128, 128)], ids=str)
 def tile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
     """A block's tile, whatever the shape would call for: large ones come with shapes too large to be checked."""
-    for module in (conv, linear):
-        monkeypatch.setattr(module, "tile", lambda *sizes: request.param)
+    monkeypatch.setattr(product.Cut, "tile", request.param)
     return request.param
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files of the kernels launched so far."""
+    files: list[str] = []
+    original = gpu.Source.launch
+
+    def launch(source: gpu.Source, kernel: str, *arguments: Any, **options: Any) -> None:
+        files.append(source.path.name)
+        original(source, kernel, *arguments, **options)
+
+    monkeypatch.setattr(gpu.Source, "launch", launch)
+    return files
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -152,6 +163,19 @@ class TestPasses:
         check_forward("linear", matrices(shape), {}, dtype=np.float64)
         check_backward("linear", matrices(shape), {}, dtype=np.float64)
 
+    @pytest.mark.parametrize("rung", ["vectorised", "tf32"])
+    def test_sums_in_parts(self, rung: str, monkeypatch: pytest.MonkeyPatch, files: list[str]) -> None:
+        """Parts of two tiles of depth instead of 32: so every pass has some, the last of them shorter."""
+        monkeypatch.setattr(product, "_PART", 32)
+        options, arrays = convolution(((2, 10, 7, 6), (14, 3, 3), (2, 1), (1, 1), 2, False))
+        a = matrices((49, 50, 51))
+        with ladder.use_rung("conv.forward", rung), ladder.use_rung("linear.forward", rung):
+            check_forward("conv", arrays, options, tol=TF32 if rung == "tf32" else None)
+            check_forward("linear", a, {}, tol=TF32 if rung == "tf32" else None)
+        check_backward("conv", arrays, options)
+        check_backward("linear", a, {})
+        assert files.count("parts.cu") == 2 * (2 + 4), "each launch above, of either layer, adds up parts"
+
     @pytest.mark.parametrize("size", [1, 63, 65, 127, 128, 129])
     def test_large_tiles_of_a_convolution(self, tile: tuple[int, int], size: int) -> None:
         """Filters, channels and pixels, each of a number around the tile's."""
@@ -204,19 +228,6 @@ def to_tf32(array: np.ndarray) -> np.ndarray:
 
 class TestWhichKernelRuns:
     pytestmark = needs_cuda
-
-    @pytest.fixture
-    def files(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-        """The files of the kernels launched so far."""
-        files: list[str] = []
-        original = gpu.Source.launch
-
-        def launch(source: gpu.Source, kernel: str, *arguments: Any, **options: Any) -> None:
-            files.append(source.path.name)
-            original(source, kernel, *arguments, **options)
-
-        monkeypatch.setattr(gpu.Source, "launch", launch)
-        return files
 
     @pytest.mark.parametrize("rung", ladder.RUNGS["conv.forward"])
     def test_each_rung_is_a_kernel_of_its_own(self, rung: str, files: list[str]) -> None:
@@ -292,13 +303,16 @@ class TestLadder:
             pass
 
 
-@pytest.mark.parametrize("sizes, tile", [
-    ((1, 1), (64, 64)),
-    ((4096, 128), (64, 64)),  # 32 blocks of 128 x 128 would leave most of a GPU idle
-    ((4096, 128, 4), (128, 128)),
-    ((64, 10 ** 6), (64, 128)),
-    ((96, 10 ** 6), (128, 128)),
-    ((192, 10 ** 6), (64, 128)),  # 3 x 64 rows, of which none is wasted
+@pytest.mark.parametrize("sizes, tile, parts", [
+    ((1, 1, 1), (64, 64), 1),
+    ((128, 4096, 9216), (128, 128), 8),  # 32 blocks of 128 x 128 would leave most of a GPU idle
+    ((128, 4096, 100), (64, 64), 1),
+    ((384, 169, 2304), (64, 64), 5),
+    ((96, 363, 387_200), (128, 128), 86),
+    ((64, 10 ** 6, 576), (64, 128), 1),
+    ((192, 10 ** 6, 576), (64, 128), 1),  # 3 x 64 rows, of which none is wasted
 ])
-def test_the_tile_fits_the_product(sizes: tuple[int, ...], tile: tuple[int, int]) -> None:
-    assert product.tile(*sizes) == tile
+def test_the_cut_fits_the_product(sizes: tuple[int, int, int], tile: tuple[int, int], parts: int) -> None:
+    cut = product.Cut(*sizes)
+    assert (cut.tile, cut.parts) == (tile, parts)
+    assert cut.per_part % product.DEPTH == 0 and (parts - 1) * cut.per_part < sizes[2] <= parts * cut.per_part
