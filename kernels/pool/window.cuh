@@ -30,8 +30,8 @@ struct Range {
 // The outputs whose windows cover this input row (or column).
 __device__ inline Range windows_over(int position, int kernel, int stride, int pad, int outputs)
 {
-    int first = position + pad - (kernel - 1);  // where the earliest window that reaches here begins
-    return {first <= 0 ? 0 : (first + stride - 1) / stride, min(outputs, (position + pad) / stride + 1)};
+    int first = max(0, position + pad - (kernel - 1));  // where the earliest window that reaches here begins
+    return {(first + stride - 1) / stride, min(outputs, (position + pad) / stride + 1)};
 }
 
 // Strictly greater wins, so a tie keeps the first; NaN beats all, and nothing beats NaN.

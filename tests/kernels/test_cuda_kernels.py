@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tinyconv.kernels.shapes import output_size
 
 import tinyconv as tc
 from tinyconv import cuda
@@ -76,6 +77,10 @@ POOLINGS = {
     "wide": ((2, 2, 4, 65), (2, 7), (3, 1), (1, 6)),
     "two bytes a place": ((1, 1, 20, 20), (17, 16), (2, 2), (3, 3)),
     "gaps": ((3, 2, 13, 13), (3, 2), (4, 5), (1, 1)),
+    "beyond the padding": ((1, 2, 6, 9), (3, 4), (2, 3), (1, 0)),  # where ceil mode adds a window
+    "many channels": ((1, 40, 2, 7), (1, 3), (1, 2), (0, 0)),
+    "tiles that do not divide": ((1, 2, 35, 59), (3, 3), (2, 2), (0, 0)),
+    "a row longer than a block": ((1, 1, 3, 611), (3, 3), (2, 2), (0, 0)),
 }
 
 
@@ -83,7 +88,8 @@ def pooling(name: str, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
     """x (a third of it zeros, as after ReLU, so that there are ties), empty y and index, and the options."""
     shape, kernel, stride, padding = POOLINGS[name]
     x = np.maximum(normal(*shape, dtype=dtype) + 0.4, 0)
-    outputs = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(shape[2:], padding, kernel, stride, strict=True)]
+    outputs = [output_size(n, k, s, p, ceil_mode=name == "beyond the padding")
+               for n, k, s, p in zip(shape[2:], kernel, stride, padding, strict=True)]
     places = np.uint8 if math.prod(kernel) <= 256 else np.uint16
     options = {"kernel_size": kernel, "stride": stride, "padding": padding}
     return x, output(*shape[:2], *outputs, dtype=dtype), output(*shape[:2], *outputs, dtype=places), options
@@ -176,6 +182,14 @@ def test_dropout_draws_the_bits_of_the_definition(shape: tuple[int, ...], p: flo
     tc.device("reference").launch("dropout.apply", x, expected, **options)
     _, y = run("dropout.apply", x, output(*shape, dtype=dtype), **options)
     np.testing.assert_array_equal(y, expected)
+
+
+def test_dropout_keeps_what_draws_the_threshold_itself() -> None:
+    """The first word for key 0 and counter 0 is 6627e8d5, which Philox's authors publish."""
+    x = np.ones((1, 1), np.float32)
+    for word, kept in ((0x6627e8d5, True), (0x6627e8d6, False)):
+        _, y = run("dropout.apply", x, output(1, 1), p=word / 2 ** 32, seed=0, stream=0, step=0, first_sample=0)
+        assert (y.item() > 0) == kept
 
 
 def test_dropout_at_an_address_that_no_vector_has() -> None:
@@ -276,13 +290,14 @@ class TestElementwise:
 
     @pytest.mark.parametrize("a, b, y", [
         ((1,), (33,), (33,)), ((), (4, 5), (4, 5)), ((3, 1), (3, 7), (3, 7)), ((7,), (3, 7), (3, 7)), ((), (), ()),
-        ((3, 1, 5), (4, 1), (3, 4, 5)), ((1, 5, 1, 4, 1, 3), (2, 1, 2, 1, 2, 3), (2, 5, 2, 4, 2, 3)), ((257,),) * 3])
+        ((3, 1, 5), (4, 1), (3, 4, 5)), ((1, 5, 1, 4, 1, 3), (2, 1, 2, 1, 2, 3), (2, 5, 2, 4, 2, 3)), ((257,),) * 3,
+        ((40, 1), (40, 60), (40, 60))])
     @pytest.mark.parametrize("kernel", ["add", "sub", "mul", "div"])
     def test_arithmetic_broadcasts(self, kernel: str, a: Any, b: Any, y: Any) -> None:
         check(f"elementwise.{kernel}", normal(*a), normal(*b, seed=1) + 2, output(*y), tol=1e-6)
 
     @DTYPES
-    @pytest.mark.parametrize("count", EDGES)
+    @pytest.mark.parametrize("count", [*EDGES, 2049])
     def test_functions_of_one_operand(self, count: int, dtype: Any) -> None:
         """exp, log and power may be two units in the last place off, which is what CUDA promises of its own."""
         x, y = np.abs(normal(count, dtype=dtype)) + 0.1, output(count, dtype=dtype)
