@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tinyconv.emulator.module import EmulatorError
+
 from .runner import ORDERS, kernel, launch
 
 pytestmark = pytest.mark.usefixtures("tools")
@@ -130,6 +132,12 @@ def test_tensor_cores(load: str, mma: str, check: bool) -> None:
     # TF32 keeps 11 bits of each factor: a product is off by up to 2^-10, the sum by less, as errors of both signs meet.
     assert 2.0 ** -14 < np.abs(c - expected).max() / np.abs(expected).max() <= 2.0 ** -10
     assert all((other == c).all() for other, _ in results)
+
+
+def test_half_a_warp_has_no_tensor_core() -> None:
+    code = TENSOR_CORES.replace("LOAD", _BY_ELEMENT).replace("MMA", _K8)
+    with pytest.raises(EmulatorError, match="mma.sync needs all 32 lanes of a warp; taking part: 0x0000ffff"):
+        _product(code, 16, 8, 16, False, "forward")
 
 
 def test_ldmatrix_transposed() -> None:

@@ -19,8 +19,8 @@ BLOCKS, THREADS, ROUNDS, CELLS = 2, 64, 5, 3
 READ, WRITE, ATOMIC = 1, 2, 3
 
 CODE = """
-extern "C" __global__ void kernel(const int* what, const int* cell, const unsigned* sync, const int* in_shared, int* cells,
-                                  int* out)
+extern "C" __global__ void kernel(const int* what, const int* cell, const unsigned* sync, const int* in_shared,
+                                  int* cells, int* out)
 {
     __shared__ int own[3];
     if (threadIdx.x == 0) for (int i = 0; i < 3; ++i) own[i] = 0;

@@ -417,6 +417,39 @@ extern "C" __global__ void kernel(const int* x, int* y)
         np.testing.assert_array_equal(out, np.stack([np.asarray(e, np.int32) for e in expected], axis=1))
 
 
+def test_what_the_compiler_rarely_writes() -> None:
+    """A table of jumps, predicates that are voted on, spaces of pointers, reductions without a result."""
+    code = """
+extern "C" __global__ void kernel(unsigned* sum, unsigned* y)
+{
+    __shared__ unsigned tile[32];
+    unsigned i = threadIdx.x, jump, space, *out = y + i * 10;
+    asm volatile("{ table: .branchtargets ZERO, ONE, TWO;  brx.idx.uni %1, table;"
+                 "  ZERO: mov.u32 %0, 100; bra.uni END;  ONE: mov.u32 %0, 101; bra.uni END;"
+                 "  TWO: mov.u32 %0, 102;  END: }"
+                 : "=r"(jump) : "r"(i % 3));
+    asm volatile("{ .reg .pred p, q; isspacep.shared p, %1; isspacep.global q, %2; selp.u32 %0, 1, 0, p;"
+                 "  @q add.u32 %0, %0, 2; }" : "=r"(space) : "l"(tile + i), "l"(y));
+    asm volatile("prefetch.global.L1 [%0]; fence.acq_rel.gpu; red.global.add.u32 [%0], %1;"
+                 :: "l"(sum), "r"(i) : "memory");
+    int same;
+    out[0] = jump; out[1] = space; out[2] = __activemask();
+    out[3] = __syncthreads_and(i < 31); out[4] = __syncthreads_or(i == 31);
+    out[5] = __match_all_sync(~0u, i / 32, &same) + same;
+    out[6] = __match_all_sync(~0u, (unsigned long long)i << 40, &same) + same;
+    out[7] = __reduce_or_sync(~0u, 1u << i % 7); out[8] = __reduce_min_sync(~0u, i + 3);
+    asm volatile("{ .reg .pred p, q; setp.lt.u32 p, %1, 40; vote.sync.uni.pred q, p, -1; selp.u32 %0, 1, 0, q; }"
+                 : "=r"(out[9]) : "r"(i));
+    if (i == 5) asm volatile("exit;");
+    atomicAdd(sum, 1);
+}"""
+    total, y = np.zeros(1, np.uint32), np.zeros((32, 10), np.uint32)
+    launch(kernel(code), 1, 32, total, y)
+    assert total[0] == 32 * 31 // 2 + 31
+    assert y[:, 0].tolist() == [100 + i % 3 for i in range(32)]
+    assert (y[:, 1:] == [3, 2 ** 32 - 1, 0, 1, 0, 0, 127, 3, 1]).all()
+
+
 @pytest.mark.parametrize(("instruction", "message"), [
     ("dp4a.u32.u32 %0, %1, %1, %1;", "instruction dp4a"), ("add.cc.u32 %0, %1, %1;", "modifier .cc"),
     ("mov.u32 %0, %clock;", "form of its operands"), ("bar.sync 0; add.sat.s32 %0, %1, %1;", "modifier .sat")])

@@ -44,12 +44,6 @@ def _trap(o: Operation) -> str:
     return f'fail(thread, {o.site()}, "the kernel stops itself ({o.instruction.opcode})");'
 
 
-@opcode("nanosleep")
-def _sleep(o: Operation) -> str:
-    o.type("u")
-    return ";"
-
-
 # ------------------------------------------------------------------------------------------------ meeting other threads
 
 @opcode("bar", "barrier")

@@ -35,7 +35,7 @@ def _drop_hints(o: Operation) -> None:
         pass
 
 
-@opcode("ld", "ldu")
+@opcode("ld")
 def _load(o: Operation) -> str:
     type_ = o.type("busf")
     atomic, _ = _synchronising(o)
@@ -105,9 +105,9 @@ def _is_space(o: Operation) -> str:
     return o.write("pred", f"{'' if space == 'shared' else '!'}in_shared(thread, {o.read(1, 'u64')})")
 
 
-@opcode("prefetch", "prefetchu", "applypriority", "discard")
-def _hint(o: Operation) -> str:
-    o.modifiers.clear()  # all of them only speak to caches
+@opcode("prefetch")
+def _prefetch(o: Operation) -> str:
+    o.modifiers.clear()  # all of them say which cache
     return ";"
 
 
