@@ -63,10 +63,15 @@ def test_what_was_built_serves_where_the_tools_are_gone(folder: Path, monkeypatc
     assert _scaled(folder) == [0, 3, 6, 9]
 
 
-def test_a_changed_source_or_header_is_built_anew(folder: Path) -> None:
+def test_a_changed_header_is_noticed_wherever_it_lies(folder: Path) -> None:
     assert _scaled(folder) == [0, 3, 6, 9]
-    (folder / "factor.cuh").write_text("#define FACTOR 5\n")
+    (folder / "deep").mkdir()
+    (folder / "deep" / "number.cuh").write_text("#define NUMBER 5\n")
+    (folder / "deep" / "factor.cuh").write_text('#include "number.cuh"\n')
+    (folder / "factor.cuh").write_text('#include "deep/factor.cuh"\n#define FACTOR NUMBER\n')
     assert _scaled(folder) == [0, 5, 10, 15]
+    (folder / "deep" / "number.cuh").write_text("#define NUMBER 7\n")
+    assert _scaled(folder) == [0, 7, 14, 21]
 
 
 def test_both_modes_share_a_translation(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -333,6 +333,43 @@ extern "C" __global__ void kernel(const char* c, const unsigned short* s, const 
     assert y[8] == 5
 
 
+def test_shared_memory_of_the_file_of_the_kernel_and_of_the_launch() -> None:
+    code = """
+extern __shared__ float4 dynamic[];
+__shared__ int of_the_file[2];
+__device__ __noinline__ int swap(int i)
+{
+    __shared__ int of_the_function[3];
+    of_the_function[i] = of_the_file[1 - i] = i + 5;
+    __syncthreads();
+    return of_the_function[1 - i];
+}
+extern "C" __global__ void kernel(float* y)
+{
+    __shared__ char own[5];
+    int i = threadIdx.x, swapped = swap(i);
+    own[i + 3] = i + 1;
+    dynamic[1 - i] = make_float4(swapped, 0, 0, i);
+    __syncthreads();
+    y[i] = of_the_file[i] * 1000 + own[4 - i] * 100 + dynamic[i].x + dynamic[i].w * 10;
+}
+extern "C" __global__ void alone(float* y)
+{
+    __shared__ float own[4];
+    own[threadIdx.x] = y[threadIdx.x];
+    __syncthreads();
+    y[threadIdx.x] = own[1 - threadIdx.x];
+}"""
+    both, alone, y = kernel(code), kernel(code, "alone"), np.zeros(2, np.float32)
+    launch(both, 1, 2, y, shared=32)
+    # Thread 0 sees what thread 1 wrote: 6 in the file's array, 2 in the kernel's, 5 and 1 in the dynamic one.
+    assert y.tolist() == [6215, 5106]
+    launch(alone, 1, 2, y)
+    assert y.tolist() == [5106, 6215]
+    # 8 bytes, 12 bytes and 5 bytes, and dynamic memory of float4 begins at a multiple of 16.
+    assert (both.static_shared, alone.static_shared) == (32, 16)
+
+
 @pytest.mark.parametrize("arch", [75, 80, 90, 120])
 def test_functions_switches_and_loops(arch: int) -> None:
     """Functions that are not inlined, one of them recursive, and a switch that becomes a table of jumps."""

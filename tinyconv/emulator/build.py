@@ -127,17 +127,18 @@ def _key(*parts: str) -> str:
 
 
 def _sources(code: str, options: Sequence[str]) -> str:
-    """``code`` with the headers that it includes by "name", which NVRTC looks for in the folders of -I."""
+    """``code`` with the headers that it includes and that lie in the folders of -I or beside the header that names
+    them.  (Those of the compiler belong to its version.)"""
     folders = [Path(option[2:]) for option in options if option.startswith("-I") and len(option) > 2]
-    texts, seen, pending = [code], set(), [code]
+    texts, seen, pending = [code], set(), [(code, folders)]
     while pending:
-        for name in re.findall(r'^\s*#\s*include\s*[<"]([^">]+)[">]', pending.pop(), flags=re.M):
-            path = next((folder / name for folder in folders if (folder / name).is_file()), None)
+        text, where = pending.pop()
+        for name in re.findall(r'^\s*#\s*include\s*[<"]([^">]+)[">]', text, flags=re.M):
+            path = next((folder / name for folder in where if (folder / name).is_file()), None)
             if path and path not in seen:
                 seen.add(path)
-                text = path.read_text(encoding="utf-8")
-                texts.append(f"{name}\n{text}")
-                pending.append(text)
+                texts.append(f"{name}\n{path.read_text(encoding='utf-8')}")
+                pending.append((texts[-1], [path.parent, *folders]))
     return "\0".join(texts)
 
 

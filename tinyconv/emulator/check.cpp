@@ -251,7 +251,7 @@ char* Checker::access(ThreadState& thread, uint64_t address, uint32_t number, ui
         if (site.kind != Kind::Read && flight != Flight::Departs) std::fill_n(area.written + offset, nbytes, 1);
     }
     if (site.kind == Kind::Atomic) exchange_knowledge(thread, address);
-    if (launch_.request.only_block >= 0 && flight != Flight::Arrives) record(thread, address, number, nbytes);
+    if (launch_.request.only_block >= 0 && flight != Flight::Arrives) record(thread, area, address, number, nbytes);
     return in_shared ? thread.shared + offset : reinterpret_cast<char*>(address);
 }
 
@@ -299,10 +299,10 @@ char* Checker::access_local(ThreadState& thread, uint64_t address, uint32_t numb
     return frame->begin + offset;
 }
 
-void Checker::record(ThreadState& thread, uint64_t address, uint32_t site, uint64_t nbytes)
+void Checker::record(ThreadState& thread, const Area& area, uint64_t address, uint32_t site, uint64_t nbytes)
 {
     uint32_t& occurrence = occurrences_[uint64_t(site) << 10 | thread.index];
-    trace_.push_back({site, thread.index, occurrence++, uint32_t(nbytes), address});
+    trace_.push_back({site, thread.index, occurrence++, uint32_t(nbytes), address, &area == shared_.get()});
 }
 
 Frame::Frame(Thread& t, char* begin, uint8_t* written, uint32_t nbytes)

@@ -93,7 +93,7 @@ private:
     [[noreturn]] void race(ThreadState& thread, uint32_t site, const std::string& what, Kind kind, Stamp other,
                            bool wrote);
     void exchange_knowledge(ThreadState& thread, uint64_t address);
-    void record(ThreadState& thread, uint64_t address, uint32_t site, uint64_t nbytes);
+    void record(ThreadState& thread, const Area& area, uint64_t address, uint32_t site, uint64_t nbytes);
 
     Launch& launch_;
     std::map<uint64_t, Area> areas_;  // global memory, by address

@@ -192,7 +192,7 @@ class Kernel:
 
 
 def _access(record: _Record, site: _Site) -> Access:
-    return Access(site.line, "shared" if site.space == 1 else "global", site.kind > 1, record.nbytes,
+    return Access(site.line, "shared" if record.shared else "global", site.kind > 1, record.nbytes,
                   record.thread // 32,
                   record.occurrence, record.thread % 32, record.address, site.file.decode())
 
@@ -227,8 +227,8 @@ class _Region(ctypes.Structure):
 
 
 class _Record(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint32) for name in ("site", "thread", "occurrence",
-                                                     "nbytes")] + [("address", ctypes.c_uint64)]
+    _fields_ = [("site", ctypes.c_uint32), ("thread", ctypes.c_uint32), ("occurrence", ctypes.c_uint32),
+                ("nbytes", ctypes.c_uint32), ("address", ctypes.c_uint64), ("shared", ctypes.c_uint32)]
 
 
 class _Request(ctypes.Structure):

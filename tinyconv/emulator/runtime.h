@@ -15,7 +15,7 @@ namespace emulator {
 struct Region { uint64_t address, nbytes; const char* name; uint8_t* written; };  // written: a flag per byte, or null
 
 // One access of a traced block.  `occurrence`: how often its thread had been at this site before.
-struct Access { uint32_t site, thread, occurrence, nbytes; uint64_t address; };
+struct Access { uint32_t site, thread, occurrence, nbytes; uint64_t address; uint32_t shared; };
 
 enum class Order : uint32_t { Forward, Reverse, Shuffled };
 
