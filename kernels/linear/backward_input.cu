@@ -13,5 +13,5 @@ backward_input(const float* __restrict__ gy, const float* __restrict__ weight, f
     AcrossDepth<Right, Copied> right({vectors(weight)}, C, corner.column, C, K);
     Sums sums;
     part_of_product(sums, left, right, (K + DEPTH - 1) / DEPTH, per_part);
-    write(sums, corner, gx, N, C, [](float sum, long long) { return sum; });
+    write(sums, gx, N, C, [](float sum, long long) { return sum; });
 }

@@ -13,5 +13,5 @@ backward_weight(const float* __restrict__ x, const float* __restrict__ gy, float
     AcrossDepth<Right, Copied> right({vectors(x)}, C, corner.column, C, N);
     Sums sums;
     part_of_product(sums, left, right, (N + DEPTH - 1) / DEPTH, per_part);
-    write(sums, corner, gw, K, C, [](float sum, long long) { return sum; });
+    write(sums, gw, K, C, [](float sum, long long) { return sum; });
 }

@@ -5,10 +5,10 @@
 struct Corner {
     long long row, column;
 
-    __device__ explicit Corner(int columns)
+    __device__ explicit Corner(int columns, unsigned block = blockIdx.x)
     {
-        int across = (columns + COLUMNS - 1) / COLUMNS;
-        row = (long long)(blockIdx.x / across) * ROWS;
-        column = (long long)(blockIdx.x % across) * COLUMNS;
+        unsigned across = (columns + COLUMNS - 1) / COLUMNS;
+        row = (long long)(block / across) * ROWS;
+        column = (long long)(block % across) * COLUMNS;
     }
 };

@@ -13,7 +13,7 @@ __device__ void forward_tile(Sum& sums, const float* x, const float* weight, con
     AlongDepth<Left, Copied> left({x}, C, corner.row, N, C);
     AlongDepth<Right, Copied> right({weight}, C, corner.column, K, C);
     part_of_product(sums, left, right, (C + DEPTH - 1) / DEPTH, per_part);
-    write(sums, corner, y, N, K, [=](float sum, long long k) {
+    write(sums, y, N, K, [=](float sum, long long k) {
         float value = sum + (bias ? bias[k] : 0);
         return relu && value < 0 ? 0 : value;
     });

@@ -118,9 +118,10 @@ struct AcrossDepth {
 
 // result[part][row][column] = finish(sum, column), for what is inside a result of `rows` rows of `columns`.
 template <class Sum, class Finish>
-__device__ void write(const Sum& sums, Corner corner, float* result, int rows, int columns, Finish finish)
+__device__ void write(const Sum& sums, float* result, int rows, int columns, Finish finish)
 {
-    result += blockIdx.z * ((long long)rows * columns);
+    Corner corner(columns, kept(blockIdx.x));  // anew: it would take four registers through the loop
+    result += kept(blockIdx.z) * ((long long)rows * columns);
 #pragma unroll
     for (int i = 0; i < Sum::HIGH; i++) {
         long long row = corner.row + sums.row(i);
