@@ -21,6 +21,7 @@ import numpy as np
 
 import tinyconv as tc
 from tinyconv.commandline import Parser
+from tinyconv.cuda import CudaUnavailable
 from tinyconv.data import EvalTransform, Loader, SampleError, SyntheticData, TrainTransform, open_data
 from tinyconv.models.alexnet import VARIANTS, first_filters
 from tinyconv.training import Interrupted, Trainer, TrainingError, checkpoint, evaluate, options, pictures
@@ -61,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     except MemoryError:
         print("error: not enough memory; use a smaller --batch or --crop", file=sys.stderr)
         return 1
-    except (SampleError, TrainingError, ValueError, OSError) as error:
+    except (SampleError, TrainingError, CudaUnavailable, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -5,8 +5,8 @@ and keeps on disk.  The same file serves float32 and, for gradient checks, float
 
 A launch is checked where CuPy does not look: arrays must be contiguous (CuPy passes the address and forgets the
 strides), and numbers must have the type that the kernel takes (CuPy passes a Python int as 64 bits, whatever the kernel
-reads).  So a Python int travels as a 32-bit ``int``, a float as ``REAL``, None as a null pointer, a NumPy scalar as it
-is.
+reads).  So a Python int travels as a 32-bit ``int``, a float (NumPy's float64 is one) as ``REAL``, None as a null
+pointer, any other NumPy scalar as it is.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Source:
         self.path = Path(beside).with_name(file)
 
     def launch(self, kernel: str, grid: tuple[int, ...] | int, block: tuple[int, ...] | int, *arguments: Any,
-               real: Any = np.float32, shared: int = 0, **macros: int) -> None:
+               real: Any = np.float32, shared: int = 0, **macros: int | str) -> None:
         """Run ``kernel`` on a grid of blocks of threads (an int: one dimension) in the current stream.
 
         ``real``: the dtype that ``REAL`` stands for; ``shared``: bytes of dynamic shared memory per block; ``macros``
@@ -52,11 +52,11 @@ class Source:
         function(_three(grid), _three(block), tuple(_argument(kernel, i, a, dtype) for i, a in enumerate(arguments)),
                  shared_mem=shared)
 
-    def function(self, kernel: str, real: Any = np.float32, **macros: int) -> Any:
+    def function(self, kernel: str, real: Any = np.float32, **macros: int | str) -> Any:
         """The compiled kernel (CuPy's RawKernel)."""
         return _module(self.path, self.options(real, **macros)).get_function(kernel)
 
-    def options(self, real: Any = np.float32, **macros: int) -> tuple[str, ...]:
+    def options(self, real: Any = np.float32, **macros: int | str) -> tuple[str, ...]:
         """What the compiler is told, the architecture aside."""
         return (*OPTIONS, f"-DREAL={_REAL[np.dtype(real)]}", *(f"-D{name}={value}" for name, value in macros.items()))
 
