@@ -34,7 +34,8 @@ def forward(x, weight, bias, y, *, stride, padding, groups, relu=False, kept=Non
         cut = _forward_cut(weight, y, groups)
         packed, table, parts = deal(scratch, *_forward_plan(weight, y, groups))
         depth, pitch = packed.shape[1:]
-        _one_per_thread(_PACK, "pack_forward", packed.size, weight, packed, table, depth, pitch, *shape)
+        squares = blocks(depth, 32) * (pitch // 32), groups
+        _PACK.launch("pack_forward", squares, _THREADS, weight, packed, table, depth, pitch, *shape)
         whole = not len(parts)
         _product(_FORWARD[rung], "forward", cut, groups, x, packed, table, bias if whole else None,
                  y if whole else parts, relu and whole, depth, pitch, cut.per_part // DEPTH, *shape)

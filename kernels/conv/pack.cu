@@ -7,17 +7,27 @@
 // Forward.  packed[group][d][k] is the weight of filter k of the group at depth d = (c * R + r) * S + s, and
 // table[d] = {where that tap is, from the start of a window; the bits of its row and its column}.  Beyond the last tap
 // (up to `depth`) and the last filter (up to `pitch`) there are zeros, which add nothing.
-extern "C" __global__ void pack_forward(const float* __restrict__ weight, float* __restrict__ packed,
-                                        int2* __restrict__ table, int depth, int pitch, SHAPE)
+//
+// weight lies filter by filter, packed depth by depth.  So a block turns a square of 32 x 32 by way of shared memory,
+// where a column more than needed puts the numbers of a column in different banks: a warp reads and writes 128 bytes.
+extern "C" __global__ void __launch_bounds__(256)
+pack_forward(const float* __restrict__ weight, float* __restrict__ packed, int2* __restrict__ table, int depth,
+             int pitch, SHAPE)
 {
-    long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= (long long)groups * depth * pitch)
-        return;
-    int k = i % pitch, d = i / pitch % depth, group = i / ((long long)depth * pitch);
+    __shared__ float square[32][33];
+    int lane = threadIdx.x % 32, warp = threadIdx.x / 32, across = pitch / 32;
+    int first_k = blockIdx.x % across * 32, first_d = blockIdx.x / across * 32, group = blockIdx.y;
     int filters = K / groups, taps = C / groups * R * S;
-    bool inside = k < filters && d < taps;
-    packed[i] = inside ? weight[((long long)group * filters + k) * taps + d] : 0;
-    if (k == 0 && group == 0) {
+    for (int i = warp; i < 32; i += 8) {
+        int k = first_k + i, d = first_d + lane;
+        square[i][lane] = k < filters && d < taps ? weight[((long long)group * filters + k) * taps + d] : 0;
+    }
+    __syncthreads();
+    for (int i = warp; i < 32 && first_d + i < depth; i += 8)
+        packed[((long long)group * depth + first_d + i) * pitch + first_k + lane] = square[lane][i];
+
+    int d = first_d + threadIdx.x;
+    if (first_k == 0 && group == 0 && threadIdx.x < 32 && d < depth) {
         int c = d / (R * S), r = d / S % R, s = d % S;
         table[d] = d < taps ? make_int2((c * H + r) * W + s, bits(r, R + s)) : make_int2(0, END);
     }
