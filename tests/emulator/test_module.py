@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tinyconv.emulator.module import Access, Module, Region
 from tinyconv.emulator.nvrtc import CompileError, EmulatorUnavailable
 from tinyconv.emulator.signature import signatures
 
-from .runner import kernel, launch
+from .runner import ORDERS, kernel, launch
 
 SCALE = """
 #include "factor.cuh"
@@ -216,3 +217,32 @@ $L__BB0_1: ld.shared.v2.f32 {%r1, _}, [dynamic+8];
     assert load.operands == (ptx.Vector((ptx.Register("%r1"), ptx.Symbol("_"))), ptx.Address(ptx.Symbol("dynamic"), 8))
     assert [str(i.location) for i in (move, load, ret) if isinstance(i,
                                                                      ptx.Instruction)] == ["a.cu:7", "a.cu:7", "a.cu:7"]
+
+
+@pytest.mark.usefixtures("tools")
+def test_launches_from_several_threads_at_once() -> None:
+    """Two devices have a queue each, and their launches may overlap: nothing of one may show in the other."""
+    code = """
+extern "C" __global__ void kernel(const int* x, int* y, int rounds)
+{
+    __shared__ int tile[64];
+    int i = threadIdx.x, sum = 0;
+    for (int k = 0; k < rounds; ++k) {
+        tile[i] = x[i] + k;
+        __syncthreads();
+        sum += tile[63 - i];
+        __syncthreads();
+    }
+    y[i] = sum;
+}"""
+    checked, fast = kernel(code), kernel(code, check=False)
+    x = [np.arange(64, dtype=np.int32) * (1 + i) for i in range(4)]
+    y = [np.zeros(64, np.int32) for _ in x]
+
+    def run(i: int) -> None:
+        launch(checked if i % 2 else fast, 1, 64, x[i], y[i], np.int32(500), order=ORDERS[i % 3])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(run, range(4)))
+    for source, result in zip(x, y, strict=True):
+        assert result.tolist() == (500 * source[::-1] + 500 * 499 // 2).tolist()
