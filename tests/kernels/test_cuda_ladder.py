@@ -40,7 +40,8 @@ CONVOLUTIONS = {
     "a sum in parts": ((8, 3, 33, 33), (5, 3, 3), (2, 2), (0, 0), 1, True),
 }
 CONVOLUTION = pytest.mark.parametrize("shape", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
-MATRICES = [(1, 1, 1), (2, 3, 4), (1, 129, 8), (7, 9, 65), (65, 17, 7), (9, 16, 130), (128, 33, 64)]  # N, C, K
+# N, C, K: where C and K are multiples of 4, the gradients load float4
+MATRICES = [(1, 1, 1), (2, 3, 4), (1, 129, 8), (7, 9, 65), (65, 17, 7), (9, 16, 130), (128, 33, 64), (19, 68, 72)]
 MATRIX = pytest.mark.parametrize("shape", MATRICES, ids=str)
 
 
@@ -163,18 +164,19 @@ class TestPasses:
         check_forward("linear", matrices(shape), {}, dtype=np.float64)
         check_backward("linear", matrices(shape), {}, dtype=np.float64)
 
+    @pytest.mark.parametrize("layer", ["conv", "linear"])
     @pytest.mark.parametrize("rung", ["vectorised", "tf32"])
-    def test_sums_in_parts(self, rung: str, monkeypatch: pytest.MonkeyPatch, files: list[str]) -> None:
+    def test_sums_in_parts(self, rung: str, layer: str, monkeypatch: pytest.MonkeyPatch, files: list[str]) -> None:
         """Parts of two tiles of depth instead of 32: so every pass has some, the last of them shorter."""
         monkeypatch.setattr(product, "_PART", 32)
-        options, arrays = convolution(((2, 10, 7, 6), (14, 3, 3), (2, 1), (1, 1), 2, False))
-        a = matrices((49, 50, 51))
-        with ladder.use_rung("conv.forward", rung), ladder.use_rung("linear.forward", rung):
-            check_forward("conv", arrays, options, tol=TF32 if rung == "tf32" else None)
-            check_forward("linear", a, {}, tol=TF32 if rung == "tf32" else None)
-        check_backward("conv", arrays, options)
-        check_backward("linear", a, {})
-        assert files.count("parts.cu") == 2 * (2 + 4), "each launch above, of either layer, adds up parts"
+        if layer == "conv":
+            options, a = convolution(((2, 10, 7, 6), (14, 3, 3), (2, 1), (1, 1), 2, False))
+        else:
+            options, a = {}, matrices((49, 50, 51))
+        with ladder.use_rung(f"{layer}.forward", rung):
+            check_forward(layer, a, options, tol=TF32 if rung == "tf32" else None)
+        check_backward(layer, a, options)
+        assert files.count("parts.cu") == 2 + 4, "each launch above adds up parts"
 
     @pytest.mark.parametrize("size", [1, 63, 65, 127, 128, 129])
     def test_large_tiles_of_a_convolution(self, tile: tuple[int, int], size: int) -> None:
@@ -188,13 +190,29 @@ class TestPasses:
               **options)
 
     @pytest.mark.parametrize("size", [1, 63, 65, 127, 128, 129])
-    def test_large_tiles_of_a_product(self, tile: tuple[int, int], size: int) -> None:
+    def test_large_tiles_of_a_linear_layer(self, tile: tuple[int, int], size: int) -> None:
         a = matrices((size, 17, size))
         check("linear.forward", [a["x"], a["weight"], a["bias"], a["gy"]], [3])
         a = matrices((size, size, 17))
         check("linear.backward_input", [a["gy"], a["weight"], a["x"], a["made"]], [2])
         a = matrices((17, size, size))
         check("linear.backward_weight", [a["x"], a["gy"], a["weight"], None, a["made"]], [2])
+
+    def test_linear_gradients_of_matrices_that_are_not_aligned(self) -> None:
+        """Rows of a multiple of 4 numbers, from an address that is none."""
+        device, a = tc.device("cuda:0"), matrices((5, 8, 12))
+        gx, gw = np.zeros((5, 8)), np.zeros((12, 8))
+        tc.device("reference").launch("linear.backward_input", a["gy"], a["weight"], gx, a["made"])
+        tc.device("reference").launch("linear.backward_weight", a["x"], a["gy"], gw, None, a["made"])
+        there = {}
+        for name in ("x", "weight", "gy", "made"):
+            padded = device.upload(np.concatenate([[np.nan], a[name].ravel()]).astype(np.float32))
+            there[name] = padded[1:].reshape(a[name].shape)
+        results = device.empty((5, 8)), device.empty((12, 8))
+        device.launch("linear.backward_input", there["gy"], there["weight"], results[0], there["made"])
+        device.launch("linear.backward_weight", there["x"], there["gy"], results[1], None, there["made"])
+        assert_close(device.download(results[0]), gx, TOLERANCE[np.dtype(np.float32)])
+        assert_close(device.download(results[1]), gw, TOLERANCE[np.dtype(np.float32)])
 
     @pytest.mark.parametrize("layer", ["conv", "linear"])
     def test_tf32_is_what_it_says(self, layer: str) -> None:
@@ -229,15 +247,15 @@ def to_tf32(array: np.ndarray) -> np.ndarray:
 class TestWhichKernelRuns:
     pytestmark = needs_cuda
 
+    @pytest.mark.parametrize("layer", ["conv", "linear"])
     @pytest.mark.parametrize("rung", ladder.RUNGS["conv.forward"])
-    def test_each_rung_is_a_kernel_of_its_own(self, rung: str, files: list[str]) -> None:
-        options, arrays = convolution(CONVOLUTIONS["3x3"])
-        with ladder.use_rung("conv.forward", rung), ladder.use_rung("linear.forward", rung):
-            check_forward("conv", arrays, options, tol=TF32)
-            check_forward("linear", matrices((2, 3, 4)), {}, tol=TF32)
+    def test_each_rung_is_a_kernel_of_its_own(self, rung: str, layer: str, files: list[str]) -> None:
+        options, a = convolution(CONVOLUTIONS["3x3"]) if layer == "conv" else ({}, matrices((2, 3, 4)))
+        with ladder.use_rung(f"{layer}.forward", rung):
+            check_forward(layer, a, options, tol=TF32)
         assert set(files) - {"pack.cu"} == {f"{rung}.cu"}
 
-    def test_what_the_fast_rungs_do_not_serve(self, files: list[str]) -> None:
+    def test_what_the_fast_rungs_of_conv_do_not_serve(self, files: list[str]) -> None:
         """A filter of more rows and columns than a mask has bits, and more groups than a grid has layers."""
         options, arrays = convolution(((1, 1, 40, 2), (2, 31, 1), (1, 1), (1, 0), 1, False))
         check_forward("conv", arrays, options)
