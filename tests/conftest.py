@@ -63,3 +63,12 @@ def _same_random_numbers() -> Iterator[None]:
     """Each test starts from the same seed, whatever ran before it."""
     tc.manual_seed(0)
     yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_in_a_queue() -> Iterator[None]:
+    """A launch that fails does so in the test that made it."""
+    yield
+    if cuda.cuda_device.cache_info().currsize:
+        for i in range(cuda.device_count()):
+            cuda.cuda_device(i).synchronize()

@@ -13,16 +13,23 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from .mutants import Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / "kernels"
-TESTS = ("tests/kernels/test_cuda_kernels.py", "tests/kernels/test_cuda_ladder.py")
+KERNEL_TESTS, LADDER = "tests/kernels/test_cuda_kernels.py", "tests/kernels/test_cuda_ladder.py"
+SELECTED = {  # words in the names of a layer's tests
+    "dropout": "dropout or sectors", "elementwise": "Elementwise or sectors or whole", "lrn": "lrn or loud or sectors",
+    "lrn_max_pool": "lrn or windows", "pool": "Pooling or largest or windows or pooling", "reduce": "Reduce or sectors",
+    "relu": "relu or sectors", "softmax_cross_entropy": "Softmax or class or row or sectors",
+    "update": "Update or sectors"}
 INVALID, KILLED, TIMEOUT, SURVIVED = "does not compile", "killed", "killed by the clock", "SURVIVED"
+_folders: list[str] = []
 _PROGRAM = """
 import sys
 from pathlib import Path
@@ -62,9 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def judge(mutant: Mutant, timeout: float) -> tuple[str, str]:
     """What becomes of a mutant, and the line that says why."""
-    with tempfile.TemporaryDirectory() as folder:
+    with _a_folder() as folder:
         tree = Path(folder, "kernels")
-        shutil.copytree(KERNELS, tree, ignore=lambda _, names: [
+        shutil.copytree(KERNELS, tree, dirs_exist_ok=True, ignore=lambda _, names: [
             name for name in names if Path(name).suffix and Path(name).suffix not in (".cu", ".cuh")])
         (tree / mutant.path.relative_to(KERNELS)).write_text(mutant.text())
         program = _PROGRAM.format(kernels=str(KERNELS), folder=str(tree), arguments=[
@@ -85,10 +92,20 @@ def judge(mutant: Mutant, timeout: float) -> tuple[str, str]:
     return (SURVIVED if process.returncode == 0 else KILLED), told[:300]
 
 
+@contextmanager
+def _a_folder() -> Iterator[str]:
+    """A folder that one mutant at a time has for itself.  The next finds what was compiled there of the other files."""
+    folder = _folders.pop() if _folders else tempfile.mkdtemp(prefix="mutants-")
+    yield folder
+    _folders.append(folder)
+
+
 def _tests_of(path: Path) -> list[str]:
     """The tests of the layer that a file belongs to; all of them for a header that several share."""
     layer = path.parent.name
-    return [*TESTS] if layer == KERNELS.name else [*TESTS, "-k", layer]
+    if layer in ("conv", "linear"):
+        return [LADDER, "-k", layer]
+    return [KERNEL_TESTS, "-k", SELECTED[layer]] if layer in SELECTED else [KERNEL_TESTS, LADDER]
 
 
 def _choose(files: Sequence[str], per_file: int, seed: int) -> list[Mutant]:
