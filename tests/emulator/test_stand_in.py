@@ -24,6 +24,8 @@ extern "C" __global__ void twice(const float* x, float* y, int n)
     if (i < n) y[i] = 2 * x[i];
 }
 
+extern "C" __global__ void half(const float* x, float* y) { y[threadIdx.x] = 0.5f * x[threadIdx.x]; }
+
 extern "C" __global__ void scale(double* y, double factor, long long n)
 {
     if (threadIdx.x < n) y[threadIdx.x] *= factor;
@@ -538,3 +540,14 @@ def test_settings_nest() -> None:
         with checking(mode="fast"):
             assert current() == Settings("fast", "each", "lazy", 90)
         assert current() == Settings("check", "each", "lazy", 90)
+
+
+def test_subnormal_numbers_are_zeros_as_cupy_compiles(module: Any) -> None:
+    """And only while a kernel runs: afterwards NumPy has them again."""
+    x = on_device([3e-38, -1e-39, 1e-30, np.inf])
+    y = cupy.empty(4, F4)
+    module.get_function("half")((1,), (4,), (x, y))
+    np.testing.assert_array_equal(y.get(), np.array([1.5e-38, 0, 5e-31, np.inf], F4))
+    module.get_function("half")((1,), (4,), (y, y))
+    assert y.get()[0] == 0, "7.5e-39 is below the smallest normal number, 1.2e-38"
+    assert F4(1.5e-38) * F4(0.5) != 0

@@ -52,6 +52,12 @@ template <class T> inline T reciprocal_root(T x) { return T(1) / square_root(x);
 
 // .ftz: a subnormal number becomes a zero of its sign.
 inline float flush(float x) { return __builtin_fabsf(x) < 0x1p-126f ? __builtin_copysignf(0.0f, x) : x; }
+// The same for what arithmetic reads and makes: there the processor can do it by itself, if a launch tells it to.
+#ifdef PROCESSOR_FLUSHES
+inline float flush_arithmetic(float x) { return x; }
+#else
+inline float flush_arithmetic(float x) { return flush(x); }
+#endif
 // .sat: into [0, 1]; NaN becomes 0.
 template <class T> inline T saturate(T x) { return x > T(0) ? (x < T(1) ? x : T(1)) : T(0); }
 

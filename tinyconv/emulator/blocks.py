@@ -82,6 +82,8 @@ def lent(device_id: int) -> list[Block]:
 
 def block_at(address: int, device_id: int) -> Block | None:
     """The block in use on this device that ``address`` points into."""
+    if (block := _lent.get(address)) and block.device_id == device_id:  # most point to the first byte
+        return block
     return next((block for block in lent(device_id) if block.ptr <= address < block.ptr + max(block.size, 1)), None)
 
 

@@ -30,6 +30,7 @@ from .translate import KernelInfo, translate
 _HERE = Path(__file__).parent
 _MARKS_POINTERS = 100
 _TRANSLATOR = ("ptx", "signature", "translate", "function", "layout", "operation", "build")
+_FLUSHING = ("x86_64", "AMD64", "aarch64", "arm64")  # processors that scheduler.cpp can tell to flush subnormal numbers
 _RUNTIME = ("scheduler.cpp", "warp.cpp", "copies.cpp", "check.cpp")
 # Kernels have large functions without end; -O1 compiles them in half the time of -O2 and runs as fast.  The rest makes
 # floating point what PTX says: no a * b + c contracted to a fma that the kernel did not ask for.
@@ -71,7 +72,7 @@ def kernels(code: str, options: Sequence[str], file: str, arch: int, check: bool
                           lambda target: _translate(code, options, file, arch, target),
                           nvrtc.identity)
     known = json.loads(translation.read_text(encoding="utf-8"))
-    flags = ("-O1", "-DCHECK") if check else ("-O1",)
+    flags = ("-O1", *(["-DCHECK"] if check else []), *(["-DPROCESSOR_FLUSHES"] if flushes(options) else []))
     path = _cached(_key("kernels", source, str(check), _processor()), ".so",
                    lambda target: _compile(known["text"], target, *flags), nvrtc.identity, _compiler_identity)
     return path, [KernelInfo(**kernel) for kernel in known["kernels"]]
@@ -81,6 +82,11 @@ def _translate(code: str, options: Sequence[str], file: str, arch: int, target: 
     module = ptx.parse(ptx_text(code, options, file, arch))
     translation = translate(module, _signatures(module, code, options, file))
     _write(target, json.dumps(asdict(translation)).encode())
+
+
+def flushes(options: Sequence[str]) -> bool:
+    """Whether a launch shall let the processor flush subnormal numbers, as -ftz=true wants it."""
+    return any(option.lstrip("-") == "ftz=true" for option in options) and platform.machine() in _FLUSHING
 
 
 def runtime() -> Path:

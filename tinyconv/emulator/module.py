@@ -70,6 +70,7 @@ class Module:
     def __init__(self, code: str, options: Sequence[str] = (), file: str = "kernel.cu", arch: int = 80,
                  check: bool = False) -> None:
         self.code, self.options, self.file, self.arch, self.check = code, tuple(options), file, arch, check
+        self.flushes = build.flushes(self.options)
         path, infos = build.kernels(code, self.options, file, arch, check)
         runtime = _runtime()
         library = ctypes.CDLL(str(path))
@@ -136,7 +137,7 @@ class Kernel:
                            packed,
                            len(packed), _Dim3(*grid), _Dim3(*block), self.static_shared, shared,
                            self._info.local_nbytes,
-                           self._info.meets, self._module.check, ORDERS[order], seed & 0xFFFFFFFF, only_block,
+                           self._info.meets, self._module.check, self._module.flushes, ORDERS[order], seed & 0xFFFFFFFF, only_block,
                            table, len(table))
         message = ctypes.create_string_buffer(2048)
         if self._runtime.emulator_launch(ctypes.byref(request), message, len(message)) != 0:
@@ -237,6 +238,7 @@ class _Request(ctypes.Structure):
                 ("block", _Dim3),
                 ("static_shared", ctypes.c_uint32), ("dynamic_shared", ctypes.c_uint32),
                 ("local_nbytes", ctypes.c_uint32),
-                ("meets", ctypes.c_uint32), ("check", ctypes.c_uint32), ("order", ctypes.c_uint32),
+                ("meets", ctypes.c_uint32), ("check", ctypes.c_uint32), ("flush", ctypes.c_uint32),
+                ("order", ctypes.c_uint32),
                 ("seed", ctypes.c_uint32),
                 ("only_block", ctypes.c_int64), ("regions", ctypes.POINTER(_Region)), ("region_count", ctypes.c_uint64)]

@@ -18,6 +18,7 @@ from .queues import LOCK
 
 SHELVED = 1 << 30  # bytes of freed blocks that may wait on a shelf (CuPy keeps all of them)
 _MOST = 1024  # blocks on a shelf
+_COUNTED = 1 << 20  # bytes: to count what is in use takes a walk over all blocks, which a smaller one is not worth
 
 
 class MemoryPool:
@@ -29,10 +30,8 @@ class MemoryPool:
         self._limit = 0
 
     def malloc(self, size: int) -> MemoryPointer:
-        device_id, used = devices.current_id(), self.used_bytes()
-        if size + used > (self._limit or limits.MEMORY):
-            raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes (allocated so far: {used:,} bytes, limit "
-                                   f"set to: {self._limit or limits.MEMORY:,} bytes).")
+        self._check_limit(size)
+        device_id = devices.current_id()
         key = device_id, streams.get_current_stream().ptr
         with LOCK:  # two threads must not take the same block
             shelf = self._shelves.setdefault(key, deque(maxlen=_MOST))
@@ -41,6 +40,14 @@ class MemoryPool:
                 _trim(shelf)
                 block = Block(size, device_id, shelf)
             return MemoryPointer(Memory(block), 0)
+
+    def _check_limit(self, size: int) -> None:
+        if not self._limit and size < _COUNTED:
+            return
+        used, limit = self.used_bytes(), self._limit or limits.MEMORY
+        if size + used > limit:
+            raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes (allocated so far: {used:,} bytes, limit "
+                                   f"set to: {limit:,} bytes).")
 
     def used_bytes(self) -> int:
         mine = {id(shelf) for shelf in self._shelves.values()}

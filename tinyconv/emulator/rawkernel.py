@@ -18,6 +18,9 @@ from .launches import Launch
 from .module import Kernel, Module
 
 
+_CUPY_ADDS = ("--device-as-default-execution-space", "-ftz=true")
+
+
 class RawModule:
     """``cupy.RawModule``: CUDA C++ with several kernels, compiled when the first of them is asked for."""
 
@@ -27,7 +30,7 @@ class RawModule:
             raise NotImplementedError("RawModule: the emulator takes CUDA C++ as `code`, compiled by backend 'nvrtc'")
         named = re.match(r'#line 1 "([^"]+)"\n', code)  # so the source may tell which file it is
         self.file = named[1] if named else "kernel.cu"
-        self.code, self.options = code[named.end():] if named else code, options
+        self.code, self.options = code[named.end():] if named else code, (*options, *_CUPY_ADDS)
         self._compiled: dict[tuple[int, bool], Module] = {}
         self._functions: dict[str, RawKernel] = {}
 

@@ -20,12 +20,12 @@ def _floating(o: Operation, type_: str, functor: str, plain: str, count: int) ->
     mode, flush, saturate = o.take("rn", *_MODES), o.take("ftz"), o.take("sat")
     sources = [o.read(i + 1, type_) for i in range(count)]
     if flush:
-        sources = [f"flush({source})" for source in sources]
+        sources = [f"flush_arithmetic({source})" for source in sources]
     result = plain.format(*sources)
     if mode in _MODES:
         result = f"rounded<{_MODES[mode]}>({functor}{{}}, {', '.join(sources)})"
     if flush:
-        result = f"flush({result})"
+        result = f"flush_arithmetic({result})"
     return o.write(type_, f"saturate({result})" if saturate else result)
 
 
