@@ -31,6 +31,7 @@ from tinyconv.commandline import Parser
 from tinyconv.safefile import make_folder, write_text
 
 from . import jobs, layers, machine
+from .arguments import pattern, positive
 
 KERNELS = {("conv", "forward"): "conv.forward", ("conv", "input gradient"): "conv.backward_input",
            ("conv", "weight gradient"): "conv.backward_weight", ("linear", "forward"): "linear.forward",
@@ -179,14 +180,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m benchmarks.gpu", description=__doc__,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda:0", help="which GPU (default: %(default)s)")
-    parser.add_argument("--batch", type=int, nargs="+", metavar="N", help="images in a batch")
+    parser.add_argument("--batch", type=positive, nargs="+", metavar="N", help="images in a batch")
     parser.add_argument("--layers", nargs="+", choices=jobs.LAYER_KINDS, default=jobs.LAYER_KINDS, metavar="KIND",
                         help=f"what to measure: {', '.join(jobs.LAYER_KINDS)}")
     parser.add_argument("--networks", nargs="+", choices=jobs.NETWORKS, default=["alexnet"], metavar="NETWORK",
                         help=f"whose shapes: {', '.join(jobs.NETWORKS)} (default: alexnet)")
-    parser.add_argument("--filter", type=re.compile, default=re.compile(""), metavar="REGEX",
+    parser.add_argument("--filter", type=pattern, default=re.compile(""), metavar="REGEX",
                         help="measure only what matches")
-    parser.add_argument("--repeat", type=int, default=20, help="samples of each side (default: %(default)s)")
+    parser.add_argument("--repeat", type=positive, default=20, help="samples of each side (default: %(default)s)")
     parser.add_argument("--no-torch", dest="torch", action="store_false", help="do not compare with PyTorch")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder for gpu.json")
     return parser

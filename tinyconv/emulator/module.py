@@ -134,11 +134,9 @@ class Kernel:
         packed = self._pack(arguments)
         table = self._regions(regions) if self._module.check else (_Region * 0)()
         request = _Request(self._function, self.name.encode(), ctypes.cast(self._library.sites, ctypes.c_void_p),
-                           packed,
-                           len(packed), _Dim3(*grid), _Dim3(*block), self.static_shared, shared,
-                           self._info.local_nbytes,
-                           self._info.meets, self._module.check, self._module.flushes, ORDERS[order], seed & 0xFFFFFFFF, only_block,
-                           table, len(table))
+                           packed, len(packed), _Dim3(*grid), _Dim3(*block), self.static_shared, shared,
+                           self._info.local_nbytes, self._info.meets, self._module.check, self._module.flushes,
+                           ORDERS[order], seed & 0xFFFFFFFF, only_block, table, len(table))
         message = ctypes.create_string_buffer(2048)
         if self._runtime.emulator_launch(ctypes.byref(request), message, len(message)) != 0:
             raise EmulatorError(message.value.decode(errors="replace"))

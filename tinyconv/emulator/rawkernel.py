@@ -17,7 +17,6 @@ from .errors import CUDADriverError
 from .launches import Launch
 from .module import Kernel, Module
 
-
 _CUPY_ADDS = ("--device-as-default-execution-space", "-ftz=true")
 
 
