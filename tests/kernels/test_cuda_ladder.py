@@ -14,6 +14,7 @@ from tinyconv.kernels import gpu, ladder, product
 from tinyconv.kernels.shapes import output_size
 
 import tinyconv as tc
+from tinyconv import cuda
 from tinyconv.emulator import checking
 
 from ..closeness import assert_close
@@ -213,6 +214,20 @@ class TestPasses:
         device.launch("linear.backward_weight", there["x"], there["gy"], results[1], None, there["made"])
         assert_close(device.download(results[0]), gx, TOLERANCE[np.dtype(np.float32)])
         assert_close(device.download(results[1]), gw, TOLERANCE[np.dtype(np.float32)])
+
+    @pytest.mark.skipif(not cuda.is_emulated(), reason="a GPU has the architecture that it has")
+    @pytest.mark.parametrize("kernel", ["conv.forward", "conv.backward_weight", "linear.backward_input"])
+    def test_before_sm_80_numbers_travel_by_way_of_registers(self, kernel: str) -> None:
+        """And rung 5 is rung 4 there: tensor cores that do not know TF32."""
+        layer, name = kernel.split(".")
+        options, a = convolution(CONVOLUTIONS["3x3"]) if layer == "conv" else ({}, matrices((19, 68, 72)))
+        arrays, outputs = {
+            "forward": ([a["x"], a["weight"], a["bias"], a["gy"]], [3]),
+            "backward_input": ([a["gy"], a["weight"], a["x"], a["made"]], [2]),
+            "backward_weight": ([a["x"], a["gy"], a["weight"], a["bias"], a["made"]], [2, 3]),
+        }[name]
+        with checking(order="each", arch=75), ladder.use_rung("conv.forward", "tf32"):
+            check(kernel, arrays, outputs, **options)
 
     @pytest.mark.parametrize("layer", ["conv", "linear"])
     def test_tf32_is_what_it_says(self, layer: str) -> None:
