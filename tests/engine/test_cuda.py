@@ -167,6 +167,12 @@ def test_without_cupy_the_error_says_what_to_do() -> None:
     assert 'pip install "tinyconv[cuda13]"' in done.stderr and "TINYCONV_CUDA=emulated" in done.stderr
 
 
+def test_without_a_compiler_the_emulator_says_what_to_install() -> None:
+    done = _run("import tinyconv as tc; tc.device('cuda:0')", TINYCONV_CUDA="emulated", PATH="", CXX=None)
+    assert "CudaUnavailable: cuda: the emulator cannot run: " in done.stderr and "install" in done.stderr
+    assert _run("import tinyconv as tc; print(tc.tensor([1.0]) + 1.0)", PATH="", CXX=None).returncode == 0
+
+
 def test_without_a_gpu_the_cpu_is_still_there() -> None:
     done = _run(_without("cupy", "import tinyconv as tc; print(tc.devices())"), TINYCONV_CUDA=None)
     assert done.stdout.strip() == "['cpu', 'reference']", done.stderr
