@@ -129,10 +129,10 @@ def test_the_largest_is_nan_then_the_first_and_never_the_padding() -> None:
 
 @DTYPES
 @pytest.mark.parametrize("beta", [0.75, 0.5])
-@pytest.mark.parametrize("size", [1, 4, 5, 8, 9])
+@pytest.mark.parametrize("size", [1, 4, 5, 8, 9, 10])
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 7), (1, 40, 1, 33)])
 def test_lrn(shape: tuple[int, ...], size: int, beta: float, dtype: Any) -> None:
-    """40 channels of 33 pixels are shared out to several threads; a window of 9 is too large for registers."""
+    """40 channels of 33 pixels are shared out to several threads; windows of 9 and 10 are too large for registers."""
     options = {"size": size, "alpha": 1.3, "beta": beta, "k": 1.5}
     x, gy = normal(*shape, dtype=dtype), normal(*shape, dtype=dtype, seed=1)
     x, y, scale = check("lrn.forward", x, output(*shape, dtype=dtype), output(*shape, dtype=dtype), **options)
@@ -253,17 +253,20 @@ def views(*shape: int) -> dict[str, View]:
     swapped = (1, 0, *range(2, len(shape)))
     cut = tuple(slice(1, n + 1) for n in shape)
     turned = tuple(slice(None, None, -2) for _ in shape)
+    last = (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2)
+    pairs = (1, 0, *last[2:]) if len(shape) >= 4 else last
     return {
         "dense": (shape, lambda x: x),
         "transposed": (shape[::-1], lambda x: x.transpose(reverse)),
         "slice": (tuple(n + 2 for n in shape), lambda x: x[cut]),
         "backwards": (tuple(2 * n for n in shape), lambda x: x[turned]),
         "swapped": ((shape[1], shape[0], *shape[2:]), lambda x: x.transpose(swapped)),
+        "in pairs": (tuple(shape[i] for i in pairs), lambda x: x.transpose(pairs)),
     }
 
 
 class TestElementwise:
-    @pytest.mark.parametrize("shape", [(1, 1), (33, 65), (2, 34, 40), (2, 9, 5, 17), (2, 3, 2, 3, 2)])
+    @pytest.mark.parametrize("shape", [(1, 1), (33, 65), (64, 64), (2, 34, 40), (2, 9, 5, 17), (3, 2, 32, 64), (2, 3, 2, 3, 2)])
     def test_copies_from_any_view_to_any_view(self, shape: tuple[int, ...]) -> None:
         """And what lies around the target stays as it was."""
         device = tc.device("cuda:0")
