@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
-KERNELS := $(shell find kernels -name '*.py' ! -name cuda.py ! -name reference.py ! -name gpu.py ! -name ladder.py)
+KERNELS := $(shell find kernels -name '*.py' ! -name cuda.py ! -name reference.py ! -path '*/gpu/*')
 PYTEST_ARGS ?=
 TRAIN_ARGS  ?=
 TORCH  ?= torch==2.13.0

@@ -17,7 +17,7 @@ setup(
     # The kernels stand beside the engine in the source tree, and inside it once installed.
     packages=[*find_packages(include=["tinyconv", "tinyconv.*"]), *KERNELS],
     package_dir={"tinyconv": "tinyconv", "tinyconv.kernels": "kernels"},
-    package_data={"tinyconv.kernels": ["*.md", "*.cuh", "*/*.md", "*/*.cu", "*/*.cuh"],
+    package_data={"tinyconv.kernels": ["*.md", "*/*.md", "*/*.cu", "*/*.cuh"],
                   "tinyconv.emulator": ["*.md", "*.h", "*.cpp"],
                   "tinyconv.data": ["embedded/*.h5", "embedded/*.md", "embedded/LICENSE*"]},
     install_requires=["numpy>=1.24", "numba>=0.59", "scipy>=1.10", "h5py>=3.8", "pillow>=9.4", "tqdm>=4.64",

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyconv.kernels import ladder
+from tinyconv.kernels.gpu import ladder
 
 import tinyconv as tc
 from tinyconv import cuda

@@ -20,6 +20,6 @@ def assert_close(actual: Any, expected: Any, tol: float | None = None, what: str
     a, b = a.astype(np.float64), b.astype(np.float64)
     odd = ~np.isfinite(b)
     np.testing.assert_array_equal(a[odd], b[odd], err_msg=what)
-    error, size = np.abs(a - b)[~odd], np.abs(b[~odd]).max(initial=0)
+    error, size = np.abs(a[~odd] - b[~odd]), np.abs(b[~odd]).max(initial=0)
     worst = error.max(initial=0)
     assert worst <= tol * size, f"{what}: off by {worst:.3g}, where the largest element is {size:.3g}"

@@ -16,12 +16,13 @@ from .device import Device, device, devices
 from .function import Function
 from .grad_mode import enable_grad, is_grad_enabled, no_grad
 from .gradcheck import gradcheck
+from .kernels.gpu.ladder import allow_tf32
 from .random import manual_seed
 from .serialization import load, save
 from .tensor import Tensor, tensor
 
 __version__ = "0.1.0"
 __all__ = [
-    "Device", "Function", "Tensor", "device", "devices", "enable_grad", "functional", "gradcheck", "is_grad_enabled",
-    "load", "manual_seed", "models", "nn", "no_grad", "optim", "save", "tensor",
+    "Device", "Function", "Tensor", "allow_tf32", "device", "devices", "enable_grad", "functional", "gradcheck",
+    "is_grad_enabled", "load", "manual_seed", "models", "nn", "no_grad", "optim", "save", "tensor",
 ]

@@ -14,7 +14,7 @@ WARP = 32
 REGISTERS = 65536  # 32-bit, per SM and also the most that a block can have
 REGISTERS_PER_THREAD = 255
 SHARED_BYTES_PER_CYCLE = 128  # 32 banks of 4 bytes, for the whole SM
-DEFAULT_SHARED = 48 * 1024  # more must be asked for, as gpu.py does
+DEFAULT_SHARED = 48 * 1024  # more must be asked for, as kernels/gpu does
 
 
 @dataclass(frozen=True)

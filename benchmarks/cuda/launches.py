@@ -16,7 +16,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from tinyconv.kernels import gpu, ladder
+from tinyconv.kernels import gpu
+from tinyconv.kernels.gpu import ladder
 
 from .calls import CALLS, empty
 from .compiler import Program
@@ -99,7 +100,7 @@ def _name(program: Program, kernel: str) -> str:
 
 
 def _file(code: str) -> str:
-    """As the first line has it, which ``gpu.py`` writes: ``#line 1 "conv/naive.cu"``."""
+    """As the first line has it, which ``kernels/gpu`` writes: ``#line 1 "conv/naive.cu"``."""
     return code.split('"', 2)[1]
 
 

@@ -9,7 +9,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402 (the backend is chosen before it is imported)
-from tinyconv.kernels import ladder  # noqa: E402
+from tinyconv.kernels.gpu import ladder  # noqa: E402
 
 from ..report import write  # noqa: E402
 from .figures import Figures  # noqa: E402

@@ -6,7 +6,7 @@
 
 #define PAD 4
 #include "conv/shape.cuh"
-#include "product.cuh"
+#include "gpu/product.cuh"
 
 // The pixel of y at which this thread is in its walk over all images, DEPTH pixels further at each step.
 struct Walk {

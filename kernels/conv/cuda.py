@@ -7,9 +7,8 @@ import math
 
 import numpy as np
 
-from .. import ladder
-from ..gpu import Source, blocks
-from ..product import DEPTH, SQUARES, Cut, add_up, padded
+from ..gpu import Source, blocks, ladder
+from ..gpu.product import DEPTH, SQUARES, Cut, add_up, padded
 from ..scratch import deal, nbytes
 
 _FORWARD = {rung: Source(__file__, f"{rung}.cu") for rung in ladder.RUNGS["conv.forward"]}

@@ -8,7 +8,7 @@
 // the load.
 
 #include "conv/pixels.cuh"
-#include "product.cuh"
+#include "gpu/product.cuh"
 
 template <template <class, int> class Way>
 struct Gather {

@@ -4,7 +4,7 @@
 
 #define PAD 8
 #include "conv/forward.cuh"
-#include "tensor.cuh"
+#include "gpu/tensor.cuh"
 
 extern "C" __global__ void BOUNDS
 forward(const float* __restrict__ x, const float* __restrict__ packed, const int2* __restrict__ table,

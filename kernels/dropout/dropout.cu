@@ -1,7 +1,7 @@
 // Dropout.  A thread draws one block of random numbers, and so serves four elements of one sample, which it reads and
 // writes as one vector of 16 (float) or 32 bytes where the address allows it.
 
-#include "threads.cuh"
+#include "gpu/threads.cuh"
 
 struct Words {
     unsigned at[4];

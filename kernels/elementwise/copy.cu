@@ -1,7 +1,7 @@
 // Copies, from any strides to any strides, from type FROM to type TO (NumPy's names).
 
 #include "elementwise/walk.cuh"
-#include "types.cuh"
+#include "gpu/types.cuh"
 
 #ifndef FROM
 #define FROM float32

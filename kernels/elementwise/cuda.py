@@ -1,4 +1,4 @@
-"""Arithmetic, element by element, on a GPU: arrays of any strides, as ``kernels/strides.py`` describes them.
+"""Arithmetic, element by element, on a GPU: arrays of any strides, as ``kernels/gpu/strides.py`` describes them.
 
 A walk of more than four axes that cannot be joined is cut along its outer axes into several launches.
 """
@@ -10,7 +10,7 @@ import operator
 import numpy as np
 
 from ..gpu import Source, blocks
-from ..strides import address, join, padded, steps_of
+from ..gpu.strides import address, join, padded, steps_of
 
 _ARITHMETIC = Source(__file__, "elementwise.cu")
 _COPY = Source(__file__, "copy.cu")

@@ -1,8 +1,8 @@
 // The walk over arrays of any strides: a kernel says what it does for one element.
 #pragma once
 
-#include "place.cuh"
-#include "threads.cuh"
+#include "gpu/place.cuh"
+#include "gpu/threads.cuh"
 
 // Parameters of a kernel: how many elements and on which axes; and an array with its steps.
 #define SIZES long long count, INNER(n)

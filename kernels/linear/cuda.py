@@ -1,9 +1,8 @@
 """The linear layer on a GPU: see "On a GPU" in README.md for the ladder of kernels, of which ``ladder.py`` chooses
 one."""
 
-from .. import ladder
-from ..gpu import Source, blocks
-from ..product import DEPTH, SQUARES, Cut, add_up
+from ..gpu import Source, blocks, ladder
+from ..gpu.product import DEPTH, SQUARES, Cut, add_up
 from ..scratch import deal, nbytes
 
 _FORWARD = {rung: Source(__file__, f"{rung}.cu") for rung in ladder.RUNGS["linear.forward"]}

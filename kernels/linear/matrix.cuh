@@ -4,7 +4,7 @@
 // end of the matrix repeat the last one: what they add up to is not stored.  Steps of depth beyond the end must be 0.
 
 #include "linear/corner.cuh"
-#include "product.cuh"
+#include "gpu/product.cuh"
 
 // A matrix whose numbers follow each other along the depth, and whose rows are `pitch` apart: x and w in the forward
 // pass.  A warp loads 8 steps of depth, 32 bytes, of 4 rows, and stores them across the tile without bank conflicts.

@@ -4,7 +4,7 @@
 
 #define PAD 8
 #include "linear/forward.cuh"
-#include "tensor.cuh"
+#include "gpu/tensor.cuh"
 
 extern "C" __global__ void BOUNDS
 forward(const float* __restrict__ x, const float* __restrict__ weight, const float* __restrict__ bias,

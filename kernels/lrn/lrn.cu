@@ -12,7 +12,7 @@
 // channel (from the cache, where its neighbour left it).
 
 #include "lrn/pixel.cuh"
-#include "threads.cuh"
+#include "gpu/threads.cuh"
 
 // Where channel 0 of pixel i is: the H * W = `plane` pixels of a channel lie side by side.
 __device__ inline long long first_channel(unsigned long long i, int C, long long plane)

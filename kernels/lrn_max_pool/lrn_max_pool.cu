@@ -3,7 +3,7 @@
 
 #include "lrn/pixel.cuh"
 #include "pool/window.cuh"
-#include "threads.cuh"
+#include "gpu/threads.cuh"
 
 constexpr int MOST_THREADS = 512;
 

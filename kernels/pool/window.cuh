@@ -1,8 +1,8 @@
 // Windows over an image, and who chose whom: shared by max-pooling and by the kernel that normalises and pools at once.
 #pragma once
 
-#include "threads.cuh"
-#include "types.cuh"
+#include "gpu/threads.cuh"
+#include "gpu/types.cuh"
 
 #ifndef PLACE
 #define PLACE uint8  // or uint16: what the place r*S + s in a window is written as

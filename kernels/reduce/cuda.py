@@ -6,8 +6,8 @@ import numpy as np
 
 from ..elementwise import cuda as elementwise
 from ..gpu import Source, blocks
+from ..gpu.strides import address, join, padded, steps_of
 from ..scratch import deal, nbytes
-from ..strides import address, join, padded, steps_of
 
 _SOURCE = Source(__file__, "reduce.cu")
 _PIECE = 4096  # elements of a sum that one warp adds up; a constant, for it decides on the order

@@ -10,8 +10,8 @@
 //
 // Axes: the outputs are numbered over four kept axes, the elements of a sum over four reduced ones.
 
-#include "place.cuh"
-#include "threads.cuh"
+#include "gpu/place.cuh"
+#include "gpu/threads.cuh"
 
 #ifndef OPERATION
 #define OPERATION Sum

@@ -1,7 +1,7 @@
 // The rectified linear unit.  A thread takes EACH elements, a block's width apart, so that a warp's 32 loads are four
 // sectors of 32 bytes; each element is read and written once.
 
-#include "threads.cuh"
+#include "gpu/threads.cuh"
 
 extern "C" __global__ void forward(const REAL* __restrict__ x, REAL* __restrict__ y, long long count)
 {

@@ -2,7 +2,7 @@
 // row comes from memory once; the second and third pass over it find it in the cache.  Sums are taken in double
 // precision, in an order that C alone decides: 32 running sums, then the tree of threads.cuh.
 
-#include "threads.cuh"
+#include "gpu/threads.cuh"
 
 // The row of this warp; out of range for the last warps of the grid.
 #define ROW thread_index() / WARP

@@ -1,6 +1,6 @@
 // The update of the parameters.
 
-#include "threads.cuh"
+#include "gpu/threads.cuh"
 
 // Product, sum and difference, each rounded by itself.  The compiler would make one fused multiply-add of a product and
 // a sum, with one rounding less; here every device is to take the same steps, bit for bit, and time is spent on memory.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tinyconv.kernels import ladder
+from tinyconv.kernels.gpu import ladder
 
 from benchmarks.cuda import budget, compiler, figures
 from benchmarks.cuda.architectures import ARCHITECTURES

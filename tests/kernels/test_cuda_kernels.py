@@ -266,7 +266,8 @@ def views(*shape: int) -> dict[str, View]:
 
 
 class TestElementwise:
-    @pytest.mark.parametrize("shape", [(1, 1), (33, 65), (64, 64), (2, 34, 40), (2, 9, 5, 17), (3, 2, 32, 64), (2, 3, 2, 3, 2)])
+    @pytest.mark.parametrize("shape", [(1, 1), (33, 65), (64, 64), (2, 34, 40), (2, 9, 5, 17), (3, 2, 32, 64),
+                                       (2, 3, 2, 3, 2)])
     def test_copies_from_any_view_to_any_view(self, shape: tuple[int, ...]) -> None:
         """And what lies around the target stays as it was."""
         device = tc.device("cuda:0")

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tinyconv.kernels import gpu, ladder, product
+from tinyconv.kernels import gpu
+from tinyconv.kernels.gpu import ladder, product
 from tinyconv.kernels.shapes import output_size
 
 import tinyconv as tc

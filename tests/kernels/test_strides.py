@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tinyconv.kernels.strides import join, padded, steps_of
+from tinyconv.kernels.gpu.strides import join, padded, steps_of
 
 
 def test_steps_count_elements_and_are_zero_where_an_array_is_repeated() -> None:

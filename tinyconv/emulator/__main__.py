@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _list(_: argparse.Namespace) -> None:
-    from ..kernels import ladder
+    from ..kernels.gpu import ladder
 
     for name, example in examples.EXAMPLES.items():
         rungs = ladder.RUNGS.get(name, ())
@@ -44,7 +44,7 @@ def _list(_: argparse.Namespace) -> None:
 
 
 def _trace(options: argparse.Namespace) -> None:
-    from ..kernels import ladder
+    from ..kernels.gpu import ladder
 
     example = examples.EXAMPLES.get(options.kernel)
     if example is None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .gpu import Source, blocks
+from . import Source, blocks
 
 DEPTH = 16  # steps of depth of a tile
 SQUARES = {"tiled": (16, 256), "register": (64, 64)}  # rungs 2 and 3: the side of a block's tile, and its threads

@@ -13,7 +13,7 @@
 // A warp's 32 x 64 sums are 2 x 8 such squares.  Per 8 steps of depth it reads 24 numbers per lane for 16 mma: 0.19
 // bytes per FMA.  With PAD = 8 the lanes (g, t) read banks g + 8 t: all 32.
 
-#include "product.cuh"
+#include "gpu/product.cuh"
 
 #if __CUDA_ARCH__ >= 800
 

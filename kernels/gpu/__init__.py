@@ -11,14 +11,15 @@ pointer, any other NumPy scalar as it is.
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-_HERE = Path(__file__).parent
-OPTIONS = ("-std=c++17", f"-I{_HERE}", "-lineinfo")
+_KERNELS = Path(__file__).parents[1]
+OPTIONS = ("-std=c++17", f"-I{_KERNELS}", "-lineinfo")
 _REAL = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 _NULL = np.uint64(0)
 
@@ -67,9 +68,21 @@ def blocks(count: int, per_block: int) -> int:
 
 
 @cache
+def _headers() -> str:
+    """A hash over all headers."""
+    digest = hashlib.sha256()
+    for path in sorted(_KERNELS.rglob("*.cuh")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
 def _module(path: Path, options: tuple[str, ...]) -> Any:
-    name = f'#line 1 "{path.parent.name}/{path.name}"\n'  # for error messages and profilers
-    return _cupy.RawModule(code=name + path.read_text(encoding="utf-8"), options=options)
+    text = path.read_text(encoding="utf-8")
+    # The name is for error messages and profilers.  CuPy keeps on disk what it compiled, by source and options; that a
+    # header has changed it only sees if the source does.
+    code = f'#line 1 "{path.parent.name}/{path.name}"\n{text}\n// headers: {_headers()}\n'
+    return _cupy.RawModule(code=code, options=options)
 
 
 def _three(size: tuple[int, ...] | int) -> tuple[int, ...]:

@@ -40,7 +40,7 @@ constexpr int LANES = 32;
 #define BOUNDS __launch_bounds__(THREADS)
 #endif
 
-#include "copy.cuh"
+#include "gpu/copy.cuh"
 
 // DEPTH numbers of each of `SIDE` rows or columns.  The padding turns each step of depth by some of the 32 banks, so
 // that a loader may store along the depth.
