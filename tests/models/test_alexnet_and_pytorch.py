@@ -10,7 +10,10 @@ import tinyconv.functional as F
 from tinyconv.models import alexnet
 
 from ..closeness import assert_close
+from ..conftest import CUDA
 from ..witness import normal
+
+SIZES = [(224, "cpu"), (95, "cpu"), pytest.param(95, "cuda:0", marks=CUDA.marks)]
 
 
 def _torchvision_in_pytorch(torch: Any, classes: int) -> Any:
@@ -40,27 +43,28 @@ def _weights(torch: Any, network: Any) -> dict[str, np.ndarray]:
     return {name: p.detach().numpy() for name, p in network.state_dict().items()}
 
 
-@pytest.mark.parametrize("size", [224, 95])
-def test_logits_of_torchvision(torch: Any, size: int) -> None:
+@pytest.mark.parametrize("size, device", SIZES)
+def test_logits_of_torchvision(torch: Any, size: int, device: str) -> None:
     torch.manual_seed(0)
     theirs = _torchvision_in_pytorch(torch, 10).eval()
-    ours = alexnet("torchvision", num_classes=10, input_size=size).eval()
+    ours = alexnet("torchvision", num_classes=10, input_size=size, devices=(device,)).eval()
     ours.load_state_dict(_weights(torch, theirs))
     x = normal(1, 2, 3, size, size).astype(np.float32)
     with torch.no_grad():
         expected = theirs(torch.tensor(x)).numpy()
-    assert_close(ours(tc.tensor(x)).numpy(), expected, tol=1e-4)
+    assert_close(ours(tc.tensor(x, device)).numpy(), expected, tol=1e-4)
 
 
-@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
-def test_fifty_steps_of_training(torch: Any, monkeypatch: pytest.MonkeyPatch, algorithm: str) -> None:
+@pytest.mark.parametrize("algorithm, device", [
+    ("direct", "cpu"), ("winograd", "cpu"), pytest.param("", "cuda:0", marks=[*CUDA.marks, pytest.mark.slow])])
+def test_fifty_steps_of_training(torch: Any, monkeypatch: pytest.MonkeyPatch, algorithm: str, device: str) -> None:
     """The same weights, batches and constant learning rate (so that the two SGDs are the same), dropout off: the loss
     curves agree step by step.  Rounding differences grow as training goes on; after 50 steps they are still far below
     1e-3, while a wrong weight decay of 5e-4 instead of 0 is not."""
     monkeypatch.setenv("TINYCONV_CONV", algorithm)
     torch.manual_seed(0)
     theirs = _torchvision_in_pytorch(torch, 10).eval()
-    ours = alexnet("torchvision", num_classes=10, input_size=67).eval()
+    ours = alexnet("torchvision", num_classes=10, input_size=67, devices=(device,)).eval()
     ours.load_state_dict(_weights(torch, theirs))
     optimizer = tc.optim.SGD(ours.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
     peer = torch.optim.SGD(theirs.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
@@ -68,7 +72,7 @@ def test_fifty_steps_of_training(torch: Any, monkeypatch: pytest.MonkeyPatch, al
     curve, expected = [], []
     for step in range(50):
         batch = np.arange(4 * step, 4 * step + 4) % 20
-        loss = F.cross_entropy(ours(tc.tensor(images[batch])), labels[batch])
+        loss = F.cross_entropy(ours(tc.tensor(images[batch], device)), labels[batch])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -110,13 +114,13 @@ def _single_column(torch: Any, state: dict[str, np.ndarray], x: Any) -> Any:
     return t.linear(x, torch.tensor(state["output.weight"]), torch.tensor(state["output.bias"]))
 
 
-@pytest.mark.parametrize("size", [224, 95])
-def test_two_towers_are_a_grouped_column(torch: Any, size: int) -> None:
+@pytest.mark.parametrize("size, device", SIZES)
+def test_two_towers_are_a_grouped_column(torch: Any, size: int, device: str) -> None:
     """Pixels with a deviation of 50, as photos have: the norm then divides by 2.1 and more, and a wrong one would
     show."""
-    model = alexnet("paper", num_classes=10, input_size=size, init="he").eval()
+    model = alexnet("paper", num_classes=10, input_size=size, devices=(device,), init="he").eval()
     x = 50 * normal(1, 2, 3, size, size).astype(np.float32)
-    y = model(tc.tensor(x))
+    y = model(tc.tensor(x, device))
     with torch.no_grad():
         expected = _single_column(torch, model.state_dict(), torch.tensor(x)).numpy()
     assert_close(y.numpy(), expected, tol=1e-4)

@@ -33,27 +33,27 @@ def images(rows):
     return np.array(rows, np.float32).reshape(-1, 3, 1, 1)
 
 
-def test_evaluate_counts_a_partial_last_batch_once():
+def test_evaluate_counts_a_partial_last_batch_once(device):
     batches = [(images([[9, 0, 0], [0, 9, 0]]), np.array([0, 0])), (images([[0, 0, 9]]), np.array([2]))]
-    result = evaluate(Logits(), batches, tc.device("cpu"))
+    result = evaluate(Logits(), batches, tc.device(device))
     right, wrong = np.log(1 + 2 * np.exp(-9)), 9 + np.log(1 + 2 * np.exp(-9))
     assert (result.images, result.top1_hits, result.top5_hits) == (3, 2, 3)
     assert result.loss == pytest.approx((2 * right + wrong) / 3, rel=1e-6)  # float32 logits, summed in float64
 
 
-def test_evaluate_averages_the_probabilities_of_crops():
+def test_evaluate_averages_the_probabilities_of_crops(device):
     """Two crops vote weakly for class 1, one strongly for class 0: the mean of probabilities decides, not of votes."""
     crops = images([[5, 0, 0], [0, 0.1, 0], [0, 0.1, 0]])
-    result = evaluate(Logits(), [(crops, np.array([0]))], tc.device("cpu"), crops=3)
+    result = evaluate(Logits(), [(crops, np.array([0]))], tc.device(device), crops=3)
     probability = np.mean([np.exp(5) / (np.exp(5) + 2), *[1 / (np.exp(0.1) + 2)] * 2])
     assert (result.images, result.top1_hits) == (1, 1)
     assert result.loss == pytest.approx(-np.log(probability), rel=1e-6)
 
 
-def test_evaluate_leaves_the_model_in_its_mode_and_drops_nothing_out():
+def test_evaluate_leaves_the_model_in_its_mode_and_drops_nothing_out(device):
     model = tc.nn.Sequential(tc.nn.Dropout(0.9), Logits())
     batch = (images([[1, 2, 3]] * 50), np.full(50, 2))
-    assert evaluate(model, [batch], tc.device("cpu")).top1 == 1.0
+    assert evaluate(model, [batch], tc.device(device)).top1 == 1.0
     assert model.training
 
 
