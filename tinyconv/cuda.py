@@ -10,7 +10,9 @@ A launch returns before the kernel has run.  What fails meanwhile surfaces at th
 
 from __future__ import annotations
 
+import copyreg
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from .device import Array, Device
+from .device import device as find_device
 from .memory import Pool
 
 _INSTALL = ('install CuPy for your driver, pip install "tinyconv[cuda13]" or "tinyconv[cuda12]", or set '
@@ -45,7 +48,18 @@ def backend() -> Any:
 
     cupy = _stand_in() if is_emulated() else gpu()
     use(cupy)
+    copyreg.pickle(cupy.ndarray, _reduce)
     return cupy
+
+
+def _reduce(array: Array) -> tuple[Any, ...]:
+    """For copy.deepcopy and pickle: CuPy itself would read the array in a stream that knows nothing of ours."""
+    device = cuda_device(array.device.id)
+    return _restored, (device.name, device.download(array))
+
+
+def _restored(device: str, array: np.ndarray) -> Array:
+    return find_device(device).upload(array)
 
 
 def _stand_in() -> Any:
@@ -62,7 +76,7 @@ def gpu() -> Any:
     """CuPy itself, whatever TINYCONV_CUDA says.  Raises CudaUnavailable without CuPy, a driver or a GPU."""
     try:
         import cupy
-    except ImportError as error:
+    except Exception as error:  # whatever a broken installation raises: the CPU must still be usable
         raise CudaUnavailable(f"cuda: CuPy cannot be imported ({error}); {_INSTALL}") from None
     try:
         count = cupy.cuda.runtime.getDeviceCount()
@@ -102,6 +116,7 @@ class CudaDevice(Device):
         self.pool = _GpuPool(self)
         self._pinned = Pool(self._allocate_pinned)
         self._in_flight: deque[tuple[Any, np.ndarray]] = deque()  # host arrays until the GPU has read them
+        self._lock = threading.Lock()
         self._blocking = os.environ.get("TINYCONV_BLOCKING") == "1"
 
     @contextmanager
@@ -123,21 +138,33 @@ class CudaDevice(Device):
             hint = doing or f"an earlier launch on {self.name} (TINYCONV_BLOCKING=1 tells which)"
             error.args = (f"{hint}: {error}",)
             raise
-        self._in_flight.clear()
+        self._let_go()
 
     def staging(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
-        """Pinned host memory: the GPU reads it by itself, while the program goes on."""
+        """Pinned host memory: the GPU reads it by itself, while the program goes on.  So what was uploaded from it must
+        be left alone; the loader takes a new array for each batch, and gets the memory again once it was read."""
         return self._pinned.empty(shape, dtype)
 
     def upload(self, array: np.ndarray, plain: bool = False) -> Array:
-        host = np.ascontiguousarray(array).reshape(np.shape(array))  # ascontiguousarray makes an axis of a number
+        """The bytes travel as they lie: the axes of a batch that is a view of pinned memory are turned on the GPU."""
+        host = np.asarray(array)
+        order = sorted(range(host.ndim), key=lambda axis: -host.strides[axis])
+        if host.ndim and host.transpose(order).flags.c_contiguous:
+            host = host.transpose(order)
+        else:
+            order, host = list(range(host.ndim)), np.array(host, order="C")
         result = self.empty(host.shape, host.dtype)
         with self.current():
             result.set(host, stream=self.stream)
             self._in_flight.append((self._mark(), host))
-        while self._in_flight and self._in_flight[0][0].done:
-            self._in_flight.popleft()
-        return result
+        self._let_go()
+        return self.dense(result.transpose([order.index(axis) for axis in range(host.ndim)]), plain)
+
+    def _let_go(self) -> None:
+        """Forget the host arrays that have been read."""
+        with self._lock:
+            while self._in_flight and self._in_flight[0][0].done:
+                self._in_flight.popleft()
 
     def download(self, array: Array) -> np.ndarray:
         with self.current():
@@ -160,6 +187,11 @@ class CudaDevice(Device):
             source.stream.wait_event(read)  # the block may be lent again as soon as this program lets it go
         return result
 
+    def dlpack(self, array: Array, **options: Any) -> Any:
+        self.synchronize()  # the consumer reads in a queue of its own
+        with self.current():
+            return array.__dlpack__(**options)
+
     def shares_memory(self, a: Array, b: Array) -> bool:
         if not (isinstance(a, self.cupy.ndarray) and isinstance(b, self.cupy.ndarray)):
             return False
@@ -173,7 +205,8 @@ class CudaDevice(Device):
         return event
 
     def _allocate_pinned(self, nbytes: int) -> np.ndarray:
-        return np.frombuffer(self.cupy.cuda.alloc_pinned_memory(nbytes), np.uint8, nbytes)
+        with self.current():
+            return np.frombuffer(self.cupy.cuda.alloc_pinned_memory(nbytes), np.uint8, nbytes)
 
 
 class _GpuPool(Pool):

@@ -96,6 +96,10 @@ class Device:
         """A copy, here, of an array of another device."""
         return self.upload(source.download(array))
 
+    def dlpack(self, array: Array, **options: Any) -> Any:
+        """The capsule through which other libraries share the memory of an array."""
+        return array.__dlpack__(**options)
+
     def array_interface(self, array: Array) -> dict[str, Any]:
         """What other libraries for GPUs want to know of an array (``__cuda_array_interface__``), once it is computed.
 

@@ -59,7 +59,7 @@ class Tensor:
         return self.numpy() if dtype is None else self.numpy().astype(dtype, copy=False)
 
     def __dlpack__(self, **options: Any) -> Any:
-        return self.data.__dlpack__(**options)  # shares memory; what others write there, ``version`` does not count
+        return self.device.dlpack(self.data, **options)  # memory is shared, but not its version
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.data.__dlpack_device__()

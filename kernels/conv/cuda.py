@@ -146,9 +146,9 @@ def _pixels(y):
 
 def _rung(kernel, x, weight, y, stride, groups):
     """The chosen rung, but the first one for what the others do not serve: filters of so many rows and columns that a
-    mask of 31 bits does not hold them, more groups (times phases) than a grid has layers, and images of more elements
-    than an int can count."""
-    serves = (sum(weight.shape[2:]) < 32 and groups * math.prod(stride) < 65536
+    mask of 31 bits does not hold them, more groups (times phases) or filters than a grid has layers, and images of more
+    elements than an int can count."""
+    serves = (sum(weight.shape[2:]) < 32 and max(groups * math.prod(stride), len(weight) // 16) < 65536
               and max(x.size // len(x), y.size // len(y), weight.size) < 2 ** 31)
     return ladder.chosen(kernel, x.dtype) if serves else "naive"
 

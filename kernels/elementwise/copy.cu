@@ -9,7 +9,7 @@
 #endif
 
 // A number of type FROM as one of type TO, as NumPy's assignment does it: towards 0, and modulo 2^bits, where a GPU
-// would stop at the largest and smallest integer of the type.
+// would stop at the largest and smallest integer of the type.  (What no int64 can hold is undefined there and here.)
 __device__ inline TO converted(FROM x)
 {
     constexpr bool from_real = FROM(0.5) != 0, to_integer = TO(0.5) == 0;

@@ -31,6 +31,7 @@ def use(cupy: Any) -> None:
     global _cupy
     if cupy is not _cupy:
         _module.cache_clear()
+        _function.cache_clear()
         _cupy = cupy
 
 
@@ -44,18 +45,12 @@ class Source:
                real: Any = np.float32, shared: int = 0, **macros: int | str) -> None:
         """Run ``kernel`` on a grid of blocks of threads (an int: one dimension) in the current stream.
 
-        ``real``: the dtype that ``REAL`` stands for; ``shared``: bytes of dynamic shared memory per block; ``macros``
-        are defined while the file is compiled, each combination once."""
+        ``real``: the dtype that ``REAL`` stands for; ``shared``: bytes of dynamic shared memory per block, at most 48
+        KiB; ``macros`` are defined while the file is compiled, each combination once."""
         dtype = np.dtype(real)
-        function = self.function(kernel, dtype, **macros)
-        if shared > 48 * 1024:
-            function.max_dynamic_shared_size_bytes = shared
+        function = _function(self.path, self.options(dtype, **macros), kernel)
         function(_three(grid), _three(block), tuple(_argument(kernel, i, a, dtype) for i, a in enumerate(arguments)),
                  shared_mem=shared)
-
-    def function(self, kernel: str, real: Any = np.float32, **macros: int | str) -> Any:
-        """The compiled kernel (CuPy's RawKernel)."""
-        return _module(self.path, self.options(real, **macros)).get_function(kernel)
 
     def options(self, real: Any = np.float32, **macros: int | str) -> tuple[str, ...]:
         """What the compiler is told, the architecture aside."""
@@ -83,6 +78,12 @@ def _module(path: Path, options: tuple[str, ...]) -> Any:
     # header has changed it only sees if the source does.
     code = f'#line 1 "{path.parent.name}/{path.name}"\n{text}\n// headers: {_headers()}\n'
     return _cupy.RawModule(code=code, options=options)
+
+
+@cache
+def _function(path: Path, options: tuple[str, ...], kernel: str) -> Any:
+    """The compiled kernel (CuPy's RawKernel)."""
+    return _module(path, options).get_function(kernel)
 
 
 def _three(size: tuple[int, ...] | int) -> tuple[int, ...]:

@@ -35,7 +35,8 @@ def join(shape, *steps):
 def padded(axes, count, filler):
     """``axes`` as ``count`` np.int64, with ``filler`` for the outer axes that are not there."""
     if len(axes) > count:
-        raise ValueError(f"a walk over {len(axes)} axes, where the kernel takes {count}; make the array contiguous")
+        raise ValueError(f"a walk over {len(axes)} axes that cannot be joined, where a kernel takes {count}; "
+                         "take fewer axes at a time, or make the array contiguous")
     return tuple(np.int64(a) for a in (filler,) * (count - len(axes)) + tuple(axes))
 
 

@@ -94,6 +94,8 @@ def _one_per_thread(kernel, result, *arguments):
 
 
 def _product(source, kernel, cut, *arguments, **macros):
+    if cut.rows * cut.columns == 0:
+        return  # a matrix without rows or columns has no tiles
     rows, columns = cut.tile
     grid = blocks(cut.rows, rows) * blocks(cut.columns, columns), 1, cut.parts
     source.launch(kernel, grid, cut.threads, *arguments, ROWS=rows, COLUMNS=columns, **macros)

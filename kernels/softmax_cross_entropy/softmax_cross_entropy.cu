@@ -5,7 +5,7 @@
 #include "gpu/threads.cuh"
 
 // The row of this warp; out of range for the last warps of the grid.
-#define ROW thread_index() / WARP
+#define ROW (thread_index() / WARP)
 #define LANE (threadIdx.x % WARP)
 
 template <class Term>

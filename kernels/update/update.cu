@@ -27,8 +27,8 @@ extern "C" __global__ void squares(const REAL* __restrict__ g, double* __restric
                                    int piece)
 {
     long long warp = thread_index() / WARP, begin = warp * piece, end = min(begin + piece, count);
-    if (begin >= count)
-        return;
+    if (warp > 0 && begin >= count)
+        return;  // the first piece is there even if it is empty
     double total = 0;
     for (long long i = begin + threadIdx.x % WARP; i < end; i += WARP)
         total += double(g[i]) * double(g[i]);

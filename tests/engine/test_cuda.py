@@ -2,7 +2,9 @@
 
 The kernels themselves are tested where all kernels are: most tests run once more on ``cuda:0``."""
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 from typing import Any
@@ -52,6 +54,24 @@ class TestQueue:
             uploaded.append(device.upload(batch))
             del batch
         assert [device.download(a).tolist() for a in uploaded] == [[i] * 3000 for i in range(8)]
+
+    def test_a_batch_in_pinned_memory_is_uploaded_as_it_lies(self) -> None:
+        """As the loader makes it: pixel by pixel, seen as channels; a copy on the host would no longer be pinned."""
+        device = tc.device("cuda:0")
+        batch = device.staging((4, 32, 32, 3))
+        batch[...] = normal(1, *batch.shape)
+        there = device.upload(batch.transpose(0, 3, 1, 2))
+        assert np.shares_memory(device._in_flight[-1][1], batch)
+        assert there.flags.c_contiguous and there.shape == (4, 3, 32, 32)
+        np.testing.assert_array_equal(device.download(there), batch.transpose(0, 3, 1, 2))
+
+    def test_copies_and_pickles_stay_on_the_device(self) -> None:
+        x = tc.tensor(normal(1, 3, 4), "cuda:0") * 2.0
+        for other in (copy.deepcopy(x), pickle.loads(pickle.dumps(x.detach()))):
+            assert other.device is x.device and not x.device.shares_memory(other.data, x.data)
+            np.testing.assert_array_equal(other.numpy(), x.numpy())
+        layer = tc.nn.Linear(3, 2, device="cuda:0")
+        np.testing.assert_array_equal(copy.deepcopy(layer).weight.numpy(), layer.weight.numpy())
 
     def test_views_come_down_in_logical_order(self) -> None:
         values = normal(1, 2, 3, 4, 5).astype(np.float32)
@@ -133,10 +153,9 @@ class TestTwoDevices:
         assert done.stdout.strip() == "['cpu', 'reference', 'cuda:0', 'cuda:1', 'cuda:2']", done.stderr
 
     def test_pickled_tensors_come_back_to_their_device(self) -> None:
-        import copy
-
         x = tc.tensor([1.0, 2.0], "cuda:1")
         assert copy.deepcopy(x.device) is x.device
+        assert pickle.loads(pickle.dumps(x)).data.device.id == 1
 
 
 def test_cuda_is_short_for_the_first() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tinyconv as tc
+from tinyconv import cuda
 
 from ..layouts import LAYOUTS, place
 from ..witness import normal
@@ -89,21 +90,22 @@ def test_devices_have_names() -> None:
         assert str(tc.device(name)) == name and tc.device(tc.device(name)) is tc.device(name)
 
 
-@pytest.mark.parametrize("device", ["reference", "cpu"])  # NumPy reads no memory of a GPU
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_dlpack_shares_memory_and_holds_its_block(device: str, layout: str) -> None:
+    if tc.device(device).kind == "cuda" and not cuda.is_emulated():
+        pytest.skip("NumPy reads no memory of a GPU")
     values = normal(1, 2, 3, 20, 20)
     x = place(values, device, layout)
     shared = np.from_dlpack(x)
     np.testing.assert_array_equal(shared, values)
     x.copy_(values + 1)
+    x.device.synchronize()
     np.testing.assert_array_equal(shared, values + 1)
     del x
     tc.tensor(np.zeros((2, 3, 20, 20)), device)  # would be given the block, if it were free
     np.testing.assert_array_equal(shared, values + 1)
 
 
-@pytest.mark.parametrize("device", ["reference", "cpu"])
 def test_dlpack_to_pytorch(torch: Any, device: str) -> None:
     x = tc.tensor(normal(1, 2, 3, 4, 5), device)
-    np.testing.assert_array_equal(torch.from_dlpack(x).numpy(), x.numpy())
+    np.testing.assert_array_equal(torch.from_dlpack(x).cpu().numpy(), x.numpy())

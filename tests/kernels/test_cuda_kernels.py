@@ -14,6 +14,7 @@ import pytest
 from tinyconv.kernels.shapes import output_size
 
 import tinyconv as tc
+import tinyconv.functional as F
 from tinyconv import cuda
 from tinyconv.emulator.settings import checking
 
@@ -487,3 +488,24 @@ def test_windows_read_nothing_that_they_do_not_use(name: str) -> None:
         asked = {byte for r in own for start in r.lanes.values() for byte in range(start, start + r.nbytes)}
         assert len(asked) >= 0.9 * 32 * len(touched), array
         assert all(r.cost == r.ideal for r in own if r.place.write), array
+
+
+def test_arrays_without_elements() -> None:
+    """A product without rows or columns is empty, one without depth is 0; and so is the norm of nothing."""
+    for rows, depth, columns in ((0, 2, 3), (2, 3, 0), (2, 0, 3)):
+        a = tc.tensor(np.ones((rows, depth)), "cuda:0", requires_grad=True)
+        b = tc.tensor(np.ones((depth, columns)), "cuda:0", requires_grad=True)
+        y = F.matmul(a, b)
+        y.backward(np.ones((rows, columns)))
+        np.testing.assert_array_equal(y.numpy(), np.ones((rows, depth)) @ np.ones((depth, columns)))
+        np.testing.assert_array_equal(a.grad.numpy(), np.full((rows, depth), columns))
+        np.testing.assert_array_equal(b.grad.numpy(), np.full((depth, columns), rows))
+    empty, other = (tc.tensor(np.full((n, 3), 2.0), "cuda:0") for n in (0, 3))
+    assert tc.optim.total_norm([empty]) == 0 and tc.optim.total_norm([empty, other]) == 6
+
+
+def test_a_walk_along_a_million_channels() -> None:
+    """More chunks of channels than a grid is tall."""
+    x = normal(1, 2 ** 20, 1, 1)
+    with checking(mode="fast", order="forward"):
+        check("lrn.forward", x, output(*x.shape), output(*x.shape), size=3, alpha=1.0, beta=0.75, k=1.0)

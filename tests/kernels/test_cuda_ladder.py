@@ -37,6 +37,7 @@ CONVOLUTIONS = {
     "padding above filter - 1": ((1, 3, 4, 4), (5, 3, 3), (1, 1), (3, 3), 1, False),
     "ceil mode beyond the edge": ((1, 2, 9, 8), (3, 4, 3), (4, 3), (0, 1), 1, True),
     "11x11, stride 4": ((1, 1, 12, 12), (1, 11, 11), (4, 4), (0, 0), 1, True),
+    "an image smaller than the stride": ((2, 3, 2, 1), (4, 2, 1), (3, 2), (0, 0), 1, False),
     "a filter past one tile, deep": ((1, 40, 3, 3), (65, 2, 2), (1, 1), (0, 0), 1, False),
     "pixels past one tile": ((5, 2, 6, 5), (7, 2, 3), (1, 2), (0, 1), 1, True),
     "a sum in parts": ((8, 3, 33, 33), (5, 3, 3), (2, 2), (0, 0), 1, True),

@@ -149,9 +149,22 @@ class ndarray:  # noqa: N801  (CuPy's name)
         enqueue_write(streams.queue_of(None), f"fill() of {self!r}", self._memory.block, target,
                       lambda: target.fill(value))
 
+    def __dlpack__(self, **options: Any) -> Any:
+        return np.asarray(_Shared(self)).__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0  # a CPU: on a GPU it would be (2, the device), but what is emulated lies in the host's memory
+
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy "
                         "array explicitly.")
+
+
+class _Shared:
+    """An array's memory as others see it: whoever holds this holds the block."""
+
+    def __init__(self, array: ndarray) -> None:
+        self.memory, self.__array_interface__ = array._memory, array.host_elements.__array_interface__
 
 
 def _refuse(name: str, reason: str) -> None:
