@@ -4,14 +4,13 @@
 // GPU that is to be kept busy has about 0.1.  Its virtues are that it is short, and written for any REAL.
 
 #include "conv/shape.cuh"
-
-#define ONE_PER_THREAD ((long long)blockIdx.x * blockDim.x + threadIdx.x)
+#include "gpu/threads.cuh"
 
 // y[n,k,p,q] = bias[k] + sum over c,r,s of weight[k,c,r,s] x[n, c0+c, p*stride-padding+r, q*stride-padding+s].
 extern "C" __global__ void forward(const REAL* __restrict__ x, const REAL* __restrict__ weight,
                                    const REAL* __restrict__ bias, REAL* __restrict__ y, int relu, SHAPE)
 {
-    long long i = ONE_PER_THREAD;
+    long long i = thread_index();
     if (i >= (long long)N * K * P * Q)
         return;
     int q = i % Q, p = i / Q % P;
@@ -33,7 +32,7 @@ extern "C" __global__ void forward(const REAL* __restrict__ x, const REAL* __res
 extern "C" __global__ void backward_input(const REAL* __restrict__ gy, const REAL* __restrict__ weight,
                                           REAL* __restrict__ gx, const REAL* __restrict__ y, SHAPE)
 {
-    long long i = ONE_PER_THREAD;
+    long long i = thread_index();
     if (i >= (long long)N * C * H * W)
         return;
     int w = i % W, h = i / W % H, channel = i / ((long long)H * W) % C;
@@ -60,7 +59,7 @@ extern "C" __global__ void backward_input(const REAL* __restrict__ gy, const REA
 extern "C" __global__ void backward_weight(const REAL* __restrict__ x, const REAL* __restrict__ gy,
                                            REAL* __restrict__ gw, const REAL* __restrict__ y, SHAPE)
 {
-    long long i = ONE_PER_THREAD;
+    long long i = thread_index();
     int per_group = C / groups;
     if (i >= (long long)K * per_group * R * S)
         return;

@@ -3,6 +3,7 @@
 
 #include "conv/phase.cuh"
 #include "conv/shape.cuh"
+#include "gpu/threads.cuh"
 
 // Forward.  packed[group][d][k] is the weight of filter k of the group at depth d = (c * R + r) * S + s, and
 // table[d] = {where that tap is, from the start of a window; the bits of its row and its column}.  Beyond the last tap
@@ -39,7 +40,7 @@ pack_forward(const float* __restrict__ weight, float* __restrict__ packed, int2*
 extern "C" __global__ void pack_backward_input(const float* __restrict__ weight, float* __restrict__ packed,
                                                int2* __restrict__ table, int depth, int pitch, SHAPE)
 {
-    long long at = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    long long at = thread_index();
     if (at >= (long long)stride_h * stride_w * groups * depth * pitch)
         return;
     int c = at % pitch, d = at / pitch % depth, layer = at / ((long long)depth * pitch);
@@ -59,7 +60,7 @@ extern "C" __global__ void pack_backward_input(const float* __restrict__ weight,
 // and the columns of taps that it does not see}.
 extern "C" __global__ void windows(int2* __restrict__ table, SHAPE)
 {
-    int at = blockIdx.x * blockDim.x + threadIdx.x;
+    int at = thread_index();
     if (at >= P * Q)
         return;
     int h = at / Q * stride_h - padding_h, w = at % Q * stride_w - padding_w;

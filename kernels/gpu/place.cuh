@@ -1,4 +1,4 @@
-// Numbers of elements as places on four axes, and places as offsets, for arrays of any strides: see kernels/gpu/strides.py.
+// Numbers of elements as places on four axes, and places as offsets, for arrays of any strides: see strides.py.
 #pragma once
 
 // Parameters of a kernel: the sizes of the three inner axes, and an array's steps along all four.

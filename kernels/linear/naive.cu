@@ -3,13 +3,13 @@
 // Each multiply-accumulate loads its two numbers from memory, or from a cache if it is lucky: 8 bytes per FMA, where a
 // GPU that is to be kept busy has about 0.1.  Its virtues are that it is short, and written for any REAL.
 
-#define ONE_PER_THREAD ((long long)blockIdx.x * blockDim.x + threadIdx.x)
+#include "gpu/threads.cuh"
 
 // y[n,k] = bias[k] + sum over c of weight[k,c] x[n,c].
 extern "C" __global__ void forward(const REAL* __restrict__ x, const REAL* __restrict__ weight,
                                    const REAL* __restrict__ bias, REAL* __restrict__ y, int relu, int N, int C, int K)
 {
-    long long i = ONE_PER_THREAD;
+    long long i = thread_index();
     if (i >= (long long)N * K)
         return;
     long long n = i / K, k = i % K;
@@ -24,7 +24,7 @@ extern "C" __global__ void forward(const REAL* __restrict__ x, const REAL* __res
 extern "C" __global__ void backward_input(const REAL* __restrict__ gy, const REAL* __restrict__ weight,
                                           REAL* __restrict__ gx, const REAL* __restrict__ y, int N, int C, int K)
 {
-    long long i = ONE_PER_THREAD;
+    long long i = thread_index();
     if (i >= (long long)N * C)
         return;
     long long n = i / C, c = i % C;
@@ -39,7 +39,7 @@ extern "C" __global__ void backward_input(const REAL* __restrict__ gy, const REA
 extern "C" __global__ void backward_weight(const REAL* __restrict__ x, const REAL* __restrict__ gy,
                                            REAL* __restrict__ gw, const REAL* __restrict__ y, int N, int C, int K)
 {
-    long long i = ONE_PER_THREAD;
+    long long i = thread_index();
     if (i >= (long long)K * C)
         return;
     long long k = i / C, c = i % C;
@@ -54,7 +54,7 @@ extern "C" __global__ void backward_weight(const REAL* __restrict__ x, const REA
 extern "C" __global__ void bias_gradient(const REAL* __restrict__ gy, const REAL* __restrict__ y,
                                          REAL* __restrict__ gb, int N, int K)
 {
-    long long k = ONE_PER_THREAD;
+    long long k = thread_index();
     if (k >= K)
         return;
     REAL sum = 0;

@@ -60,8 +60,8 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS)
     }
 }
 
-// A thread takes one pixel and walks along `chunk` of its channels, as in lrn.cu; it works out the norm anew from x, and
-// asks the windows over its pixel whether they chose it.  Channel c is written once x was read up to c + SIZE - 1:
+// A thread takes one pixel and walks along `chunk` of its channels, as in lrn.cu; it works out the norm anew from x,
+// and asks the windows over its pixel whether they chose it.  Channel c is written once x was read up to c + SIZE - 1:
 //
 //   channel       c-2  c-1   c   c+1  c+2  c+3  c+4         SIZE = 5
 //   in registers              [------- x ---------]         the window of channel c + BEFORE, whose norm is now known
