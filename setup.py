@@ -23,8 +23,8 @@ setup(
     install_requires=["numpy>=1.24", "numba>=0.59", "scipy>=1.10", "h5py>=3.8", "pillow>=9.4", "tqdm>=4.64",
                       "matplotlib>=3.7"],
     extras_require={
-        "cuda12": ["cupy-cuda12x>=13"],
-        "cuda13": ["cupy-cuda13x>=13.6"],
+        "cuda12": ["cupy-cuda12x[ctk]>=14"],
+        "cuda13": ["cupy-cuda13x[ctk]>=14"],
         "emulator": ["nvidia-cuda-nvrtc>=13"],  # and a C++ compiler
         "mpi": ["mpi4py>=3.1"],
         # The compiler's version is fixed: tests compare what it makes of the kernels with budgets.

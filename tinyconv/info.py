@@ -5,17 +5,22 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import sys
 from typing import Any
 
 PACKAGES = ("tinyconv", "numpy", "numba", "scipy", "h5py", "pillow", "matplotlib", "torch")
 CUPY = ("cupy-cuda13x", "cupy-cuda12x", "cupy")
 
 
-def main() -> None:
-    for title, lines in (("versions", versions()), ("cpu", processor()), ("cuda", gpus()), ("emulator", emulator())):
-        print(title)
-        for line in lines:
-            print(f"  {line}")
+def main() -> int:
+    try:
+        parts = {"versions": versions(), "cpu": processor(), "cuda": gpus(), "emulator": emulator()}
+    except ValueError as error:  # an environment variable that means nothing
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for title, lines in parts.items():
+        print(title, *(f"  {line}" for line in lines), sep="\n")
+    return 0
 
 
 def versions() -> list[str]:
@@ -93,4 +98,4 @@ def _describe(properties: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

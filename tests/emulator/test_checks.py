@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyconv.emulator.module import EmulatorError, Region
+from tinyconv.emulator.module import EmulatorError, Module, Region
 
 from .runner import ORDERS, kernel, launch
 
@@ -323,3 +323,27 @@ extern "C" __global__ void kernel(float* y)
     else:
         launch(kernel(code, check=False), 1, 64, y)
         assert y[:40].tolist() == [40 - i for i in range(40)]
+
+
+@pytest.mark.parametrize("word, byte, race", [(3, 6, True), (3, 2, False), (3, 7, False), (3, 3, True)])
+def test_words_that_begin_between_two_of_memorys_are_told_apart_byte_by_byte(word: int, byte: int, race: bool) -> None:
+    """An array of bytes at an address that is 1 more than a multiple of 4: the word at byte 3 of it is aligned."""
+    code = f"""
+extern "C" __global__ void kernel(unsigned char* y)
+{{
+    if (threadIdx.x == 0) *(int*)(y + {word}) = 7;
+    else y[{byte}] = 1;
+}}"""
+    memory = np.zeros(64, np.uint8)
+    start = -memory.ctypes.data % 4 + 1
+    found = Module(code, file="test.cu", check=True).kernels["kernel"]
+    address = memory.ctypes.data + start
+
+    def run() -> None:
+        found.launch((1, 1, 1), (2, 1, 1), [np.uint64(address)], regions=[Region(address, 32, "y")])
+
+    if not race:
+        return run()
+    with pytest.raises(EmulatorError, match="data race"):
+        run()
+    return None

@@ -470,7 +470,7 @@ extern "C" __global__ void kernel(unsigned* sum, unsigned* y)
     asm volatile("prefetch.global.L1 [%0]; fence.acq_rel.gpu; red.global.add.u32 [%0], %1;"
                  :: "l"(sum), "r"(i) : "memory");
     int same;
-    out[0] = jump; out[1] = space; out[2] = __activemask();
+    out[0] = jump; out[1] = space; out[2] = __ballot_sync(~0u, 1);
     out[3] = __syncthreads_and(i < 31); out[4] = __syncthreads_or(i == 31);
     out[5] = __match_all_sync(~0u, i / 32, &same) + same;
     out[6] = __match_all_sync(~0u, (unsigned long long)i << 40, &same) + same;
@@ -488,7 +488,8 @@ extern "C" __global__ void kernel(unsigned* sum, unsigned* y)
 
 
 @pytest.mark.parametrize(("instruction", "message"), [
-    ("dp4a.u32.u32 %0, %1, %1, %1;", "instruction dp4a"), ("add.cc.u32 %0, %1, %1;", "modifier .cc"),
+    ("dp4a.u32.u32 %0, %1, %1, %1;", "instruction dp4a"), ("activemask.b32 %0;", "instruction activemask"),
+    ("min.u32 %0, %1, %1, %1;", "number of operands"), ("add.cc.u32 %0, %1, %1;", "modifier .cc"),
     ("mov.u32 %0, %clock;", "form of its operands"), ("bar.sync 0; add.sat.s32 %0, %1, %1;", "modifier .sat")])
 def test_what_the_emulator_does_not_know_is_named(instruction: str, message: str) -> None:
     code = f"""
@@ -501,3 +502,22 @@ extern "C" __global__ void kernel(unsigned* y)
     with pytest.raises(TranslationError, match=message) as error:
         kernel(code)
     assert "test.cu:4" in str(error.value) or "test.cu:5" in str(error.value)
+
+
+def test_a_function_that_is_not_there_is_named() -> None:
+    with pytest.raises(TranslationError, match="function vprintf, which the file does not define"):
+        kernel('extern "C" int printf(const char*, ...);'
+               'extern "C" __global__ void kernel(int* y) { printf("%d", y[0]); }')
+
+
+def test_nan_as_an_integer() -> None:
+    """PTX, cvt: 0; where one side has 64 bits, the top bit alone."""
+    code = """
+extern "C" __global__ void kernel(float x, double d, long long* y)
+{
+    y[0] = __float2int_rz(x); y[1] = __float2ll_rz(x); y[2] = __float2ull_rz(x);
+    y[3] = __double2int_rz(d); y[4] = __double2uint_rz(d); y[5] = __double2ll_rz(d);
+}"""
+    y = np.zeros(6, np.int64)
+    launch(kernel(code), 1, 1, np.float32(np.nan), np.float64(np.nan), y)
+    assert y.tolist() == [0, -2 ** 63, -2 ** 63, -2 ** 31, 2 ** 31, -2 ** 63]

@@ -87,7 +87,7 @@ def judge(mutant: Mutant, timeout: float) -> tuple[str, str]:
             process.communicate()
             return TIMEOUT, f"no end after {timeout:.0f} s"
     told = next((line for line in output.splitlines() if line.startswith("E ") or "Error" in line), output[-300:])
-    if "CompileException" in output or "does not compile" in output:
+    if "CompileError" in output or "CompileException" in output:
         return INVALID, told
     return (SURVIVED if process.returncode == 0 else KILLED), told[:300]
 

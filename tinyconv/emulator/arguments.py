@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,12 @@ from .errors import CUDARuntimeError
 
 _C_TYPE = {"i8": "an 8-bit integer", "i16": "a 16-bit integer", "i32": "int", "i64": "long long", "f32": "float",
            "f64": "double", "pointer": "a pointer", "struct": "a struct"}
+_ELEMENTS = {
+    "float": "float32", "double": "float64", "bool": "bool", "char": "int8", "signed char": "int8",
+    "unsigned char": "uint8", "short": "int16", "unsigned short": "uint16", "int": "int32", "unsigned": "uint32",
+    "unsigned int": "uint32", "long long": "int64", "unsigned long long": "uint64",
+    **{name: name for name in ("float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64",
+                               "uint64")}}
 
 
 @dataclass(frozen=True)
@@ -62,12 +70,16 @@ class Declaration:
 
     name: str = ""  # empty where a macro hides it
     read_only: bool = False  # a pointer to const
+    element: str = ""  # what a pointer points to, as NumPy calls it; empty where that has no name for it
 
 
-def declaration(text: str) -> Declaration:
-    """From, for example, "const float* __restrict__ x"; one word alone is a macro."""
+def declaration(text: str, macros: Mapping[str, str] = MappingProxyType({})) -> Declaration:
+    """From, for example, "const REAL* __restrict__ x" and {"REAL": "float"}; one word alone is a macro."""
     words = re.findall(r"\w+", text)
-    return Declaration(words[-1] if len(words) > 1 else "", re.search(r"\bconst\b.*\*", text) is not None)
+    target = " ".join(word for word in re.findall(r"\w+", text.partition("*")[0]) if word not in ("const", "volatile"))
+    target = macros.get(target, target)
+    return Declaration(words[-1] if len(words) > 1 else "", re.search(r"\bconst\b.*\*", text) is not None,
+                       _ELEMENTS.get(target, "") if "*" in text else "")
 
 
 def check(kernel: str, parameters: list[module.Parameter], declared: list[Declaration],
@@ -135,6 +147,9 @@ class _Slot:
         if not value.flags.c_contiguous:
             raise ValueError(f"{self.where}, of shape {value.shape} and strides {value.strides}, is not contiguous; "
                              "CuPy would pass its address and forget the strides: copy it first")
+        if self.declared.element not in ("", value.dtype.name):
+            raise TypeError(f"{self.where} is an array of {value.dtype}, and the kernel reads {self.declared.element}; "
+                            "CuPy would pass its address all the same")
         return Argument(np.uint64(pointer.ptr), self.name, f"{self.label}, {value.shape} {value.dtype}",
                         pointer.mem.block, pointer.ptr, value.nbytes, self.declared.read_only, value.host_elements)
 

@@ -58,6 +58,7 @@ inline float flush_arithmetic(float x) { return x; }
 #else
 inline float flush_arithmetic(float x) { return flush(x); }
 #endif
+inline double flush_arithmetic(double x) { return x; }  // of an approximation: exact here, subnormal numbers included
 // .sat: into [0, 1]; NaN becomes 0.
 template <class T> inline T saturate(T x) { return x > T(0) ? (x < T(1) ? x : T(1)) : T(0); }
 
@@ -108,9 +109,10 @@ template <int mode, class Operation, class... T> inline auto rounded(Operation o
 
 // A floating-point number that is integral already, as an integer.  NaN becomes 0, what does not fit the nearest that
 // does.
+// NaN becomes 0, or where one side has 64 bits the top bit alone (PTX, cvt).
 template <class To, class From> inline To to_integer(From x)
 {
-    if (is_nan(x)) return 0;
+    if (is_nan(x)) return sizeof(To) == 8 || sizeof(From) == 8 ? To(To(1) << (8 * sizeof(To) - 1)) : To(0);
     if (x >= From(largest<To>)) return largest<To>;
     return x <= From(smallest<To>) ? smallest<To> : To(x);
 }

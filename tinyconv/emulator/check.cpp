@@ -15,7 +15,7 @@ Area::~Area()
 Cell* Area::cells(uint64_t offset, uint64_t length, uint64_t& count)
 {
     if (!cells_) cells_ = allocate(count_ = (nbytes + 3) / 4);
-    if (unit_ == 4 && (length & 3)) refine();
+    if (unit_ == 4 && ((length | begin) & 3)) refine();  // or words that begin between two of ours
     count = length / unit_;
     return cells_ + offset / unit_;
 }

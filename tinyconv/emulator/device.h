@@ -76,7 +76,6 @@ uint32_t match_any(Thread&, uint32_t site, uint32_t mask, uint64_t value);
 uint32_t match_all(Thread&, uint32_t site, uint32_t mask, uint64_t value, bool& same);
 enum class Reduction : uint8_t { Add, Min, Max, MinSigned, MaxSigned, And, Or, Xor };
 uint32_t reduce(Thread&, uint32_t site, Reduction, uint32_t mask, uint32_t value);
-uint32_t active_mask(Thread&);
 // d = a * b + c on a warp's fragments: 16 x k times k x 8 in TF32, sums in float.  k is 4 or 8.
 void mma_tf32(Thread&, uint32_t site, int k, float* d, const uint32_t* a, const uint32_t* b, const float* c);
 void load_matrices(Thread&, uint32_t site, int count, bool transposed, uint32_t address, uint32_t* out);

@@ -12,6 +12,7 @@ class Layout:
 
     def __init__(self, module: ptx.Module) -> None:
         self.symbols = {variable.name: variable for variable in module.variables}
+        self.functions = {function.name for function in module.functions}
         self.offsets: dict[str, int] = {}
         common = [v for v in module.variables if v.space == "shared"]
         common += [v for f in module.functions if not f.entry for v in f.variables if v.space == "shared"]

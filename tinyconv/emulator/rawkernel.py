@@ -94,7 +94,8 @@ class RawKernel:
         """The parameters as the source declares them; fewer where a macro stands for some."""
         code = re.sub(r"//[^\n]*", "", self._module.code)
         found = re.search(rf"__global__[^;{{]*?\b{re.escape(self.name)}\s*\(([^)]*)\)", code)
-        return [arguments.declaration(text) for text in found[1].split(",")] if found else []
+        macros = dict(option[2:].split("=", 1) for option in self._module.options if re.match(r"-D\w+=", option))
+        return [arguments.declaration(text, macros) for text in found[1].split(",")] if found else []
 
     def _check_shared(self, kernel: Kernel, dynamic: int) -> None:
         most = self._dynamic_limit.get(devices.current_id(), limits.STATIC_SHARED - kernel.static_shared)

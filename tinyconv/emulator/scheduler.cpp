@@ -328,13 +328,4 @@ void Block::report_deadlock()
     throw Failure{text(launch.request.name, ": deadlock")};
 }
 
-uint32_t active_mask(Thread& thread)
-{
-    Block& block = *thread.block;
-    uint32_t mask = 0, first = thread.index & ~31u;
-    for (uint32_t lane = 0; lane < 32 && first + lane < block.threads.size(); ++lane)
-        if (block.threads[first + lane].state != State::Done) mask |= 1u << lane;
-    return mask;
-}
-
 }  // namespace emulator

@@ -28,6 +28,8 @@ def _call(o: Operation) -> str:
     blocks = [operand.items for operand in o.operands if isinstance(operand, Vector)]  # (results), (arguments)
     if len(functions) != 1 or len(functions) + len(blocks) != len(o.operands):
         o.unknown("call through a pointer")
+    if functions[0].name not in o.writer.layout.functions:
+        o.unknown(f"function {functions[0].name}, which the file does not define")
     return o.writer.call(functions[0].name, tuple(item for items in blocks for item in items))
 
 
@@ -109,12 +111,6 @@ def _redux(o: Operation) -> str:
     type_, kind = o.type("bus"), o.need("add", "min", "max", "and", "or", "xor")
     kind = kind.capitalize() + ("Signed" if type_ == "s32" and kind in ("min", "max") else "")
     return o.write("b32", f"reduce(thread, {o.site()}, Reduction::{kind}, {o.read(2, 'u32')}, {o.read(1, 'b32')})")
-
-
-@opcode("activemask")
-def _active_mask(o: Operation) -> str:
-    o.writer.meets = True
-    return o.write(o.type("b"), "active_mask(thread)")
 
 
 @opcode("mma")

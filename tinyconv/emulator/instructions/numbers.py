@@ -14,19 +14,26 @@ from .table import as_unsigned, opcode
 _MODES = {"rz": "FE_TOWARDZERO", "rm": "FE_DOWNWARD", "rp": "FE_UPWARD"}
 
 
-def _floating(o: Operation, type_: str, functor: str, plain: str, count: int) -> str:
+def _floating(o: Operation, type_: str, functor: str, plain: str, count: int,
+              flushing: str = "flush_arithmetic") -> str:
     """An operation of ``count`` sources that rounds: ``plain`` is its C++, with {0}, {1} ... for the sources;
-    ``functor`` is the same as an object, for the rounding modes that C++ has no expression for."""
+    ``functor`` is the same as an object, for the rounding modes that C++ has no expression for; ``flushing`` what .ftz
+    does, which is "flush" where the processor does not do it by itself."""
     mode, flush, saturate = o.take("rn", *_MODES), o.take("ftz"), o.take("sat")
     sources = [o.read(i + 1, type_) for i in range(count)]
     if flush:
-        sources = [f"flush_arithmetic({source})" for source in sources]
+        sources = [f"{flushing}({source})" for source in sources]
     result = plain.format(*sources)
     if mode in _MODES:
         result = f"rounded<{_MODES[mode]}>({functor}{{}}, {', '.join(sources)})"
     if flush:
-        result = f"flush_arithmetic({result})"
+        result = f"{flushing}({result})"
     return o.write(type_, f"saturate({result})" if saturate else result)
+
+
+def _flush_of(type_: str) -> str:
+    """.ftz of what is no arithmetic of the processor's."""
+    return "flush" if type_ == "f32" else "flush_arithmetic"
 
 
 _BINARY = {"add": ("Add", "+"), "sub": ("Subtract", "-"), "mul": ("Multiply", "*"), "div": ("Divide", "/")}
@@ -91,7 +98,8 @@ def _function(o: Operation) -> str:
     o.take("approx")
     if name not in _ROUNDED_FUNCTIONS and set(o.modifiers) & {"rn", *_MODES}:
         o.unknown("rounding of this instruction")
-    return _floating(o, type_, _ROUNDED_FUNCTIONS.get(name, ""), f"{_FUNCTIONS[name]}({{0}})", 1)
+    flushing = "flush_arithmetic" if name in _ROUNDED_FUNCTIONS else _flush_of(type_)
+    return _floating(o, type_, _ROUNDED_FUNCTIONS.get(name, ""), f"{_FUNCTIONS[name]}({{0}})", 1, flushing)
 
 
 @opcode("neg", "abs")
@@ -112,9 +120,11 @@ def _negate(o: Operation) -> str:
 def _minimum(o: Operation) -> str:
     type_ = o.type("usf")
     function = "minimum" if o.instruction.opcode == "min" else "maximum"
+    if len(o.operands) != 3:
+        o.unknown("number of operands")
     if type_[0] == "f":
         function += "_nan" if o.take("NaN") else ""
-        return _floating(o, type_, "", f"{function}({{0}}, {{1}})", 2)
+        return _floating(o, type_, "", f"{function}({{0}}, {{1}})", 2, _flush_of(type_))
     return o.write(type_, f"{function}<{CPP[type_]}>({o.read(1, type_)}, {o.read(2, type_)})")
 
 
