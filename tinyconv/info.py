@@ -59,8 +59,9 @@ def gpus() -> list[str]:
 def emulator() -> list[str]:
     """Whether the emulator could run, and whether it is asked for."""
     from . import cuda
-    from .emulator import unavailable
+    from .emulator import settings, unavailable
 
+    settings.current()  # a setting that means nothing is told now
     if reason := unavailable():
         return [f"cannot run: {reason}"]
     if cuda.is_emulated():

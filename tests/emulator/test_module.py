@@ -246,3 +246,10 @@ extern "C" __global__ void kernel(const int* x, int* y, int rounds)
         list(pool.map(run, range(4)))
     for source, result in zip(x, y, strict=True):
         assert result.tolist() == (500 * source[::-1] + 500 * 499 // 2).tolist()
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TINYCONV_CACHE", str(tmp_path / "file"))
+    with pytest.raises(RuntimeError, match="cannot keep what it builds in .*file.* set TINYCONV_CACHE to a folder"):
+        Module('extern "C" __global__ void kernel(int* y) { y[0] = 1; }')

@@ -213,6 +213,17 @@ def test_info_on_the_emulator() -> None:
         assert "on: device cuda:0 is emulated" in done.stdout, done.stderr
 
 
+@pytest.mark.parametrize("name, value", [
+    ("TINYCONV_CUDA", "foo"), ("TINYCONV_EMULATED_DEVICES", "0"), ("TINYCONV_EMULATOR", "slow"), ("TINYCONV_ISA", "zz")])
+def test_info_on_settings_that_mean_nothing_is_one_line(name: str, value: str) -> None:
+    if WHY_NO_CUDA is not None:
+        pytest.skip(WHY_NO_CUDA)
+    program = "import sys, tinyconv.info; sys.exit(tinyconv.info.main())"
+    done = _run(program, **{"TINYCONV_CUDA": "emulated", name: value})
+    assert done.returncode == 2 and done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1 and value in done.stderr
+
+
 @pytest.mark.parametrize("device", [CUDA])
 def test_blocking_names_the_launch(device: str, monkeypatch: Any) -> None:
     target = tc.device(device)

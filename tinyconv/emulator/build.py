@@ -60,9 +60,8 @@ def compiler() -> str:
 
 def cache_folder() -> Path:
     """$TINYCONV_CACHE, else ~/.cache/tinyconv, and there ``emulator``."""
-    root = os.environ.get("TINYCONV_CACHE") or Path(os.environ.get("XDG_CACHE_HOME")
-                                                    or "~/.cache").expanduser() / "tinyconv"
-    return Path(root) / "emulator"
+    root = os.environ.get("TINYCONV_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "tinyconv")
+    return Path(root).expanduser() / "emulator"
 
 
 def kernels(code: str, options: Sequence[str], file: str, arch: int, check: bool) -> tuple[Path, list[KernelInfo]]:
@@ -184,8 +183,12 @@ def _cached(key: str, suffix: str, make: Callable[[Path], None], *tools: Callabl
     else:
         path = folder / f"{key}-{_key(*map(str, identities))[:8]}{suffix}"
     if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        make(path)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            make(path)
+        except OSError as error:
+            raise RuntimeError(f"the emulator cannot keep what it builds in {folder} ({error.strerror}); set "
+                               "TINYCONV_CACHE to a folder that can be written to") from error
     return path
 
 
@@ -206,6 +209,10 @@ def _compile(text: str, target: Path, *flags: str) -> None:
 def _write(target: Path, content: bytes) -> None:
     """A file appears complete or not at all, whatever other processes write at the same time."""
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".part-")
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-    os.replace(temporary, target)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
