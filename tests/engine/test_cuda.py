@@ -214,7 +214,8 @@ def test_info_on_the_emulator() -> None:
 
 
 @pytest.mark.parametrize("name, value", [
-    ("TINYCONV_CUDA", "foo"), ("TINYCONV_EMULATED_DEVICES", "0"), ("TINYCONV_EMULATOR", "slow"), ("TINYCONV_ISA", "zz")])
+    ("TINYCONV_CUDA", "foo"), ("TINYCONV_EMULATED_DEVICES", "0"), ("TINYCONV_EMULATOR", "slow"),
+    ("TINYCONV_ISA", "zz")])
 def test_info_on_settings_that_mean_nothing_is_one_line(name: str, value: str) -> None:
     if WHY_NO_CUDA is not None:
         pytest.skip(WHY_NO_CUDA)
