@@ -47,5 +47,5 @@ def test_the_joined_walk_visits_the_same_elements_in_the_same_order(seed: int) -
 
 def test_a_walk_that_the_kernel_cannot_take_is_refused() -> None:
     assert padded((5, 7), 4, 1) == (1, 1, 5, 7)
-    with pytest.raises(ValueError, match="a walk over 3 axes that cannot be joined, where a kernel takes 2; take fewer axes"):
+    with pytest.raises(ValueError, match="a walk over 3 axes that cannot be joined, where a kernel takes 2"):
         padded((2, 2, 2), 2, 1)
