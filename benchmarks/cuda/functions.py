@@ -18,9 +18,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tinyconv.emulator import cubin
 from tinyconv.safefile import make_folder
 
-from . import compiler, cubin, sass
+from . import compiler, sass
 from .compiler import Program
 
 _KERNELS = Path(__file__).parents[2] / "kernels"

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from tinyconv.kernels import gpu
 
-from benchmarks.cuda import compiler, cubin, figures, functions
+from benchmarks.cuda import compiler, figures, functions
 from benchmarks.cuda.__main__ import main
 from benchmarks.cuda.architectures import ARCHITECTURES
 from benchmarks.cuda.launches import Launch, launches
+from tinyconv.emulator import cubin
 
 pytestmark = pytest.mark.skipif(compiler.unavailable() is not None, reason=str(compiler.unavailable()))
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import build, limits
-from .cubin import registers
+from .cubin import read
 from .operation import kernel_symbol
 from .translate import KernelInfo
 
@@ -78,7 +78,8 @@ class Module:
 
     @cached_property
     def _registers(self) -> dict[str, int]:
-        return registers(build.cubin(self.code, self.options, self.file, self.arch))
+        found = read(build.cubin(self.code, self.options, self.file, self.arch))
+        return {name: kernel.registers for name, kernel in found.items()}
 
     @cached_property
     def _checked(self) -> Module:
