@@ -24,7 +24,6 @@ from tinyconv.safefile import make_folder
 from . import compiler, sass
 from .compiler import Program
 
-_KERNELS = Path(__file__).parents[2] / "kernels"
 Job = tuple[Program, int]  # and the architecture
 
 
@@ -78,14 +77,9 @@ def _keep(path: Path, content: bytes) -> None:
 
 
 def _digest(program: Program, architecture: int) -> str:
-    parts = (compiler.version(), str(architecture), program.file, program.code, *program.options, _headers())
+    """The code ends with a hash of the headers, which ``kernels/gpu`` puts there."""
+    parts = (compiler.version(), str(architecture), program.file, program.code, *program.options)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-
-
-@cache
-def _headers() -> str:
-    """All of them, for a kernel may include any."""
-    return "\0".join(path.read_text(encoding="utf-8") for path in sorted(_KERNELS.rglob("*.cuh")))
 
 
 @cache
