@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 
 import tinyconv as tc
 from tinyconv import cuda
+from tinyconv.device import known_devices
 
 # No deadline: the first example of a kernel compiles it, which takes seconds.
 _common: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -69,6 +70,5 @@ def _same_random_numbers() -> Iterator[None]:
 def _nothing_left_in_a_queue() -> Iterator[None]:
     """A launch that fails does so in the test that made it."""
     yield
-    if cuda.cuda_device.cache_info().currsize:
-        for i in range(cuda.device_count()):
-            cuda.cuda_device(i).synchronize()
+    for device in known_devices():
+        device.synchronize()

@@ -24,6 +24,7 @@ import numpy as np
 from .device import Array, Device
 from .device import device as find_device
 from .memory import Pool
+from .readers import Readers
 
 _INSTALL = ('install CuPy for your driver, pip install "tinyconv[cuda13]" or "tinyconv[cuda12]", or set '
             "TINYCONV_CUDA=emulated to run the kernels on the CPU; python -m tinyconv.info tells what is here")
@@ -95,14 +96,23 @@ def device_count() -> int:
         return 0
 
 
-@cache
+_made: dict[int, CudaDevice] = {}
+
+
+def known() -> list[CudaDevice]:
+    """The GPUs that somebody has used."""
+    return list(_made.values())
+
+
 def cuda_device(index: int) -> CudaDevice:
     """GPU number ``index``.  Raises CudaUnavailable without any, ValueError for one that is not there."""
     count = int(backend().cuda.runtime.getDeviceCount())
     if index >= count:
         more = "; TINYCONV_EMULATED_DEVICES sets how many there are" if is_emulated() else ""
         raise ValueError(f"device: there is no device 'cuda:{index}' here, only cuda:0 to cuda:{count - 1}{more}")
-    return CudaDevice(index)
+    if index not in _made:
+        _made[index] = CudaDevice(index)
+    return _made[index]
 
 
 class CudaDevice(Device):
@@ -116,6 +126,7 @@ class CudaDevice(Device):
         self.pool = _GpuPool(self)
         self._pinned = Pool(self._allocate_pinned)
         self._in_flight: deque[tuple[Any, np.ndarray]] = deque()  # host arrays until the GPU has read them
+        self._readers = Readers(self.shares_memory)
         self._lock = threading.Lock()
         self._blocking = os.environ.get("TINYCONV_BLOCKING") == "1"
 
@@ -126,6 +137,8 @@ class CudaDevice(Device):
             yield
 
     def launch(self, kernel: str, *arrays: Array, **options: Any) -> None:
+        for event in self._readers.of(arrays):
+            self.stream.wait_event(event)
         with self.current():
             super().launch(kernel, *arrays, **options)
         if self._blocking:
@@ -172,19 +185,21 @@ class CudaDevice(Device):
             self.synchronize()  # so that an error of an earlier launch is told as such
             return dense.get(stream=self.stream)
 
-    def fetch(self, array: Array, source: Device) -> Array:
+    def fetch(self, array: Array, source: Device, into: Array | None = None) -> Array:
+        """From GPU to GPU; where they cannot reach each other the driver goes by way of the host."""
         if not isinstance(source, CudaDevice):
-            return super().fetch(array, source)
+            return super().fetch(array, source, into)
+        if into is not None and not into.flags.c_contiguous:  # bytes travel in one piece
+            self.launch("elementwise.copy", self.fetch(array, source), into)
+            return into
         array = source.dense(array)
         with source.current():
             ready = source._mark()
-        result = self.empty(array.shape, array.dtype)
+        result = self.empty(array.shape, array.dtype) if into is None else into
         with self.current():
             self.stream.wait_event(ready)
             result.data.copy_from_device_async(array.data, array.nbytes, self.stream)
-            read = self._mark()
-        with source.current():
-            source.stream.wait_event(read)  # the block may be lent again as soon as this program lets it go
+            source._readers.add(self._mark(), array)
         return result
 
     def dlpack(self, array: Array, **options: Any) -> Any:

@@ -2,14 +2,17 @@
 
 ``cpu`` runs each launch at once, on all cores, with the Numba kernels.  ``reference`` runs the definitions: plain
 NumPy, slow and obviously right.  Both are the same class, for a device only knows three things: where its memory
-comes from, how it likes activations laid out, and in which file of a kernel's folder its kernels are.  ``cuda:0``,
-``cuda:1`` ... are GPUs: ``cuda.py`` has what is different there.
+comes from, how it likes activations laid out, and in which file of a kernel's folder its kernels are.
+
+The others return from a launch before it has run.  ``cpu:0``, ``cpu:1`` ... are shares of the cores, each with a thread
+of its own: ``cores.py``.  ``cuda:0``, ``cuda:1`` ... are GPUs: ``cuda.py``.
 """
 
 from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -70,13 +73,13 @@ class Device:
         A kernel fills the arrays that it is given and allocates nothing.  If its module has a function
         ``forward_workspace``, that is asked with the same arguments how many bytes of scratch memory the kernel needs,
         and the kernel gets them as ``scratch``."""
-        run, workspace = _find(kernel, self.kind)
+        run, workspace = find_kernel(kernel, self.kind)
         if workspace is not None:
             options["scratch"] = self.empty((workspace(*arrays, **options),), np.uint8)
         try:
             run(*arrays, **options)
         except Exception as error:
-            _add_context(error, f"{kernel} on {self.name}")
+            add_context(error, f"{kernel} on {self.name}")
             raise
 
     def synchronize(self) -> None:
@@ -92,9 +95,12 @@ class Device:
         self.synchronize()
         return np.array(array, order="C")
 
-    def fetch(self, array: Array, source: Device) -> Array:
-        """A copy, here, of an array of another device."""
-        return self.upload(source.download(array))
+    def fetch(self, array: Array, source: Device, into: Array | None = None) -> Array:
+        """A copy, here, of an array of another device: a new one, or ``into`` one of this device."""
+        if into is None:
+            return self.upload(source.download(array))
+        self.launch("elementwise.copy", self.upload(source.download(array)), into)
+        return into
 
     def dlpack(self, array: Array, **options: Any) -> Any:
         """The capsule through which other libraries share the memory of an array."""
@@ -112,25 +118,28 @@ class Device:
         return self.pool.empty(shape, dtype)
 
 
-def _add_context(error: Exception, note: str) -> None:
+def add_context(error: Exception, note: str) -> None:
     """Name the kernel in the message (``add_note`` came with Python 3.11 only)."""
     if error.args and isinstance(error.args[0], str):
         error.args = (f"{note}: {error.args[0]}", *error.args[1:])
 
 
 @cache
-def _find(kernel: str, kind: str) -> tuple[Callable[..., None], Callable[..., int] | None]:
+def find_kernel(kernel: str, kind: str) -> tuple[Callable[..., None], Callable[..., int] | None]:
     folder, function = kernel.split(".")
     module = importlib.import_module(f"tinyconv.kernels.{folder}.{kind}")
     return getattr(module, function), getattr(module, f"{function}_workspace", None)
 
 
 _DEVICES = {"cpu": Device("cpu", channels_last=True), "reference": Device("reference", channels_last=False)}
-_CUDA = re.compile(r"cuda(?::(\d+))?")
+_NUMBERED = re.compile(r"(cuda|cpu)(?::(\d+))|cuda")
 
 
 def device(name: str | Device) -> Device:
-    """The device called ``name``: ``"cpu"``, ``"reference"``, ``"cuda:0"`` (or ``"cuda"``), ``"cuda:1"`` ...
+    """The device called ``name``: ``"cpu"``, ``"reference"``, ``"cpu:0"``, ``"cpu:1"`` ..., ``"cuda:0"`` (or
+    ``"cuda"``), ``"cuda:1"`` ...
+
+    ``cpu:0`` and ``cpu:1`` are half of the cores each, unless :func:`devices` has shared them out otherwise.
 
     Raises ValueError for any other name, and :class:`tinyconv.cuda.CudaUnavailable`, which says what to do, where
     there is no GPU."""
@@ -139,15 +148,49 @@ def device(name: str | Device) -> Device:
     if isinstance(name, str):
         if name in _DEVICES:
             return _DEVICES[name]
-        if match := _CUDA.fullmatch(name):
-            from .cuda import cuda_device  # not before a GPU is asked for
+        if match := _NUMBERED.fullmatch(name):
+            index = int(match[2] or 0)  # what follows is not imported before it is asked for
+            if match[1] == "cpu":
+                from .cores import cpu_part
 
-            return cuda_device(int(match[1] or 0))
+                return cpu_part(index)
+            from .cuda import cuda_device
+
+            return cuda_device(index)
     raise ValueError(f"device: there is no device {name!r} here; available: {', '.join(devices())}")
 
 
-def devices() -> list[str]:
-    """The names of the devices of this machine, GPUs included."""
+def devices(kind: str | None = None, n: int | None = None) -> list[str]:
+    """The names of the devices of this machine, GPUs included; or only those of a kind: "cpu", "cuda", "reference".
+
+    ``devices("cpu", n)`` shares out the cores among n devices, ``cpu:0`` to ``cpu:n-1``, which compute at the same
+    time, and returns their names.  It can be done anew at any time.  ``devices("cuda", n)`` gives the first n GPUs.
+
+    Raises ValueError for an unknown kind, and if n is no count, or there are not so many; RuntimeError if Numba's
+    threads cannot serve two devices (see ``cores.py``)."""
+    kinds = ("cpu", "cuda", "reference")
+    if kind not in (None, *kinds):
+        raise ValueError(f"devices: kind must be one of {', '.join(kinds)}, not {kind!r}")
+    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1 or kind is None):
+        raise ValueError(f"devices: n must be an int of at least 1, and of a kind; not {n!r} of {kind!r}")
+    if kind == "cpu" and n is not None:
+        from .cores import split
+
+        return split(n)
+    found = [name for name in _names() if kind in (None, name.partition(":")[0])]
+    if n is not None and len(found) < n:
+        raise ValueError(f"devices: there are {len(found)} devices of kind {kind!r}, not {n}")
+    return found[:n]
+
+
+def _names() -> list[str]:
     from .cuda import device_count
 
-    return [*_DEVICES, *(f"cuda:{i}" for i in range(device_count()))]
+    parts = [d.name for d in known_devices() if d.kind == "cpu" and d.name != "cpu"]
+    return ["cpu", *parts, "reference", *(f"cuda:{i}" for i in range(device_count()))]
+
+
+def known_devices() -> list[Device]:
+    """Those that somebody has used: no GPU is looked for."""
+    modules = (sys.modules.get(f"{__package__}.{name}") for name in ("cores", "cuda"))
+    return [*_DEVICES.values(), *(d for module in modules if module for d in module.known())]

@@ -11,12 +11,12 @@ Why in reverse topological order?  Take the diamond ``a -> b, a -> c, (b, c) -> 
           \\         /            second time with c's.  In a chain of k diamonds that is 2**k visits.
             c = a*3
 
-In the order d, c, b, a every node comes after all who use it: when its turn comes its gradient is the finished sum,
-and each node is visited once.
+In the order d, c, b, a each node comes after all who use it: its gradient is the finished sum; one visit is enough.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,9 @@ from .grad_mode import is_grad_enabled
 
 if TYPE_CHECKING:
     from .tensor import Tensor
+
+
+_calls = itertools.count()
 
 
 class Function:
@@ -36,6 +39,7 @@ class Function:
 
     name = "function"  # what error messages call it: as users spell it in tinyconv.functional
     device: Device
+    number: int  # counts calls
     inputs: tuple[Tensor | None, ...] = ()
     saved: tuple[Any, ...] = ()
     needs: tuple[bool, ...]
@@ -62,6 +66,7 @@ class Function:
         self._check(tensors)
         record = is_grad_enabled() and any(t.requires_grad for t in tensors)
         self.needs = tuple(record and t is not None and t.requires_grad for t in inputs)
+        self.number = next(_calls)
         data = self.forward(*(None if t is None else t.data for t in inputs))
         result = Tensor(data, self.device)  # a copy to another device has set self.device to where its result lies
         if any(t.device is result.device and t.device.shares_memory(result.data, t.data) for t in tensors):
@@ -98,21 +103,14 @@ class Function:
 def topological_order(root: Function) -> list[Function]:
     """Every Function that ``root`` depends on, each after all of those that it depends on itself; ``root`` is last.
 
-    A depth-first walk with a stack of its own: a network of 10,000 layers must not meet Python's recursion limit."""
-    order: list[Function] = []
-    seen = {id(root)}
-    stack = [(root, iter(root.inputs))]
+    The order in which they were called is such an order.  Backward, it also keeps two devices busy: what ran side by
+    side forward does so again.  (With a stack: a network of 10,000 layers must not meet Python's recursion limit.)"""
+    found, stack = {root}, [root]
     while stack:
-        function, remaining = stack[-1]
-        for tensor in remaining:
-            if tensor is not None and tensor.creator is not None and id(tensor.creator) not in seen:
-                seen.add(id(tensor.creator))
-                stack.append((tensor.creator, iter(tensor.creator.inputs)))
-                break
-        else:  # all that it depends on is in the list
-            order.append(function)
-            stack.pop()
-    return order
+        new = {t.creator for t in stack.pop().inputs if t is not None and t.creator is not None} - found
+        found |= new
+        stack += new
+    return sorted(found, key=lambda function: function.number)
 
 
 def backward(root: Tensor, gradient: Array) -> None:

@@ -36,6 +36,20 @@ class Loan:
     def __del__(self) -> None:
         self.pool.take_back(self.block)
 
+    def view(self, array: np.ndarray) -> np.ndarray:
+        """The same elements as ``array``, which lies in this block, without keeping the block on loan."""
+        if array.size == 0:
+            return array
+        begin = array.ctypes.data - self.block.ctypes.data
+        return np.ndarray(array.shape, array.dtype, self.block, begin, array.strides)
+
+
+def borrowed_from(array: Any) -> Loan | None:
+    """The loan that ``array``, or what it is a view of, lives on; None if its memory is not a pool's."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return array if isinstance(array, Loan) else None
+
 
 class Pool:
     """Hands out uninitialised arrays and takes their memory back.  Safe to use from several threads.

@@ -51,6 +51,10 @@ class Tensor:
         made = f", made by {self.creator.name}" if self.creator else ", requires_grad" if self.requires_grad else ""
         return f"tensor({np.array2string(self.numpy(), prefix='tensor(', separator=', ')}, {self.device}{made})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        self.device.synchronize()  # copy.deepcopy and pickle read the memory of a CPU themselves
+        return vars(self)
+
     def numpy(self) -> np.ndarray:
         """A contiguous copy as a NumPy array."""
         return self.device.download(self.data)
@@ -81,11 +85,9 @@ class Tensor:
         or has the wrong shape."""
         if not self.requires_grad:
             raise RuntimeError("backward: this tensor does not require a gradient, nor does anything it was made from")
-        if gradient is None:
-            if self.size != 1:
-                raise ValueError(f"backward: a tensor of shape {self.shape} is no scalar; pass gradient= of this shape")
-            gradient = np.ones(self.shape, self.dtype)
-        gradient = np.asarray(gradient, self.dtype)
+        if gradient is None and self.size != 1:
+            raise ValueError(f"backward: a tensor of shape {self.shape} is no scalar; pass gradient= of this shape")
+        gradient = np.asarray(np.ones(self.shape) if gradient is None else gradient, self.dtype)
         if gradient.shape != self.shape:
             raise ValueError(f"backward: gradient has shape {gradient.shape}, but the tensor has {self.shape}")
         backward(self, self.device.upload(gradient))
@@ -132,12 +134,11 @@ for _name in ("add", "sub", "mul", "div", "matmul", "pow"):
     _sign = "truediv" if _name == "div" else _name  # what Python calls the operator
     setattr(Tensor, f"__{_sign}__", _operator(_name))
     setattr(Tensor, f"__r{_sign}__", _operator(_name, swapped=True))
-for _name in ("exp", "log", "sum", "mean", "max", "reshape", "flatten", "transpose", "permute", "relu", "to"):
-    setattr(Tensor, _name, _operator(_name))
+for _name in ("exp", "log", "sum", "mean", "max", "reshape", "flatten", "transpose", "permute", "relu", "to", "__neg__",
+              "__getitem__"):
+    setattr(Tensor, _name, _operator(_name.strip("_")))
 for _type in (float, int, bool):  # of a tensor of size 1
     setattr(Tensor, f"__{_type.__name__}__", lambda self, _type=_type: _type(self.item()))
-for _name in ("neg", "getitem"):
-    setattr(Tensor, f"__{_name}__", _operator(_name))
 
 
 def tensor(array: Any, device: str | Device = "cpu", requires_grad: bool = False, dtype: Any = None) -> Tensor:

@@ -138,7 +138,11 @@ class Event:
 
     @property
     def done(self) -> bool:
-        return all(queue.done >= mark for queue, mark in self.clock.items())
+        """The host that has seen it happen may rely on it, as if it had waited."""
+        happened = all(queue.done >= mark for queue, mark in self.clock.items())
+        if happened:
+            self.synchronize()
+        return happened
 
     def synchronize(self) -> None:
         host_waits_for(self.clock)

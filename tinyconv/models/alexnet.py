@@ -33,7 +33,7 @@ from ..nn import (
     Sequential,
     init,
 )
-from .towers import Tower, Towers
+from ..parallel import Tower, Towers
 
 VARIANTS = {"paper": 224, "caffe": 227, "torchvision": 224}  # and their usual input size in pixels
 INITS = ("variant", "he", "xavier", "default")

@@ -11,16 +11,20 @@
       [   output    ]                                on the device of tower 0
 
 The same code runs on one device (named once or twice), where an exchange is just a concatenation.
+
+Nothing here starts a thread or waits for one: a launch on ``cpu:0`` or ``cuda:0`` returns before it has run, so by the
+time that the first tower computes, the second has its work, too.  Backward likewise, for it goes through the Functions
+in the reverse of the order in which they were called.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .. import functional as F
 from ..device import Device
 from ..nn import Module, ModuleList, Sequential
 from ..tensor import Tensor
+from .exchange import exchange
 
 
 class Tower(Module):
@@ -42,9 +46,14 @@ class Tower(Module):
 
 
 class Towers(Module):
-    """Towers of equally many stages side by side, and an output layer that hears all of them."""
+    """Towers of equally many stages side by side, and an output layer, on the first one's device, that hears all.
+
+    Raises ValueError if there is no tower, or if they have different numbers of stages."""
 
     def __init__(self, towers: Sequence[Tower], output: Module) -> None:
+        counts = [len(tower.stage_names) for tower in towers]
+        if not counts or set(counts) != {counts[0]}:
+            raise ValueError(f"Towers: needs towers of equally many stages, not of {counts}")
         self.towers = ModuleList(list(towers))
         self.output = output
 
@@ -54,11 +63,3 @@ class Towers(Module):
             heard = exchange(columns, [tower.device for tower in self.towers])
             columns = [tower.stage(i)(h) for tower, h in zip(self.towers, heard, strict=True)]
         return self.output(exchange(columns, [self.towers[0].device])[0])
-
-
-def exchange(columns: Sequence[Tensor], devices: Sequence[Device]) -> list[Tensor]:
-    """For each device, the channels of all columns, in order.  Towers on one device share one concatenation.
-
-    Backward, a column's gradient is the sum of its slices from all devices: the copies run the other way."""
-    whole = {d: F.cat([column.to(d) for column in columns], axis=1) for d in dict.fromkeys(devices)}
-    return [whole[d] for d in devices]

@@ -1,0 +1,165 @@
+"""``cpu:0``, ``cpu:1`` ...: the cores shared out among devices that compute at the same time.
+
+Each has a worker thread (``worker.py``) that runs its launches in order, on its share of the cores, while the program
+goes on; kernels release Python's global lock.  So the same model that runs on two GPUs runs on two halves of a CPU.
+
+Memory is reused in the order of the queue.  A launch holds the addresses of its arrays, not the arrays: as soon as the
+*program* drops one, its block serves the next, because whoever gets it is behind in the same queue.  So a program that
+runs ahead needs no more memory than one that waits.  Two things must be held until they were read: host arrays that
+are uploaded, and arrays that another queue copies (``readers.py``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .device import Array, Device, add_context, find_kernel
+from .memory import Pool, borrowed_from
+from .origin import origin
+from .readers import Readers
+from .worker import PAST, Event, Worker
+
+_names: list[str] = []  # of the devices into which the cores are split now
+_made: dict[str, CpuPart] = {}  # those and any of before
+
+
+def split(n: int) -> list[str]:
+    """Share out the cores among ``cpu:0`` ... ``cpu:n-1`` and return these names.  It can be done anew at any time,
+    for no result depends on the number of threads.
+
+    Raises RuntimeError if Numba's threads cannot serve several callers at once."""
+    _check_threading_layer()
+    _names[:] = [f"cpu:{i}" for i in range(n)]
+    for i, name in enumerate(_names):
+        cores = _cores()
+        threads = max(1, cores // n + (i < cores % n))
+        if name in _made:
+            _made[name].threads = threads
+        else:
+            _made[name] = CpuPart(name, threads)
+    return list(_names)
+
+
+def cpu_part(index: int) -> CpuPart:
+    """``cpu:index``.  Who names one before :func:`split` was called gets two, or as many as that needs."""
+    if not _names:
+        split(max(2, index + 1))
+    if index >= len(_names):
+        raise ValueError(f"device: there is no device 'cpu:{index}' here, only cpu:0 to cpu:{len(_names) - 1}; "
+                         f"tinyconv.devices('cpu', {index + 1}) would share out the cores among {index + 1}")
+    return _made[_names[index]]
+
+
+def known() -> list[CpuPart]:
+    """The devices into which the cores are split now; none before anybody asked for one."""
+    return [_made[name] for name in _names]
+
+
+class CpuPart(Device):
+    """Some of the cores, and a queue."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        super().__init__(name, channels_last=True)
+        self.threads = threads
+        self._staging, self._scratch = Pool(), Pool()
+        self._readers = Readers(self.shares_memory)
+        self._worker = Worker(name, prepare=lambda: None)
+        self._blocking = os.environ.get("TINYCONV_BLOCKING") == "1"
+
+    def launch(self, kernel: str, *arrays: Array, **options: Any) -> None:
+        for event in self._readers.of(arrays):
+            self._after(event)
+        self._submit(kernel, partial(self._run, kernel, tuple(map(self._address, arrays)), options))
+
+    def _submit(self, what: str, job: Callable[[], None]) -> None:
+        if self._blocking:
+            self._guarded(what, None, job)
+        else:
+            self._worker.submit(partial(self._guarded, what, origin(), job))
+
+    def _after(self, event: Event) -> None:
+        """What is launched from now on waits for another queue."""
+        if not event.done or event.failure is not None:
+            self._worker.after(event)
+
+    def mark(self) -> Event:
+        """An event behind all that was launched so far."""
+        return PAST if self._blocking else self._worker.mark()
+
+    def _guarded(self, what: str, where: Any, job: Callable[[], None]) -> None:
+        """Do a job, on so many threads as this device has; an error tells what it was and who asked for it."""
+        import numba
+
+        before = numba.get_num_threads()
+        numba.set_num_threads(self.threads)
+        try:
+            job()
+        except Exception as error:
+            add_context(error, f"{what} on {self.name}{f', launched at {where}' if where else ''}")
+            raise
+        finally:
+            numba.set_num_threads(before)
+
+    def _run(self, kernel: str, arrays: Sequence[Array], options: dict[str, Any]) -> None:
+        run, workspace = find_kernel(kernel, self.kind)
+        if workspace is not None:  # asked here, for it may depend on the number of threads
+            options["scratch"] = self._scratch.empty((workspace(*arrays, **options),), np.uint8)
+        run(*arrays, **options)
+
+    def _address(self, array: Any) -> Any:
+        """The same memory, seen by an array that does not keep its block from being lent again."""
+        loan = borrowed_from(array)
+        return array if loan is None or loan.pool is not self.pool else loan.view(array)
+
+    def synchronize(self) -> None:
+        self._worker.wait()
+
+    def upload(self, array: np.ndarray, plain: bool = False) -> Array:
+        """What comes from :meth:`staging` is read where it lies; of anything else a copy is made at once."""
+        host = np.asarray(array)
+        loan = borrowed_from(host)
+        return self.copy(host if loan is not None and loan.pool is self._staging else np.array(host), plain)
+
+    def staging(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+        """Host memory that is read when its turn comes.  So what was uploaded from it must be left alone; the loader
+        takes a new array for each batch, and gets the memory again once it was read."""
+        return self._staging.empty(shape, dtype)
+
+    def fetch(self, array: Array, source: Device, into: Array | None = None) -> Array:
+        result = self.empty(array.shape, array.dtype) if into is None else into
+        if isinstance(source, CpuPart):
+            self._after(source.mark())
+            both = source._address(array), self._address(result)
+            self._submit("copy", partial(self._run, "elementwise.copy", both, {}))
+            source._readers.add(self.mark(), array)
+        else:
+            self.launch("elementwise.copy", source.download(array), result)
+        return result
+
+    def dlpack(self, array: Array, **options: Any) -> Any:
+        self.synchronize()
+        return array.__dlpack__(**options)
+
+
+def _cores() -> int:
+    import numba
+
+    return int(numba.config.NUMBA_NUM_THREADS)
+
+
+def _check_threading_layer() -> None:
+    """Numba's workqueue ends the whole process when two threads call it at the same time."""
+    import numba
+
+    from .kernels.elementwise.cpu import _fill
+
+    _fill(np.zeros(1, np.float32), np.float32(0))  # which layer it is, is known after the first parallel loop
+    if (layer := numba.threading_layer()) == "workqueue":
+        raise RuntimeError(f"device: cpu:0, cpu:1 ... need a threading layer of Numba that serves several callers, but "
+                           f"{layer!r} is all that was found; install tbb (pip install tbb) or an OpenMP runtime, and "
+                           "unset NUMBA_THREADING_LAYER")

@@ -1,0 +1,182 @@
+"""A worker: a thread that runs jobs one after the other, in the order in which they were submitted.
+
+``submit`` returns at once.  An :class:`Event` marks a place in the queue: the program, or another worker, waits for it.
+
+What a job raises cannot be raised where the job was submitted: the program is elsewhere by then.  So the worker keeps
+it and skips the jobs that follow, and whoever waits for an event behind them hears of it: another worker fails in
+turn, the program gets the exception.
+
+A worker only ever waits for events that were marked before in the order of the program, and the first open job of
+that order waits for nothing.  So workers cannot wait for each other in a circle.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+STRETCH, STRETCHES = 32, 8  # the program may be so many jobs ahead, times so many: two steps of a small network
+_PATIENCE = 10.0  # seconds: at exit the kernel that is running gets so long
+
+_workers: list[Worker] = []
+
+
+class Event:
+    """A place in a queue.  ``done`` once all before it was run, or skipped because of ``failure``."""
+
+    __slots__ = ("_flag", "failure")
+
+    def __init__(self) -> None:
+        self._flag = threading.Event()
+        self.failure: BaseException | None = None
+
+    @property
+    def done(self) -> bool:
+        return self._flag.is_set()
+
+    def wait(self) -> None:
+        """Returns when it is done; ``failure`` tells how it went.  In the main thread Ctrl-C ends the wait."""
+        self._flag.wait()
+
+    def happen(self, failure: BaseException | None) -> None:
+        self.failure = failure
+        self._flag.set()
+
+
+PAST = Event()  # done since ever
+PAST.happen(None)
+
+
+class _Mark(Event):
+    """As an item of the queue: an event of this queue, which is to happen."""
+
+    __slots__ = ()
+
+
+class _Wait:
+    """As an item of the queue: an event of another one, which is to be waited for."""
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+
+
+class Worker:
+    """``prepare`` is called in the thread, before the first job.  The thread starts with the first job."""
+
+    def __init__(self, name: str, prepare: Callable[[], None]) -> None:
+        self.name, self._prepare = name, prepare
+        self._begin()
+        _workers.append(self)
+
+    def _begin(self, gone: str = "") -> None:
+        self._items: SimpleQueue[Any] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()  # between several threads that submit
+        self._failure: BaseException | None = None
+        self._ahead: deque[Event] = deque()  # an event behind each stretch of jobs
+        self._jobs = 0
+        self._gone = gone  # why nothing can be submitted any more
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Run ``job`` after everything before.  Waits if the program is too far ahead."""
+        with self._lock:
+            self._put(job)
+            self._jobs += 1
+            if self._jobs % STRETCH == 0:
+                self._ahead.append(self.mark())
+            late = self._ahead.popleft() if len(self._ahead) > STRETCHES else None
+        if late is not None:
+            late.wait()
+
+    def mark(self) -> Event:
+        """An event behind all that was submitted so far."""
+        event = _Mark()
+        self._put(event)
+        return event
+
+    def after(self, event: Event) -> None:
+        """What is submitted from now on waits for an event of another worker, and is skipped if that failed."""
+        self._put(_Wait(event))
+
+    def _put(self, item: Any) -> None:
+        if self._gone:
+            raise RuntimeError(f"{self.name}: {self._gone}")
+        if self._thread is None:
+            self._start()
+        self._items.put(item)
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name=f"tinyconv {self.name}", daemon=True)
+        self._thread = thread
+        thread.start()
+
+    def _run(self) -> None:
+        self._prepare()
+        while (item := self._items.get()) is not None:
+            if isinstance(item, _Mark):
+                item.happen(self._failure)
+            elif self._failure is None and not self._gone:
+                self._failure = _outcome(item)
+            del item  # it holds arrays
+
+    def wait(self) -> None:
+        """Wait until all that was submitted has run.  Raises what one of the jobs raised; that is then forgotten."""
+        if self._thread is None and not self._gone:
+            return  # nothing ever was
+        event = self.mark()
+        event.wait()
+        if event.failure is not None:
+            _forget(event.failure)
+            raise event.failure
+
+    def stop(self) -> None:
+        """Skip what has not begun, and end the thread."""
+        self._gone = "the program is ending"
+        self._items.put(None)
+
+
+def _outcome(item: Any) -> BaseException | None:
+    """Do what the item of a queue asks for; what it raised, or had to hear of, if it failed."""
+    if isinstance(item, _Wait):
+        item.event.wait()
+        return item.event.failure
+    try:
+        item()
+    except BaseException as error:  # whatever it is, the program must hear of it
+        return error
+    return None
+
+
+def _forget(failure: BaseException) -> None:
+    """The program has been told: queues that were skipping jobs because of it go on, once they are empty."""
+    marks = [worker.mark() for worker in _workers if worker._thread is not None]
+    for mark in marks:
+        mark.wait()
+    for worker in _workers:
+        if worker._failure is failure:
+            worker._failure = None
+
+
+def _stop_all() -> None:
+    """At exit: nobody can see any more what the open jobs would compute."""
+    for worker in _workers:
+        worker.stop()
+    for worker in _workers:
+        if worker._thread is not None:
+            worker._thread.join(_PATIENCE)
+
+
+def _after_fork() -> None:
+    """A child has a copy of the queues, but not the threads, and OpenMP does not survive a fork either."""
+    for worker in _workers:
+        worker._begin(gone="this process was forked from one that used it; start processes by spawn or forkserver")
+
+
+atexit.register(_stop_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
