@@ -18,6 +18,7 @@ _NORM = {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 2.0}
 _CONV = {"stride": (1, 1), "padding": (1, 1), "groups": 1}
 _IMAGE, _POOLED, _FILTERED, _FILTERS = (128, 96, 27, 27), (128, 96, 13, 13), (128, 256, 27, 27), (256, 96, 3, 3)
 _NARROW, _NARROW_FILTERS = (128, 64, 27, 27), (64, 64, 3, 3)
+_WIDE, _WIDE_POOLED = (1, 64, 31, 8193), (1, 64, 15, 4096)
 _ONE, _ONE_FILTERED = (1, 96, 27, 27), (1, 256, 27, 27)
 _MATRIX, _HIDDEN, _MANY, _LOGITS = (4096, 4096), (128, 4096), (2048, 4096), (128, 1000)
 
@@ -70,6 +71,8 @@ CALLS: list[tuple[str, Callable[[], list[Any]], dict[str, Any]]] = [
     ("pool.average_backward", _arrays(_POOLED, _IMAGE), {**_WINDOW, "count_include_pad": True}),
     ("pool.adaptive_average_forward", _arrays(_IMAGE, _POOLED), {}),
     ("pool.adaptive_average_backward", _arrays(_POOLED, _IMAGE), {}),
+    ("pool.max_forward", lambda: [*_arrays(_WIDE, _WIDE_POOLED)(), empty(_WIDE_POOLED, np.uint8)], _WINDOW),
+    ("pool.average_forward", _arrays(_WIDE, _WIDE_POOLED), {**_WINDOW, "count_include_pad": True}),
     ("lrn.forward", _arrays(_IMAGE, _IMAGE, _IMAGE), _NORM),
     ("lrn.backward", _arrays(_IMAGE, _IMAGE, _IMAGE, _IMAGE, _IMAGE), _NORM),
     ("lrn.forward", _arrays(_IMAGE, _IMAGE, _IMAGE), {**_NORM, "size": 15}),

@@ -27,6 +27,13 @@ struct Range {
     int from, to;
 };
 
+// The input rows (or columns) that the window of an output covers, of those that there are.
+__device__ inline Range window_under(int output, int kernel, int stride, int pad, int size)
+{
+    int begin = output * stride - pad;
+    return {max(begin, 0), min(begin + kernel, size)};
+}
+
 // The outputs whose windows cover this input row (or column).
 __device__ inline Range windows_over(int position, int kernel, int stride, int pad, int outputs)
 {

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tinyconv.kernels.pool.strips import Over, Part, Strip, Under, strip
 from tinyconv.kernels.shapes import output_size
 
 import tinyconv as tc
@@ -82,6 +83,8 @@ POOLINGS = {
     "many channels": ((1, 40, 2, 7), (1, 3), (1, 2), (0, 0)),
     "tiles that do not divide": ((1, 2, 35, 59), (3, 3), (2, 2), (0, 0)),
     "a row longer than a block": ((1, 1, 3, 611), (3, 3), (2, 2), (0, 0)),
+    "strips that end in another plane": ((2, 2, 67, 61), (3, 3), (2, 2), (0, 0)),
+    "rows too long for shared memory": ((1, 1, 5, 4400), (3, 1), (1, 1), (0, 0)),
 }
 
 
@@ -417,6 +420,12 @@ STREAMS: dict[str, tuple[list[np.ndarray], dict[str, Any]]] = {
     "relu.backward": ([normal(*IMAGE)] * 3, {}),
     "lrn.forward": ([normal(*IMAGE)] * 3, NORM),
     "lrn.backward": ([normal(*IMAGE)] * 5, NORM),
+    "pool.max_forward": ([normal(*IMAGE), normal(*POOLED), output(*POOLED, dtype=np.uint8)], WINDOW),
+    "pool.max_backward": ([normal(*POOLED), np.zeros(POOLED, np.uint8), normal(*IMAGE)], WINDOW),
+    "pool.average_forward": ([normal(*IMAGE), normal(*POOLED)], {**WINDOW, "count_include_pad": True}),
+    "pool.average_backward": ([normal(*POOLED), normal(*IMAGE)], {**WINDOW, "count_include_pad": True}),
+    "pool.adaptive_average_forward": ([normal(*IMAGE), normal(2, 8, 2, 3)], {}),
+    "pool.adaptive_average_backward": ([normal(2, 8, 2, 4), normal(*IMAGE)], {}),
     "dropout.apply": ([normal(*IMAGE)] * 2, {"p": 0.5, "seed": 1, "stream": 2, "step": 3, "first_sample": 4}),
     "elementwise.copy": ([normal(*IMAGE)] * 2, {}),
     "elementwise.fill": ([normal(*IMAGE)], {"value": 0.0}),
@@ -435,16 +444,13 @@ STREAMS: dict[str, tuple[list[np.ndarray], dict[str, Any]]] = {
     "update.sgd": ([normal(*MATRIX)] * 3, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
     "update.sum_of_squares": ([normal(*MATRIX), normal(dtype=np.float64)], {}),
 }
-# Kernels whose neighbours read windows that overlap, or lie apart by the stride: a request then wants every other
-# number of its sectors, and the next one the others, from the cache.
+# Kernels whose neighbours read windows that overlap, in the cache.
 WINDOWS: dict[str, tuple[list[np.ndarray], dict[str, Any]]] = {
-    "pool.max_forward": ([normal(*IMAGE), normal(*POOLED), output(*POOLED, dtype=np.uint8)], WINDOW),
-    "pool.max_backward": ([normal(*POOLED), np.zeros(POOLED, np.uint8), normal(*IMAGE)], WINDOW),
-    "pool.average_forward": ([normal(*IMAGE), normal(*POOLED)], {**WINDOW, "count_include_pad": True}),
-    "pool.average_backward": ([normal(*POOLED), normal(*IMAGE)], {**WINDOW, "count_include_pad": True}),
     "lrn_max_pool.backward": ([normal(*IMAGE), np.zeros(POOLED, np.uint8), normal(*POOLED), normal(*IMAGE)],
                               {**NORM, **WINDOW}),
 }
+# Those that AlexNet pools, and one of which a block has some rows.
+POOLED_IMAGES = {(2, 8, 55, 55): 3, (2, 8, 27, 27): 3, (3, 4, 13, 13): 3, (1, 2, 112, 112): 2}
 
 
 def traced(name: str, arrays: list[np.ndarray], options: dict[str, Any]) -> list[Any]:
@@ -463,6 +469,45 @@ def traced(name: str, arrays: list[np.ndarray], options: dict[str, Any]) -> list
 def test_every_request_is_for_as_few_sectors_as_hold_its_bytes(name: str) -> None:
     requests = traced(name, *STREAMS[name])
     assert requests and [(str(r.place), r.cost, r.ideal) for r in requests if r.cost != r.ideal] == []
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("shape", POOLED_IMAGES)
+@pytest.mark.parametrize("way", ["forward", "backward"])
+@pytest.mark.parametrize("kernel", ["max", "average", "adaptive_average"])
+def test_a_block_that_pools_touches_everything_once_in_whole_sectors(
+        kernel: str, way: str, shape: tuple[int, ...], padding: int) -> None:
+    """With windows of stride 2, and rows that begin anywhere in a sector."""
+    size = POOLED_IMAGES[shape]
+    pooled = *shape[:2], *(output_size(n, size, 2, padding, False) for n in shape[2:])
+    options: dict[str, Any] = {"kernel_size": (size, size), "stride": (2, 2), "padding": (padding, padding)}
+    options = {"max": options, "average": {**options, "count_include_pad": True}, "adaptive_average": {}}[kernel]
+    index = [np.zeros(pooled, np.uint8)] if kernel == "max" else []
+    arrays = [normal(*shape), normal(*pooled), *index] if way == "forward" else [
+        normal(*pooled), *index, normal(*shape)]
+    requests = traced(f"pool.{kernel}_{way}", arrays, options)
+    names = {"x", "y"} if way == "forward" else {"gy", "gx"}
+    assert {r.place.array for r in requests} == names | ({"index"} if index else set())
+    assert [(str(r.place), r.cost, r.ideal) for r in requests if r.cost != r.ideal] == []
+    asked = [start for r in requests for start in r.lanes.values()]
+    assert len(asked) == len(set(asked))
+
+
+@pytest.mark.parametrize("result, source, cover, lanes, expected", [
+    ((27, 27), (55, 55), Under(3, 2, 0), 1, Strip(27 * 27, 55 * 55)),  # a plane
+    ((6, 6), (13, 13), Under(3, 2, 0), 1, Strip(14 * 6 * 6, 14 * 13 * 13)),  # as many as give 512 threads work
+    ((1, 1), (7, 7), Part(), 32, Strip(16, 16 * 7 * 7)),  # 32 of them to a result
+    ((2, 2), (34, 34), Part(), 1, Strip(3 * 2 * 2, 3 * 34 * 34)),  # as many as fit
+    ((50, 30), (101, 61), Under(3, 2, 0), 1, Strip(30 * 30, 62 * 61)),  # 61 rows, or 62 of two planes
+    ((101, 61), (50, 30), Over(3, 2, 0), 1, Strip(101 * 61, 50 * 30)),  # backward, gy is small
+    ((224, 224), (112, 112), Over(2, 2, 0), 1, Strip(67 * 224, 34 * 112)),
+    ((1, 4000), (3, 4000), Under(3, 1, 0), 1, Strip(4000, 3 * 4000)),  # more than is good, not more than there is
+    ((1, 5000), (3, 5000), Under(3, 1, 0), 1, Strip(256)),
+    ((1, 1), (224, 224), Part(), 32, Strip(8)),
+    ((4, 4), (15, 15), Under(3, 4, 0), 1, Strip(256)),  # every fourth row is in no window
+])
+def test_how_a_result_is_cut_into_strips(result: Any, source: Any, cover: Any, lanes: int, expected: Strip) -> None:
+    assert strip(result, source, cover, 4, lanes) == expected
 
 
 def test_both_sides_of_a_transposition_are_read_in_whole_sectors() -> None:
