@@ -11,7 +11,7 @@ from .closeness import assert_close
 from .layouts import place
 
 # The reference is held to the mathematics in double precision, the fast kernels to what float32 can give.
-DTYPES = {"reference": np.float64, "cpu": np.float32, "cuda:0": np.float32}
+DTYPES = {"reference": np.float64, "cpu": np.float32, "cpu:1": np.float32, "cuda:0": np.float32}
 
 
 def agree(torch: Any, device: str, ours: Callable[..., tc.Tensor], theirs: Callable[..., Any],

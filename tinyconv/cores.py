@@ -12,16 +12,18 @@ are uploaded, and arrays that another queue copies (``readers.py``).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from .device import Array, Device, add_context, find_kernel
+from .device import Array, Device
 from .memory import Pool, borrowed_from
-from .origin import origin
+from .origin import Origin, origin
 from .readers import Readers
+from .timeline import recorder
 from .worker import PAST, Event, Worker
 
 _names: list[str] = []  # of the devices into which the cores are split now
@@ -74,13 +76,28 @@ class CpuPart(Device):
     def launch(self, kernel: str, *arrays: Array, **options: Any) -> None:
         for event in self._readers.of(arrays):
             self._after(event)
-        self._submit(kernel, partial(self._run, kernel, tuple(map(self._address, arrays)), options))
+        self._submit(kernel, tuple(map(self._address, arrays)), options, recorder(self.name, kernel, origin))
 
-    def _submit(self, what: str, job: Callable[[], None]) -> None:
+    def _submit(self, kernel: str, arrays: Sequence[Array], options: dict[str, Any], record: Any) -> None:
         if self._blocking:
-            self._guarded(what, None, job)
+            self._job(kernel, arrays, options, None, record)
         else:
-            self._worker.submit(partial(self._guarded, what, origin(), job))
+            self._worker.submit(partial(self._job, kernel, arrays, options, origin(), record))
+
+    def _job(self, kernel: str, arrays: Sequence[Array], options: dict[str, Any], where: Origin | None,
+             record: Any) -> None:
+        """What the worker does of a launch: all of it, for how much scratch a kernel needs may depend on how many
+        threads run it."""
+        import numba
+
+        before, begin = numba.get_num_threads(), perf_counter()
+        numba.set_num_threads(self.threads)
+        try:
+            self._run(kernel, arrays, options, where)
+        finally:
+            numba.set_num_threads(before)
+        if record:
+            record(begin, perf_counter())
 
     def _after(self, event: Event) -> None:
         """What is launched from now on waits for another queue."""
@@ -90,26 +107,6 @@ class CpuPart(Device):
     def mark(self) -> Event:
         """An event behind all that was launched so far."""
         return PAST if self._blocking else self._worker.mark()
-
-    def _guarded(self, what: str, where: Any, job: Callable[[], None]) -> None:
-        """Do a job, on so many threads as this device has; an error tells what it was and who asked for it."""
-        import numba
-
-        before = numba.get_num_threads()
-        numba.set_num_threads(self.threads)
-        try:
-            job()
-        except Exception as error:
-            add_context(error, f"{what} on {self.name}{f', launched at {where}' if where else ''}")
-            raise
-        finally:
-            numba.set_num_threads(before)
-
-    def _run(self, kernel: str, arrays: Sequence[Array], options: dict[str, Any]) -> None:
-        run, workspace = find_kernel(kernel, self.kind)
-        if workspace is not None:  # asked here, for it may depend on the number of threads
-            options["scratch"] = self._scratch.empty((workspace(*arrays, **options),), np.uint8)
-        run(*arrays, **options)
 
     def _address(self, array: Any) -> Any:
         """The same memory, seen by an array that does not keep its block from being lent again."""
@@ -133,9 +130,10 @@ class CpuPart(Device):
     def fetch(self, array: Array, source: Device, into: Array | None = None) -> Array:
         result = self.empty(array.shape, array.dtype) if into is None else into
         if isinstance(source, CpuPart):
-            self._after(source.mark())
-            both = source._address(array), self._address(result)
-            self._submit("copy", partial(self._run, "elementwise.copy", both, {}))
+            ready = source.mark()
+            self._after(ready)
+            record = recorder(self.name, "copy", origin, source.name, array.nbytes, lambda: ready.time)
+            self._submit("elementwise.copy", (source._address(array), self._address(result)), {}, record)
             source._readers.add(self.mark(), array)
         else:
             self.launch("elementwise.copy", source.download(array), result)

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,9 @@ import numpy as np
 from .device import Array, Device
 from .device import device as find_device
 from .memory import Pool
+from .origin import origin
 from .readers import Readers
+from .timeline import recorder
 
 _INSTALL = ('install CuPy for your driver, pip install "tinyconv[cuda13]" or "tinyconv[cuda12]", or set '
             "TINYCONV_CUDA=emulated to run the kernels on the CPU; python -m tinyconv.info tells what is here")
@@ -127,6 +130,7 @@ class CudaDevice(Device):
         self._pinned = Pool(self._allocate_pinned)
         self._in_flight: deque[tuple[Any, np.ndarray]] = deque()  # host arrays until the GPU has read them
         self._readers = Readers(self.shares_memory)
+        self._timed: list[tuple[Any, Any, Any]] = []  # who is to be told the times of two events
         self._lock = threading.Lock()
         self._blocking = os.environ.get("TINYCONV_BLOCKING") == "1"
 
@@ -139,10 +143,33 @@ class CudaDevice(Device):
     def launch(self, kernel: str, *arrays: Array, **options: Any) -> None:
         for event in self._readers.of(arrays):
             self.stream.wait_event(event)
-        with self.current():
-            super().launch(kernel, *arrays, **options)
+        with self.current(), self._recorded(recorder(self.name, kernel, origin)):
+            self._run(kernel, arrays, options)
         if self._blocking:
             self.synchronize(f"{kernel} on {self.name}")
+
+    @contextmanager
+    def _recorded(self, record: Any) -> Iterator[None]:
+        """Events around what is launched inside; their times are read once it has run."""
+        if record is None:
+            yield
+            return
+        if not self._timed:  # the GPU has a clock of its own: when did it begin, in our time?
+            self._zero = self.cupy.cuda.Event()
+            self._zero.record(self.stream)
+            self.stream.synchronize()
+            self._zero_time = perf_counter()
+        begin, end = self.cupy.cuda.Event(), self.cupy.cuda.Event()
+        begin.record(self.stream)
+        yield
+        end.record(self.stream)
+        self._timed.append((record, begin, end))
+
+    def _tell_times(self) -> None:
+        elapsed = self.cupy.cuda.get_elapsed_time
+        for record, *events in self._timed:
+            record(*(self._zero_time + 1e-3 * elapsed(self._zero, event) for event in events))
+        self._timed.clear()
 
     def synchronize(self, doing: str = "") -> None:
         try:
@@ -152,6 +179,7 @@ class CudaDevice(Device):
             error.args = (f"{hint}: {error}",)
             raise
         self._let_go()
+        self._tell_times()
 
     def staging(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
         """Pinned host memory: the GPU reads it by itself, while the program goes on.  So what was uploaded from it must
@@ -196,9 +224,11 @@ class CudaDevice(Device):
         with source.current():
             ready = source._mark()
         result = self.empty(array.shape, array.dtype) if into is None else into
+        record = recorder(self.name, "copy", origin, source.name, array.nbytes)
         with self.current():
             self.stream.wait_event(ready)
-            result.data.copy_from_device_async(array.data, array.nbytes, self.stream)
+            with self._recorded(record):
+                result.data.copy_from_device_async(array.data, array.nbytes, self.stream)
             source._readers.add(self._mark(), array)
         return result
 

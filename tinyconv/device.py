@@ -13,13 +13,16 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from .memory import Pool
+from .origin import origin
+from .timeline import recorder
 
 Array = Any  # np.ndarray on the CPU devices; a device with memory of its own brings its own array type
 
@@ -31,7 +34,7 @@ class Device:
         self.name = name
         self.kind = name.partition(":")[0]  # the file of a kernel's folder that serves this device
         self.channels_last = channels_last  # activations (N, C, H, W) lie in memory as (N, H, W, C)
-        self.pool = Pool()
+        self.pool = self._scratch = Pool()
 
     def __repr__(self) -> str:
         return self.name
@@ -73,13 +76,19 @@ class Device:
         A kernel fills the arrays that it is given and allocates nothing.  If its module has a function
         ``forward_workspace``, that is asked with the same arguments how many bytes of scratch memory the kernel needs,
         and the kernel gets them as ``scratch``."""
+        record, begin = recorder(self.name, kernel, origin), perf_counter()
+        self._run(kernel, arrays, options)
+        if record:
+            record(begin, perf_counter())
+
+    def _run(self, kernel: str, arrays: Sequence[Array], options: dict[str, Any], where: object = None) -> None:
         run, workspace = find_kernel(kernel, self.kind)
         if workspace is not None:
-            options["scratch"] = self.empty((workspace(*arrays, **options),), np.uint8)
+            options["scratch"] = self._scratch.empty((workspace(*arrays, **options),), np.uint8)
         try:
             run(*arrays, **options)
         except Exception as error:
-            add_context(error, f"{kernel} on {self.name}")
+            _add_context(error, f"{kernel} on {self.name}{f', launched at {where}' if where else ''}")
             raise
 
     def synchronize(self) -> None:
@@ -118,7 +127,7 @@ class Device:
         return self.pool.empty(shape, dtype)
 
 
-def add_context(error: Exception, note: str) -> None:
+def _add_context(error: Exception, note: str) -> None:
     """Name the kernel in the message (``add_note`` came with Python 3.11 only)."""
     if error.args and isinstance(error.args[0], str):
         error.args = (f"{note}: {error.args[0]}", *error.args[1:])

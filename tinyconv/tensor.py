@@ -10,18 +10,17 @@ import numpy as np
 from .device import Array, Device
 from .device import device as find_device
 from .function import Function, backward
+from .timeline import phase
 
 
 class Tensor:
-    """An array that remembers the Function that made it.  Make one with :func:`tensor`.
-
-    ``data`` is the device's own array: NCHW by shape, in memory as the device likes it."""
+    """An array that remembers the Function that made it.  Make one with :func:`tensor`."""
 
     __array_priority__ = 100  # numpy_array * tensor asks the tensor first
     to: Any  # set below, like the operators
 
     def __init__(self, data: Array, device: Device, requires_grad: bool = False) -> None:
-        self.data = data
+        self.data = data  # the device's own array: NCHW by shape, in memory as the device likes it
         self.device = device
         self.requires_grad = requires_grad
         self.grad: Tensor | None = None
@@ -90,7 +89,8 @@ class Tensor:
         gradient = np.asarray(np.ones(self.shape) if gradient is None else gradient, self.dtype)
         if gradient.shape != self.shape:
             raise ValueError(f"backward: gradient has shape {gradient.shape}, but the tensor has {self.shape}")
-        backward(self, self.device.upload(gradient))
+        with phase("backward"):  # of a timeline, if one is recorded
+            backward(self, self.device.upload(gradient))
 
     def accumulate_grad(self, gradient: Array, shared: bool) -> None:
         """Add ``gradient`` to ``grad``.  ``shared``: somebody else may hold the same memory, so keep a copy."""

@@ -7,8 +7,8 @@
     t.save("step.png")          # a lane for each device, copies as arrows, idle time shaded
     t.save("step.json")         # for https://ui.perfetto.dev or chrome://tracing
 
-Devices ask :func:`active` at each launch, and add a :class:`Span` once it has run.  Times are seconds since the
-timeline began.  The trace is in ``timeline_trace.py``, the picture in ``timeline_picture.py``.
+Devices ask for a :func:`recorder` at each launch, which adds a :class:`Span` once it has run.  Times are seconds since
+the timeline began.  The trace is in ``timeline_trace.py``, the picture in ``timeline_picture.py``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -61,7 +61,11 @@ class Timeline:
 
     def now(self) -> float:
         """Seconds since the timeline began."""
-        return time.perf_counter() - self._zero
+        return self.at(time.perf_counter())
+
+    def at(self, moment: float) -> float:
+        """The same, at a moment of ``time.perf_counter()``."""
+        return moment - self._zero
 
     def close(self) -> None:
         # Not sorted in place: on the way out after an error a worker may still be adding, which sort() forbids.
@@ -132,6 +136,25 @@ _active: Timeline | None = None  # of the process: a launch counts, whichever th
 def active() -> Timeline | None:
     """The timeline that is being recorded, or None."""
     return _active
+
+
+def recorder(device: str, name: str, origin: Callable[[], object], source: str = "", nbytes: int = 0,
+             ready: Callable[[], float] | None = None) -> Callable[[float, float], None] | None:
+    """What a device asks for when it launches something: who is to be told, as (begin, end), moments of
+    ``time.perf_counter()``, once it has run.  None if nobody listens.
+
+    source, nbytes, ready: of a copy, the device that it comes from, its size, and when it was ready there."""
+    listening = _active
+    if listening is None:
+        return None
+    about = {"device": device, "name": name, "phase": current_phase(name), "origin": str(origin() or ""),
+             "source": source, "nbytes": nbytes}
+
+    def record(begin: float, end: float) -> None:
+        sent = listening.at(ready()) if ready else 0.0
+        listening.add(Span(begin=listening.at(begin), end=listening.at(end), sent=sent, **about))  # type: ignore[arg-type]
+
+    return record
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -29,11 +30,12 @@ _workers: list[Worker] = []
 class Event:
     """A place in a queue.  ``done`` once all before it was run, or skipped because of ``failure``."""
 
-    __slots__ = ("_flag", "failure")
+    __slots__ = ("_flag", "failure", "time")
 
     def __init__(self) -> None:
         self._flag = threading.Event()
         self.failure: BaseException | None = None
+        self.time = 0.0  # when it happened, by time.perf_counter()
 
     @property
     def done(self) -> bool:
@@ -44,7 +46,7 @@ class Event:
         self._flag.wait()
 
     def happen(self, failure: BaseException | None) -> None:
-        self.failure = failure
+        self.failure, self.time = failure, time.perf_counter()
         self._flag.set()
 
 

@@ -166,7 +166,7 @@ def test_cuda_is_short_for_the_first() -> None:
 
 @pytest.mark.parametrize("name", ["cuda:", "cuda:x", "cuda:-1", "cuda0", "gpu"])
 def test_other_names_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"device: there is no device '{name}' here; available: cpu, reference"):
+    with pytest.raises(ValueError, match=f"device: there is no device '{name}' here; available: cpu, .*reference"):
         tc.device(name)
 
 
