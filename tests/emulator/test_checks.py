@@ -103,6 +103,62 @@ BUGS = [
     }
     __syncthreads();
     if (last && threadIdx.x == 5) y[200] = y[0] + y[1] + y[2];""", "data race.*of y, which thread", (9,), grid=3),
+    Bug("fence_of_a_block_between_blocks", """
+    if (threadIdx.x == 0) {
+        y[blockIdx.x] = 1 + blockIdx.x;
+        BUG: __threadfence_block();
+        OK: __threadfence();
+        if (atomicAdd(count, 1) == gridDim.x - 1) y[200] = y[0] + y[1] + y[2];
+    }""", "data race.*of y, which thread", (6,), grid=3),
+    Bug("atomic_of_a_block_between_blocks", """
+    BUG: atomicAdd_block(count, 1);
+    OK: atomicAdd(count, 1);
+    y[threadIdx.x + 64 * blockIdx.x] = 1;""",
+        "atomically updates byte 0 of count, which thread .* of block .*: an atomic of a block's scope is none",
+        (2,), grid=3),
+    Bug("last_warp_of_a_block", """
+    if (threadIdx.x % 32 == 0) {
+        y[blockIdx.x * 2 + threadIdx.x / 32] = 1 + threadIdx.x;
+        OK: __threadfence_block();
+        if (atomicAdd_block(count + blockIdx.x, 1)) y[100 + blockIdx.x] = y[blockIdx.x * 2] + y[blockIdx.x * 2 + 1];
+    }""", "data race.*of y, which thread", (5,), grid=3),
+    Bug("shuffle_does_not_tell_of_other_blocks", """
+    int before = 0;
+    if (threadIdx.x == 0) {
+        y[blockIdx.x] = 1 + blockIdx.x;
+        __threadfence();
+        before = atomicAdd(count, 1);
+    }
+    before = __shfl_sync(~0u, before, 0);
+    OK: __syncwarp();
+    if (before == 2 && threadIdx.x == 5) y[200] = y[0] + y[1] + y[2];""", "data race.*of y, which thread", (10,),
+        grid=3, block=32),
+    Bug("lane_that_publishes_what_its_warp_wrote", """
+    int before = 0, i = threadIdx.x;
+    y[blockIdx.x * 32 + i] = i;
+    OK: __syncwarp();
+    if (i == 0) {
+        __threadfence();
+        before = atomicAdd(count, 1);
+    }
+    before = __shfl_sync(~0u, before, 0);
+    __syncwarp();
+    if (before == 2 && i == 5) y[200] = y[7] + y[39] + y[71];""", "data race.*of y, which thread", (11,),
+        grid=3, block=32),
+    Bug("constant_after_a_write", """
+    int i = threadIdx.x;
+    y[i] = x[i];
+    __syncthreads();
+    BUG: y[i + 64] = __ldg(y + 63 - i);
+    OK: y[i + 64] = *(volatile float*)(y + 63 - i);""", "not constant: this thread (reads|writes) byte .* of y",
+        (3, 5)),
+    Bug("constant_before_a_write", """
+    int i = threadIdx.x;
+    BUG: float v = __ldg(y + i);
+    OK: float v = *(volatile float*)(y + i);
+    __syncthreads();
+    y[63 - i] = v + 1;""",
+        r"not constant: this thread writes .* of y, which .* read as constant \(ld.global.nc.* at test.cu:3", (6,)),
     Bug("neighbouring_bytes", """
     int i = threadIdx.x;
     bytes[i] = i;
@@ -134,6 +190,26 @@ BUGS = [
     asm volatile("cp.async.wait_all;");
     __syncthreads();
     y[i + 64] = tile[i];""", "data race", (6, 8)),
+    Bug("cp_async_source_overwritten_by_its_thread", """
+    __shared__ float tile[64]; int i = threadIdx.x;
+    unsigned to = (unsigned)__cvta_generic_to_shared(tile + i);
+    y[i] = x[i];
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" :: "r"(to), "l"(y + i) : "memory");
+    OK: asm volatile("cp.async.wait_all;" ::: "memory");
+    y[i] = 7;
+    asm volatile("cp.async.wait_all;" ::: "memory");
+    __syncthreads();
+    y[i + 64] = tile[63 - i];""", "data race.*writes .* of y while .* cp.async from there in flight.*test.cu:5", (7,)),
+    Bug("cp_async_source_overwritten_after_a_barrier", """
+    __shared__ float tile[64]; int i = threadIdx.x;
+    unsigned to = (unsigned)__cvta_generic_to_shared(tile + i);
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" :: "r"(to), "l"(y + i) : "memory");
+    OK: asm volatile("cp.async.wait_all;" ::: "memory");
+    __syncthreads();
+    y[63 - i] = 7;
+    asm volatile("cp.async.wait_all;" ::: "memory");
+    __syncthreads();
+    y[i + 64] = tile[63 - i];""", "data race.* of y", (4, 7, 8)),
     Bug("after_the_end", """
     int i = threadIdx.x;
     BUG: y[i] = x[i + 1];
@@ -261,6 +337,37 @@ def test_global_memory_that_nothing_wrote() -> None:
     run(y, z, 6)  # a launch before wrote those
     with pytest.raises(EmulatorError, match=r"thread \(6,0,0\): uninitialised: this thread reads byte 24 of y"):
         run(y, z, 8)
+
+
+def test_an_atomic_store_is_no_read() -> None:
+    code = '''
+extern "C" __global__ void kernel(int* y) { asm volatile("st.release.gpu.s32 [%0], 3;" :: "l"(y) : "memory"); }'''
+    y = np.zeros(1, np.int32)
+    region = Region(y.ctypes.data, y.nbytes, "y", initialised=False)
+    kernel(code).launch((1, 1, 1), (1, 1, 1), [np.uint64(y.ctypes.data)], regions=[region])
+    assert y[0] == 3 and region.written is not None and region.written.all()
+
+
+@pytest.mark.parametrize(("load", "race"), [
+    ("flag = *(volatile int*)count;", True), ("flag = *(volatile int*)count; __threadfence();", False),
+    ('asm volatile("ld.acquire.gpu.s32 %0, [%1];" : "=r"(flag) : "l"(count) : "memory");', False),
+    ('asm volatile("ld.acquire.cta.s32 %0, [%1];" : "=r"(flag) : "l"(count) : "memory");', True)])
+def test_a_flag_that_another_block_set(load: str, race: bool) -> None:
+    """Who finds it by a mere load needs a fence of its own before it reads what the flag stands for."""
+    code = f"""
+extern "C" __global__ void kernel(int* count, float* y)
+{{
+    int flag = 0;
+    if (blockIdx.x == 0) {{ y[0] = 5; __threadfence(); atomicExch(count, 1); }}
+    else {{ {load} if (flag) y[1] = y[0]; }}
+}}"""
+    count, y = np.zeros(1, np.int32), np.zeros(2, np.float32)
+    if race:
+        with pytest.raises(EmulatorError, match="data race"):
+            launch(kernel(code), 2, 1, count, y)
+    else:
+        launch(kernel(code), 2, 1, count, y)
+        assert y.tolist() == [5, 5]
 
 
 @pytest.mark.parametrize(("head", "grid", "block", "shared", "message"), [

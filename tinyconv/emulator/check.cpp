@@ -23,6 +23,7 @@ Cell* Area::cells(uint64_t offset, uint64_t length, uint64_t& count)
 void Area::forget()
 {
     if (cells_) std::fill_n(cells_, count_, Cell{});
+    rare_.clear();
 }
 
 // From a cell per word to a cell per byte: the array has small elements, and neighbours belong to different threads.
@@ -34,167 +35,15 @@ void Area::refine()
             std::fill_n(fine + 4 * i, 4, cells_[i]);
     munmap(cells_, count_ * sizeof(Cell));
     cells_ = fine, count_ *= 4, unit_ = 1;
+    decltype(rare_) of_words;
+    rare_.swap(of_words);
+    for (auto& [word, rare] : of_words)
+        for (uint64_t i = 0; i < 4; ++i) rare_[4 * word + i] = rare;
 }
-
-static std::string bytes_of(const Area& area, uint64_t offset) { return text("byte ", offset, " of ", area.name); }
 
 static bool all_set(const uint8_t* flags, uint64_t count)
 {
     return std::find(flags, flags + count, 0) == flags + count;
-}
-
-// ------------------------------------------------------------------------------------------------ what happened before
-
-static uint64_t key(uint64_t block, uint64_t thread) { return block << 10 | thread; }
-
-void Knowledge::join(const Knowledge& other)
-{
-    for (auto [thread, clock] : other.threads) threads[thread] = std::max(threads[thread], clock);
-    for (auto [block, clock] : other.blocks) blocks[block] = std::max(blocks[block], clock);
-}
-
-bool Knowledge::has(Stamp stamp) const
-{
-    auto block = blocks.find(stamp.block);
-    if (block != blocks.end() && stamp.clock < block->second) return true;
-    auto thread = threads.find(key(stamp.block, stamp.thread));
-    return thread != threads.end() && stamp.clock <= thread->second;
-}
-
-bool Checker::before(Stamp stamp, const ThreadState& thread) const
-{
-    const Block& block = *thread.block;
-    if (stamp.block == 0) return true;  // nobody's
-    if (stamp.block == block.number + 1) {
-        if (stamp.thread == thread.index || stamp.clock < block.barrier_clock) return true;
-        bool same_warp = stamp.thread / 32 == thread.index / 32;
-        if (same_warp && stamp.clock <= thread.known[stamp.thread % 32]) return true;
-    }
-    return thread.acquired && thread.acquired->has(stamp);
-}
-
-// One clock for the whole block: what follows a synchronisation has a higher one than all that came before.
-static uint16_t tick(Block& block)
-{
-    if (block.clock == 0xffff)
-        throw Failure{"check mode: a block synchronises more than 65535 times; check a smaller case"};
-    return ++block.clock;
-}
-
-void Checker::after_barrier(Block& block)
-{
-    block.barrier_clock = tick(block);
-    std::shared_ptr<Knowledge> all;
-    for (ThreadState& thread : block.threads) {
-        thread.clock = block.barrier_clock;
-        if (!thread.acquired) continue;
-        if (!all) all = std::make_shared<Knowledge>();
-        all->join(*thread.acquired);
-    }
-    if (all)
-        for (ThreadState& thread : block.threads) thread.acquired = all;
-}
-
-void Checker::after_warp_barrier(ThreadState* first, uint32_t present)
-{
-    uint16_t known[32] = {}, clock = tick(*first->block);
-    for (uint32_t lane = 0; lane < 32; ++lane) {
-        if (!(present >> lane & 1)) continue;
-        for (uint32_t other = 0; other < 32; ++other) known[other] = std::max(known[other], first[lane].known[other]);
-        known[lane] = std::max(known[lane], first[lane].clock);
-    }
-    for (uint32_t lane = 0; lane < 32; ++lane)
-        if (present >> lane & 1) {
-            std::copy_n(known, 32, first[lane].known);
-            first[lane].clock = clock;
-        }
-}
-
-static std::shared_ptr<Knowledge> copy_of(const std::shared_ptr<const Knowledge>& known)
-{
-    return known ? std::make_shared<Knowledge>(*known) : std::make_shared<Knowledge>();
-}
-
-// What the thread did and has seen so far is what its next atomics publish.
-void Checker::fence(ThreadState& thread)
-{
-    auto seen = copy_of(thread.acquired);
-    uint64_t block = thread.block->number + 1;
-    seen->blocks[block] = thread.block->barrier_clock;
-    seen->threads[key(block, thread.index)] = thread.clock;
-    thread.fenced = seen;
-    thread.clock = tick(*thread.block);
-}
-
-void Checker::exchange_knowledge(ThreadState& thread, uint64_t address)
-{
-    auto found = published_.find(address);
-    if (found != published_.end()) {
-        auto seen = copy_of(thread.acquired);
-        seen->join(found->second);
-        thread.acquired = seen;
-    }
-    if (thread.fenced) published_[address].join(*thread.fenced);
-}
-
-// ------------------------------------------------------------------------------------------------ races
-
-void Checker::check_race(ThreadState& thread, Area& area, uint64_t offset, uint64_t nbytes, Stamp now, Kind kind,
-                         Flight flight)
-{
-    uint64_t count = 0;
-    Cell* cells = area.cells(offset, nbytes, count);
-    for (uint64_t i = 0; i < count; ++i) {
-        Cell& cell = cells[i];
-        auto complain = [&](Stamp other, bool wrote) {
-            race(thread, now.site, bytes_of(area, offset + i * (nbytes / count)), kind, other, wrote);
-        };
-        bool in_flight = cell.write.in_flight && flight != Flight::Arrives;
-        if (in_flight || !before(cell.write, thread)) complain(cell.write, true);
-        if (kind != Kind::Atomic)
-            for (Stamp atomic : cell.atomics)
-                if (!before(atomic, thread)) complain(atomic, true);
-        if (kind != Kind::Read)
-            for (Stamp read : cell.reads)
-                if (!before(read, thread)) complain(read, false);
-        if (kind == Kind::Write)
-            cell = {now, {}, {}};
-        else
-            remember(thread, kind == Kind::Read ? cell.reads : cell.atomics, now);
-    }
-}
-
-static int distance(Stamp a, Stamp b)
-{
-    if (a.block != b.block) return 3;
-    return a.thread / 32 != b.thread / 32 ? 2 : a.thread != b.thread;
-}
-
-void Checker::remember(const ThreadState& thread, Stamp (&pair)[2], Stamp now)
-{
-    auto& [first, second] = pair;
-    // Who is ordered after `now` is ordered after what happened before it: `now` can stand for that.
-    if (before(first, thread)) first = {};
-    if (before(second, thread)) second = {};
-    if (!first.block)
-        first = now;
-    else if (!second.block || distance(first, now) > distance(first, second))
-        second = now;
-}
-
-void Checker::race(ThreadState& thread, uint32_t site, const std::string& what, Kind kind, Stamp other, bool wrote)
-{
-    const Request& request = launch_.request;
-    std::string who = text("thread ", coordinates(request.block, uint32_t(other.thread)));
-    if (other.block != thread.block->number + 1)
-        who += text(" of block ", coordinates(request.grid, uint32_t(other.block - 1)));
-    std::string where = place(request.sites[other.site]);
-    const char* does = kind == Kind::Read ? "reads " : kind == Kind::Write ? "writes " : "atomically updates ";
-    if (other.in_flight)
-        fail(thread, site, "data race: this thread ", does, what, " while ", who,
-             " has a cp.async to it in flight, issued at ", where);
-    fail(thread, site, "data race: this thread ", does, what, ", which ", who, wrote ? " wrote" : " read", " at ",
-         where, ", with no synchronisation between the two");
 }
 
 // ------------------------------------------------------------------------------------------------ accesses
@@ -214,12 +63,13 @@ Checker::Checker(Launch& launch, std::vector<Access>& trace) : launch_(launch), 
 void Checker::begin_block(Block& block)
 {
     if (block.number + 1 >= 1u << 22)
-        throw Failure{"check mode: more than four million blocks; check a smaller case"};
+        throw Failure{text(launch_.request.name, ": more than four million blocks; check mode needs a smaller case")};
     const Request& request = launch_.request;
     uint64_t nbytes = request.static_shared + request.dynamic_shared;
     shared_written_.assign(nbytes, 0);
     if (!shared_) shared_ = std::make_unique<Area>(0, nbytes, "shared memory", shared_written_.data());
     shared_->forget();  // each block has a shared memory of its own, of which this is the shadow now
+    published_in_block_.clear();
 }
 
 char* access(Thread& thread, uint64_t address, uint32_t site)
@@ -241,16 +91,17 @@ char* Checker::access(ThreadState& thread, uint64_t address, uint32_t number, ui
     if (offset + nbytes > area.nbytes) out_of_bounds(thread, number, area, offset, nbytes);
     if (address % site.nbytes)
         fail(thread, number, "misaligned: an access of ", site.nbytes, " bytes must begin at a multiple of ",
-             site.nbytes, ", not at ", bytes_of(area, offset));
+             site.nbytes, ", not at ", area.byte(offset));
     Stamp now = {thread.block->number + 1, thread.index, thread.clock, number, flight == Flight::Departs};
     check_race(thread, area, offset, nbytes, now, site.kind, flight);
+    if (!sources_.empty() && !in_shared && writes(site.kind)) check_sources(thread, area, offset, nbytes, number);
     if (area.written) {
-        if (site.kind != Kind::Write && !all_set(area.written + offset, nbytes))
-            fail(thread, number, "uninitialised: this thread reads ", bytes_of(area, offset),
+        if (reads(site.kind) && !all_set(area.written + offset, nbytes))
+            fail(thread, number, "uninitialised: this thread reads ", area.byte(offset),
                  ", which nothing has written yet");
-        if (site.kind != Kind::Read && flight != Flight::Departs) std::fill_n(area.written + offset, nbytes, 1);
+        if (writes(site.kind) && flight != Flight::Departs) std::fill_n(area.written + offset, nbytes, 1);
     }
-    if (site.kind == Kind::Atomic) exchange_knowledge(thread, address);
+    if (is_atomic(site.kind)) exchange_knowledge(thread, address, site, in_shared);
     if (launch_.request.only_block >= 0 && flight != Flight::Arrives) record(thread, area, address, number, nbytes);
     return in_shared ? thread.shared + offset : reinterpret_cast<char*>(address);
 }
@@ -293,9 +144,9 @@ char* Checker::access_local(ThreadState& thread, uint64_t address, uint32_t numb
     if (!frame || offset + nbytes > frame->nbytes)
         fail(thread, number, "out of bounds: ", nbytes, " bytes outside the function's thread-local arrays");
     if (address % nbytes) fail(thread, number, "misaligned: an access of ", nbytes, " bytes to a thread-local array");
-    if (kind == Kind::Read && !all_set(frame->written + offset, nbytes))
+    if (reads(kind) && !all_set(frame->written + offset, nbytes))
         fail(thread, number, "uninitialised: this thread reads a thread-local array where it has not written");
-    if (kind != Kind::Read) std::fill_n(frame->written + offset, nbytes, 1);
+    if (writes(kind)) std::fill_n(frame->written + offset, nbytes, 1);
     return frame->begin + offset;
 }
 

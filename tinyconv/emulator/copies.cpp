@@ -7,9 +7,14 @@
 
 namespace emulator {
 
-void memory_fence(Thread& thread)
+void memory_fence(Thread& thread, Scope scope)
 {
-    if (Checker* checker = thread.block->launch.checker.get()) checker->fence(state(thread));
+    if (Checker* checker = thread.block->launch.checker.get()) checker->fence(state(thread), scope);
+}
+
+void acquire(Thread& thread)
+{
+    if (Checker* checker = thread.block->launch.checker.get()) checker->acquire(state(thread));
 }
 
 void copy_async(Thread& thread, uint32_t write_site, uint32_t read_site, uint32_t to, uint64_t from, uint32_t nbytes,
@@ -17,11 +22,9 @@ void copy_async(Thread& thread, uint32_t write_site, uint32_t read_site, uint32_
 {
     if (valid > nbytes)
         fail(thread, write_site, "cp.async of ", nbytes, " bytes says that ", valid, " of them come from memory");
-    if (Checker* checker = thread.block->launch.checker.get()) {
-        checker->access(state(thread), from, read_site, valid);
-        checker->access(state(thread), to, write_site, nbytes, Flight::Departs);
-    }
-    state(thread).copies.push_back({to, nbytes, valid, state(thread).groups, write_site, from});
+    Copy copy = {to, nbytes, valid, state(thread).groups, write_site, read_site, from};
+    if (Checker* checker = thread.block->launch.checker.get()) checker->depart(state(thread), copy);
+    state(thread).copies.push_back(copy);
 }
 
 void commit_group(Thread& thread) { ++state(thread).groups; }
@@ -31,8 +34,7 @@ static void arrive(ThreadState& thread, uint32_t groups)
     auto arrives = [&](const Copy& copy) { return copy.group < groups; };
     for (const Copy& copy : thread.copies) {
         if (!arrives(copy)) continue;
-        if (Checker* checker = thread.block->launch.checker.get())
-            checker->access(thread, copy.to, copy.site, copy.nbytes, Flight::Arrives);
+        if (Checker* checker = thread.block->launch.checker.get()) checker->arrive(thread, copy);
         __builtin_memset(thread.shared + copy.to, 0, copy.nbytes);
         __builtin_memcpy(thread.shared + copy.to, reinterpret_cast<const char*>(copy.from), copy.valid);
     }

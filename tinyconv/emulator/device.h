@@ -23,7 +23,10 @@ struct Thread {
 };
 
 enum class Space : uint8_t { Global, Shared, Local, Generic };
-enum class Kind : uint8_t { Other, Read, Write, Atomic };
+// Constant: a read of what nobody writes as long as the kernel runs.  Atomic: a read and a write at once.
+enum class Kind : uint8_t { Other, Read, Constant, Write, AtomicRead, AtomicWrite, Atomic };
+// Among whom an atomic is one, and a fence orders.
+enum class Scope : uint8_t { Block, Device };
 
 // An instruction that can fail or that the checker looks at: where it stands in the source and what it does.
 struct Site {
@@ -32,6 +35,7 @@ struct Site {
     uint16_t nbytes;
     Kind kind;
     Space space;
+    Scope scope;
 };
 
 // An array of the module in global or constant memory.
@@ -80,7 +84,8 @@ uint32_t reduce(Thread&, uint32_t site, Reduction, uint32_t mask, uint32_t value
 void mma_tf32(Thread&, uint32_t site, int k, float* d, const uint32_t* a, const uint32_t* b, const float* c);
 void load_matrices(Thread&, uint32_t site, int count, bool transposed, uint32_t address, uint32_t* out);
 
-void memory_fence(Thread&);
+void memory_fence(Thread&, Scope);
+void acquire(Thread&);  // what this thread's atomic loads have found happened before what it does next
 // cp.async: `from` is where the first `valid` bytes come from, zeros follow.  Nothing arrives before the wait.
 void copy_async(Thread&, uint32_t write_site, uint32_t read_site, uint32_t to, uint64_t from, uint32_t nbytes,
                 uint32_t valid);

@@ -27,8 +27,9 @@ _SPECIALS = {"laneid": "thread.lane()", "warpid": "(thread.index / 32)",
 class Site:
     location: ptx.Location
     nbytes: int
-    kind: str  # Read, Write, Atomic, Other
+    kind: str  # of device.h's Kind
     space: str  # Global, Shared, Local, Generic
+    scope: str  # Block, Device
 
 
 class FunctionWriter:
@@ -218,8 +219,8 @@ class FunctionWriter:
         text = f"{text} + {operand.offset}" if operand.offset else text
         return f"uint32_t({text})" if space == "Shared" else text
 
-    def site(self, kind: str, space: str, nbytes: int, location: ptx.Location) -> int:
-        self.sites.append(Site(location, nbytes, kind, space))
+    def site(self, kind: str, space: str, nbytes: int, location: ptx.Location, scope: str = "Device") -> int:
+        self.sites.append(Site(location, nbytes, kind, space, scope))
         return len(self.sites)  # entry 0 is nobody's
 
 

@@ -192,9 +192,8 @@ class Kernel:
 
 
 def _access(record: _Record, site: _Site) -> Access:
-    return Access(site.line, "shared" if record.shared else "global", site.kind > 1, record.nbytes,
-                  record.thread // 32,
-                  record.occurrence, record.thread % 32, record.address, site.file.decode())
+    return Access(site.line, "shared" if record.shared else "global", site.kind in _WRITES, record.nbytes,
+                  record.thread // 32, record.occurrence, record.thread % 32, record.address, site.file.decode())
 
 
 @cache
@@ -207,14 +206,16 @@ def _runtime() -> ctypes.CDLL:
 
 # What runtime.h and device.h declare, field by field.
 
+_WRITES = (3, 5, 6)  # of device.h's Kind: Write, AtomicWrite, Atomic
+
+
 class _Dim3(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint32) for name in "xyz"]
 
 
 class _Site(ctypes.Structure):
     _fields_ = [("file", ctypes.c_char_p), ("line", ctypes.c_uint32), ("nbytes", ctypes.c_uint16),
-                ("kind", ctypes.c_uint8),
-                ("space", ctypes.c_uint8)]
+                ("kind", ctypes.c_uint8), ("space", ctypes.c_uint8), ("scope", ctypes.c_uint8)]
 
 
 class _Variable(ctypes.Structure):

@@ -85,5 +85,5 @@ class Operation:
         operand = self.operands[index]
         return operand.items if isinstance(operand, Vector) else (operand,)
 
-    def site(self, kind: str = "Other", space: str = "Global", nbytes: int = 0) -> int:
-        return self.writer.site(kind, space, nbytes, self.instruction.location)
+    def site(self, kind: str = "Other", space: str = "Global", nbytes: int = 0, scope: str = "Device") -> int:
+        return self.writer.site(kind, space, nbytes, self.instruction.location, scope)

@@ -47,7 +47,8 @@ struct Knowledge;  // what a thread knows of other blocks; see check.h
 
 enum class State : uint8_t { Ready, AtBarrier, InWarp, Done };
 
-struct Copy { uint32_t to, nbytes, valid, group, site; uint64_t from; };  // a cp.async that has not arrived
+// A cp.async that has not arrived.
+struct Copy { uint32_t to, nbytes, valid, group, write_site, read_site; uint64_t from; };
 
 struct ThreadState : Thread {
     Context context;
@@ -69,7 +70,9 @@ struct ThreadState : Thread {
     Frame* frame;
     uint16_t clock;
     uint16_t known[32];  // up to which clock of each lane of its warp all accesses happened before now
-    std::shared_ptr<const Knowledge> acquired, fenced;
+    std::shared_ptr<const Knowledge> acquired;  // seen of other blocks, and by way of atomics
+    std::shared_ptr<const Knowledge> loaded;    // found by atomic loads; acquired at the next fence
+    std::shared_ptr<const Knowledge> fenced[2];  // what an atomic of each scope publishes
 };
 
 struct Block {

@@ -150,7 +150,7 @@ void Block::prepare(ThreadState& thread, uint32_t index)
     thread.state = State::Ready, thread.groups = 0, thread.frame = nullptr, thread.clock = 1;
     thread.copies.clear();
     std::fill_n(thread.known, 32, 0);
-    thread.acquired = thread.fenced = nullptr;
+    thread.acquired = thread.loaded = thread.fenced[0] = thread.fenced[1] = nullptr;
 }
 
 void Block::run_one_after_another()

@@ -69,10 +69,10 @@ def translate(module: ptx.Module, signatures: dict[str, list[tuple[str, bool]]])
 
 def _site_table(sites: list[Site]) -> Iterator[str]:
     yield "extern \"C\" const Site sites[] = {"
-    yield "    {nullptr, 0, 0, Kind::Other, Space::Global},"
+    yield "    {nullptr, 0, 0, Kind::Other, Space::Global, Scope::Device},"
     for site in sites:
         place = f'"{site.location.file}", {site.location.line}'
-        yield f"    {{{place}, {site.nbytes}, Kind::{site.kind}, Space::{site.space}}},"
+        yield f"    {{{place}, {site.nbytes}, Kind::{site.kind}, Space::{site.space}, Scope::{site.scope}}},"
     yield "};"
 
 

@@ -9,25 +9,33 @@ from .table import opcode
 _SPACES = {"global": "Global", "const": "Global", "shared": "Shared", "shared::cta": "Shared", "local": "Local"}
 _CACHE_HINTS = ("ca", "cg", "cs", "lu", "cv", "wb", "wt", "nc", "L1::evict_normal", "L1::evict_unchanged",
                 "L1::evict_first", "L1::evict_last", "L1::no_allocate", "L2::64B", "L2::128B", "L2::256B")
-_SCOPES = ("cta", "cluster", "gpu", "sys")
+_SCOPES = {"cta": "Block", "cluster": "Block", "gpu": "Device", "gl": "Device", "sys": "Device"}  # a cluster: 1 block
 
 
 def _space(o: Operation) -> str:
     return _SPACES.get(o.take(*_SPACES) or "", "Generic")
 
 
-def _pointer(o: Operation, space: str, index: int, kind: str, nbytes: int) -> str:
+def _pointer(o: Operation, space: str, index: int, kind: str, nbytes: int, scope: str = "Device") -> str:
     """``char* at``: where operand ``index`` points, after the checker has seen it."""
     address = o.writer.address(o.operands[index], space)
-    return f"char* const at = {space.lower()}(thread, {address}, {o.site(kind, space, nbytes)});"
+    return f"char* const at = {space.lower()}(thread, {address}, {o.site(kind, space, nbytes, scope)});"
 
 
-def _synchronising(o: Operation) -> tuple[bool, str]:
-    """Whether threads may synchronise by this access; and a fence, if it publishes what came before."""
+def _synchronising(o: Operation) -> tuple[str | None, str, str]:
+    """How threads may synchronise by this access, and in which scope; and a fence, if it publishes what came before."""
     order = o.take("relaxed", "acquire", "release", "acq_rel", "volatile", "weak")
-    o.take(*_SCOPES)
-    fence = "memory_fence(thread); " if order in ("release", "acq_rel") else ""
-    return order not in ("volatile", "weak", None), fence
+    scope = _SCOPES[o.take(*_SCOPES) or "gpu"]
+    fence = f"memory_fence(thread, Scope::{scope}); " if order in ("release", "acq_rel") else ""
+    return order, scope, fence
+
+
+def _load_kind(o: Operation, order: str | None) -> str:
+    """A volatile load is a relaxed one, as PTX has it.  (A volatile store stays a plain one here: threads that hand
+    values to one another by nothing better are a race.)"""
+    if "nc" in o.modifiers:
+        return "Constant"
+    return "AtomicRead" if order in ("relaxed", "acquire", "volatile") else "Read"
 
 
 def _drop_hints(o: Operation) -> None:
@@ -38,7 +46,8 @@ def _drop_hints(o: Operation) -> None:
 @opcode("ld")
 def _load(o: Operation) -> str:
     type_ = o.type("busf")
-    atomic, _ = _synchronising(o)
+    order, scope, _ = _synchronising(o)
+    kind = _load_kind(o, order)
     _drop_hints(o)
     o.take("v2", "v4", "v8")
     size, copy = SIZES[type_], type_[0] == "b"
@@ -48,13 +57,15 @@ def _load(o: Operation) -> str:
     if o.take("param", "param::entry", "param::func"):
         return f"{{ const char* const at = {_parameter(o, 1)}; {writes} }}"
     space = _space(o)
-    return f"{{ {_pointer(o, space, 1, 'Atomic' if atomic else 'Read', size * len(targets))} {writes} }}"
+    acquire = " acquire(thread);" if order == "acquire" else ""
+    return f"{{ {_pointer(o, space, 1, kind, size * len(targets), scope)} {writes}{acquire} }}"
 
 
 @opcode("st")
 def _store(o: Operation) -> str:
     type_ = o.type("busf")
-    atomic, fence = _synchronising(o)
+    order, scope, fence = _synchronising(o)
+    kind = "AtomicWrite" if order in ("relaxed", "release") else "Write"
     _drop_hints(o)
     o.take("v2", "v4", "v8")
     size, copy = SIZES[type_], type_[0] == "b"
@@ -64,7 +75,7 @@ def _store(o: Operation) -> str:
     if o.take("param", "param::func"):
         return f"{{ char* const at = {_parameter(o, 0)}; {writes} }}"
     space = _space(o)
-    return f"{{ {fence}{_pointer(o, space, 0, 'Atomic' if atomic else 'Write', size * len(sources))} {writes} }}"
+    return f"{{ {fence}{_pointer(o, space, 0, kind, size * len(sources), scope)} {writes} }}"
 
 
 def _parameter(o: Operation, index: int) -> str:
@@ -86,9 +97,9 @@ _ATOMIC = {"add": "old + value", "and": "old & value", "or": "old | value", "xor
 def _atomic(o: Operation) -> str:
     type_ = o.type("busf")
     first = 1 if o.instruction.opcode == "atom" else 0  # red returns nothing
-    space, (_, fence) = _space(o), _synchronising(o)
+    space, (_, scope, fence) = _space(o), _synchronising(o)
     kind = o.need(*_ATOMIC)
-    pointer = _pointer(o, space, first, "Atomic", SIZES[type_])
+    pointer = _pointer(o, space, first, "Atomic", SIZES[type_], scope)
     value = f"const {CPP[type_]} value = {o.read(first + (2 if kind == 'cas' else 1), type_)};"
     if kind == "cas":
         value += f" const {CPP[type_]} compare = {o.read(first + 1, type_)};"
@@ -114,8 +125,7 @@ def _prefetch(o: Operation) -> str:
 @opcode("membar", "fence")
 def _fence(o: Operation) -> str:
     o.take("sc", "acq_rel")
-    o.need("gl", *_SCOPES)
-    return "memory_fence(thread);"
+    return f"memory_fence(thread, Scope::{_SCOPES[o.need(*_SCOPES)]});"
 
 
 @opcode("cp")
