@@ -1,7 +1,7 @@
-"""The four networks: AlexNet's five convolutions and three linear layers, at a third of its width, for 56 pixels.
+"""The four networks: AlexNet's five convolutions and three linear layers, at about a third of its width, for 56 pixels.
 
-    two towers    conv  16+16   48+48   64+64   64+64   48+48      fc  512+512  512+512
-    one tower     conv     32      64      96      96      64      fc     1024     1024
+    two towers    conv  16+16   32+32   64+64   64+64   48+48      fc  512+512  512+512
+    one tower     conv     32      48      96      80      64      fc     1024     1024
 
 Two towers are the paper's: a layer hears its own tower only, but for conv3 and the linear layers, which hear both.  In
 the one tower every layer hears all channels.  What hears twice as much costs twice as much; so the one tower has fewer
@@ -90,5 +90,5 @@ def _pool() -> MaxPool2d:
     return MaxPool2d(3, 2, ceil_mode=True)
 
 
-WIDTHS = {2: (16, 48, 64, 64, 48, 512, 512), 1: (32, 64, 96, 96, 64, 1024, 1024)}
+WIDTHS = {2: (16, 32, 64, 64, 48, 512, 512), 1: (32, 48, 96, 80, 64, 1024, 1024)}
 NETWORKS = [Network(towers, norm, WIDTHS[towers]) for towers in (2, 1) for norm in (True, False)]
