@@ -115,6 +115,7 @@ class CpuPart(Device):
 
     def synchronize(self) -> None:
         self._worker.wait()
+        self._readers.let_go()
 
     def upload(self, array: np.ndarray, plain: bool = False) -> Array:
         """What comes from :meth:`staging` is read where it lies; of anything else a copy is made at once."""

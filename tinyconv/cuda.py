@@ -126,7 +126,7 @@ class CudaDevice(Device):
         self.cupy, self.index = backend(), index
         with self.cupy.cuda.Device(index):
             self.stream = self.cupy.cuda.Stream(non_blocking=True)
-        self.pool = _GpuPool(self)
+        self.pool = self._scratch = _GpuPool(self)
         self._pinned = Pool(self._allocate_pinned)
         self._in_flight: deque[tuple[Any, np.ndarray]] = deque()  # host arrays until the GPU has read them
         self._readers = Readers(self.shares_memory)
@@ -179,6 +179,7 @@ class CudaDevice(Device):
             error.args = (f"{hint}: {error}",)
             raise
         self._let_go()
+        self._readers.let_go()
         self._tell_times()
 
     def staging(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:

@@ -123,13 +123,14 @@ def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> float:
 
 def total_norm(tensors: Iterable[Tensor]) -> float:
     """The Euclidean norm of all these tensors together; not finite if one of their elements is not."""
-    return math.sqrt(sum(map(_sum_of_squares, tensors)))
+    sums = [(t.device, _sum_of_squares(t)) for t in tensors]  # all are launched before the first is waited for
+    return math.sqrt(sum(float(device.download(total)) for device, total in sums))
 
 
-def _sum_of_squares(g: Tensor) -> float:
+def _sum_of_squares(g: Tensor) -> Array:
     total = g.device.empty((), np.float64)
     g.device.launch("update.sum_of_squares", g.device.dense(g.data, plain=True), total)
-    return float(g.device.download(total))
+    return total
 
 
 class Schedule:

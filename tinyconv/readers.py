@@ -6,8 +6,7 @@ the device holds on to it until the reading is done, and before it launches a ke
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .device import Array
@@ -18,17 +17,22 @@ class Readers:
 
     def __init__(self, shares_memory: Callable[[Array, Array], bool]) -> None:
         self._shares_memory = shares_memory
-        self._open: deque[tuple[Any, Array]] = deque()
+        self._open: list[tuple[Any, Array]] = []
 
     def add(self, event: Any, array: Array) -> None:
         """``array`` has been read when ``event`` is done."""
         self._open.append((event, array))
 
-    def of(self, arrays: Iterable[Any]) -> Iterator[Any]:
-        """The events to wait for before these arrays may change.  Forgets what has been read."""
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def let_go(self) -> None:
+        """Forget what has been read."""
+        self._open = [(event, array) for event, array in self._open if not event.done]
+
+    def of(self, arrays: Sequence[Any]) -> list[Any]:
+        """The events to wait for before these arrays may change."""
         if not self._open:
-            return
-        self._open = deque((event, array) for event, array in self._open if not event.done)
-        for event, array in self._open:
-            if any(self._shares_memory(array, other) for other in arrays):
-                yield event
+            return []
+        self.let_go()
+        return [event for event, array in self._open if any(self._shares_memory(array, other) for other in arrays)]

@@ -103,6 +103,7 @@ class ToDevice(Function):
 
     def forward(self, x: Array) -> Array:
         self.source, self.device = self.device, self.target  # where the result lies
+        self.crossings = [(self.source, self.target, x.nbytes)]  # for nn.summary
         return self.target.fetch(x, self.source)
 
     def backward(self, gy: Array) -> tuple[Array | None, ...]:

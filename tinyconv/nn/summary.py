@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from ..device import device as find_device
-from ..function import Function
+from ..function import Function, topological_order
 from ..grad_mode import enable_grad
 from ..tensor import Tensor
 from .module import Module, Parameter, observers
@@ -29,11 +30,23 @@ class Line:
 
 
 @dataclass
+class Crossing:
+    """What one device sends to another in a training step."""
+
+    source: str
+    target: str
+    forward: int = 0  # bytes of activations
+    backward: int = 0  # bytes of gradients of what went the other way
+    inputs: int = 0  # bytes of the input itself, which needs no gradient
+
+
+@dataclass
 class Summary:
     """``str()`` gives the table; the lines and sums are there as numbers, too."""
 
     input_shape: tuple[int, ...]
     lines: list[Line] = field(default_factory=list)
+    crossings: list[Crossing] = field(default_factory=list)
 
     @property
     def parameters(self) -> int:
@@ -47,6 +60,11 @@ class Summary:
     def memory(self) -> int:
         return sum(line.memory for line in self.lines)
 
+    @property
+    def exchanged(self) -> int:
+        """Bytes that go from device to device in a training step on an input of this shape; without the input."""
+        return sum(c.forward + c.backward for c in self.crossings)
+
     def __str__(self) -> str:
         rows = [("layer", "kind", "output", "parameters", "MACs", "memory", "sees", "device")]
         rows += [(line.name, line.kind, "x".join(map(str, line.output_shape)), f"{line.parameters:,}",
@@ -58,7 +76,10 @@ class Summary:
         return "\n".join([*table[:1], "-" * max(map(len, table)), *table[1:], "-" * max(map(len, table)),
                           f"{self.parameters:,} parameters ({self.parameters * 4 / 2 ** 20:,.1f} MiB in float32), "
                           f"{self.multiply_accumulates / 1e6:,.1f} M multiply-accumulates forward, "
-                          f"{self.memory / 2 ** 20:,.1f} MiB of layer outputs for an input of {self.input_shape}"])
+                          f"{self.memory / 2 ** 20:,.1f} MiB of layer outputs for an input of {self.input_shape}",
+                          *(f"{c.source} -> {c.target} in a training step: {c.forward:,} bytes forward, {c.backward:,} "
+                            f"backward" + f", and {c.inputs:,} of the input" * (c.inputs > 0)
+                            for c in self.crossings)])
 
 
 def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
@@ -90,12 +111,31 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
     observers.functions.append(note)
     try:
         with enable_grad():
-            model.eval()(x)
+            result.crossings = _crossings(model.eval()(x))
     finally:
         observers.functions.remove(note)
         for m, training in modes:
             m.training = training
     return result
+
+
+def _crossings(y: Tensor) -> list[Crossing]:
+    """Of the graph behind y, by source and target."""
+    found: dict[tuple[Any, Any], Crossing] = {}
+
+    def between(source: Any, target: Any) -> Crossing:
+        return found.setdefault((source, target), Crossing(str(source), str(target)))
+
+    for function in topological_order(y.creator) if y.creator else []:
+        for tensor, (source, target, nbytes) in zip(function.inputs, getattr(function, "crossings", ()), strict=False):
+            if source is target or tensor is None:
+                continue
+            if tensor.creator is None and not isinstance(tensor, Parameter):
+                between(source, target).inputs += nbytes
+            else:
+                between(source, target).forward += nbytes
+                between(target, source).backward += nbytes
+    return sorted(found.values(), key=lambda c: (c.source, c.target))
 
 
 class _Fields:

@@ -35,6 +35,7 @@ class Exchange(Function):
 
     def forward(self, *columns: Array) -> Array:
         self.sizes = [x.shape[1] for x in columns]
+        self.crossings = [(source, self.target, x.nbytes) for source, x in zip(self.sources, columns, strict=True)]
         y = self.target.empty((columns[0].shape[0], sum(self.sizes), *columns[0].shape[2:]), columns[0].dtype)
         parts = zip(self.sources, columns, self._parts(y), strict=True)
         for source, x, part in sorted(parts, key=lambda each: each[0] is not self.target):

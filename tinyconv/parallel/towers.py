@@ -58,7 +58,9 @@ class Towers(Module):
         self.output = output
 
     def forward(self, x: Tensor) -> Tensor:
-        columns = [tower.stage(0)(x.to(tower.device)) for tower in self.towers]
+        # First x to all, then the first stage: a copy waits for what was launched before it on the device of x.
+        arrived = [x.to(tower.device) for tower in self.towers]
+        columns = [tower.stage(0)(a) for tower, a in zip(self.towers, arrived, strict=True)]
         for i in range(1, len(self.towers[0].stage_names)):
             heard = exchange(columns, [tower.device for tower in self.towers])
             columns = [tower.stage(i)(h) for tower, h in zip(self.towers, heard, strict=True)]
