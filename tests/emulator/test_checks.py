@@ -7,6 +7,8 @@ Lines are counted from 1, the first being the kernel's head.
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -285,6 +287,8 @@ BUGS = [
     BUG: if (threadIdx.x == 3) __trap();
     y[threadIdx.x] = 1;""", r"thread \(3,0,0\): the kernel stops itself", (2,)),
 ]
+SPIN = """extern "C" __global__ void kernel(volatile int* y) {
+    while (y[0] == 0) { } }"""
 # `if (i == 7) barrier else barrier` is one barrier to the compiler, or divergence: no correct twin.
 _NO_TWIN = {"warp_against_barrier"}
 
@@ -346,6 +350,42 @@ extern "C" __global__ void kernel(int* y) { asm volatile("st.release.gpu.s32 [%0
     region = Region(y.ctypes.data, y.nbytes, "y", initialised=False)
     kernel(code).launch((1, 1, 1), (1, 1, 1), [np.uint64(y.ctypes.data)], regions=[region])
     assert y[0] == 3 and region.written is not None and region.written.all()
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("meet", ["", "__syncthreads();"])
+def test_a_recursion_without_end_does_not_take_python_along(check: bool, meet: str) -> None:
+    code = f"""
+__device__ __noinline__ int down(volatile int* y, int n)
+{{
+    y[1] = n;
+    if (n == 0) return 1;
+    return 1 + down(y, n - 1) + y[1];
+}}
+extern "C" __global__ void kernel(int* y, int n) {{ {meet} y[0] = down(y, n); }}"""
+    recursive, y = kernel(code, check=check), np.zeros(2, np.int32)
+    launch(recursive, 1, 1, y, np.int32(20))
+    assert y[0] == 21
+    with pytest.raises(EmulatorError, match=r"kernel: test.cu:\d: .*calls are nested so deep that the stack is full"):
+        launch(recursive, 1, 1, y, np.int32(-1))
+
+
+def test_ctrl_c_ends_a_loop_without_end() -> None:
+    program = f"""
+import os, signal, threading
+import numpy as np
+from tests.emulator.runner import kernel, launch
+spin = kernel('''{SPIN}''', check=False)
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    launch(spin, 1, 1, np.zeros(1, np.int32))
+except KeyboardInterrupt as error:
+    print("stopped:", error)
+signal.raise_signal(signal.SIGINT)  # which is Python's again
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert re.search(r"stopped: kernel: test.cu:2: block \(0,0,0\), thread \(0,0,0\): interrupted", run.stdout), run
+    assert run.stderr.rstrip().endswith("KeyboardInterrupt")
 
 
 @pytest.mark.parametrize(("load", "race"), [

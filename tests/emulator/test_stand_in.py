@@ -322,6 +322,19 @@ def test_shared_memory_has_to_be_asked_for(module: Any) -> None:
         kernel.max_dynamic_shared_size_bytes = most + 1
 
 
+def test_variables_of_the_file_belong_to_a_device_and_to_a_module() -> None:
+    code = '__device__ int seen; extern "C" __global__ void count(int* y) { y[0] = ++seen; }'
+    first, second = (cupy.RawModule(code=code).get_function("count") for _ in range(2))
+
+    def call(kernel: Any, device: int) -> int:
+        with cupy.cuda.Device(device):
+            y = cupy.empty(1, np.int32)
+            kernel((1,), (1,), (y,))
+            return int(y.get()[0])
+
+    assert [call(first, 0), call(first, 0), call(first, 1), call(second, 0), call(first, 0)] == [1, 2, 1, 1, 3]
+
+
 def test_a_kernel_that_is_not_there(module: Any) -> None:
     with pytest.raises(CUDADriverError, match="NOT_FOUND: planted.cu has no kernel 'thrice'; it has .*twice"):
         module.get_function("thrice")

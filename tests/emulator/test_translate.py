@@ -164,6 +164,16 @@ CASES = [
          ' selp.u32 %0, 2, 0, p;'
          ' @q add.u32 %0, %0, 1;}" : "=&r"(y) : "r"(a), "r"(b), "r"(c));', "i4", "u4",
          lambda a, b, c: 2 * ((a < b) != (c <= 0)) + ((a >= b) != (c <= 0))),
+    # numbers of two and of three words: what the first add leaves behind, the next takes up
+    Case("add_carry", 'asm("{.reg .u32 l, h; add.cc.u32 l, %1, %2; addc.cc.u32 h, %1, %3; addc.u32 %0, h, h;}"'
+         ' : "=r"(y) : "r"(a), "r"(b), "r"(c));', "u4", "u4",
+         lambda a, b, c: 2 * (s := a + c + (a + b >> 32)) + (s >> 32)),
+    Case("sub_borrow", 'asm("{.reg .u64 l, h; sub.cc.u64 l, %1, %2; subc.cc.u64 h, %1, %3; subc.u64 %0, h, %2;}"'
+         ' : "=l"(y) : "l"(a), "l"(b), "l"(c));', "u8", "u8",
+         lambda a, b, c: (d := a - c - (a < b)) - b - (d < 0)),
+    Case("mad_carry", 'asm("{.reg .u32 l; mad.lo.cc.u32 l, %1, %2, %3; madc.hi.u32 %0, %1, %2, %3;}"'
+         ' : "=r"(y) : "r"(a), "r"(b), "r"(c));', "u4", "u4",
+         lambda a, b, c: (a * b >> 32) + c + ((a * b & _U) + c >> 32)),
     cpp("narrow", "(signed char)a + (unsigned short)b", "i4", lambda a, b, c: signed(a, 8) + (b & 0xFFFF)),
     Case("sat", 'asm("cvt.sat.s8.s32 %0, %1;" : "=r"(y) : "r"(a));', "i4", "i4", lambda a, b,
          c: min(max(a, -128), 127)),
@@ -489,7 +499,7 @@ extern "C" __global__ void kernel(unsigned* sum, unsigned* y)
 
 @pytest.mark.parametrize(("instruction", "message"), [
     ("dp4a.u32.u32 %0, %1, %1, %1;", "instruction dp4a"), ("activemask.b32 %0;", "instruction activemask"),
-    ("min.u32 %0, %1, %1, %1;", "number of operands"), ("add.cc.u32 %0, %1, %1;", "modifier .cc"),
+    ("min.u32 %0, %1, %1, %1;", "number of operands"), ("mul.lo.cc.u32 %0, %1, %1;", "modifier .cc"),
     ("mov.u32 %0, %clock;", "form of its operands"), ("bar.sync 0; add.sat.s32 %0, %1, %1;", "modifier .sat")])
 def test_what_the_emulator_does_not_know_is_named(instruction: str, message: str) -> None:
     code = f"""
@@ -499,7 +509,7 @@ extern "C" __global__ void kernel(unsigned* y)
     asm volatile("{instruction.replace('%clock', '%%clock')}" : "=r"(z) : "r"(x));
     y[x] = z;
 }}"""
-    with pytest.raises(TranslationError, match=message) as error:
+    with pytest.raises(TranslationError, match=f": kernel: the emulator does not know the {message}") as error:
         kernel(code)
     assert "test.cu:4" in str(error.value) or "test.cu:5" in str(error.value)
 
@@ -508,6 +518,15 @@ def test_a_function_that_is_not_there_is_named() -> None:
     with pytest.raises(TranslationError, match="function vprintf, which the file does not define"):
         kernel('extern "C" int printf(const char*, ...);'
                'extern "C" __global__ void kernel(int* y) { printf("%d", y[0]); }')
+
+
+def test_sines_of_large_doubles() -> None:
+    """Their reduction needs numbers of several words, in a function with a table and a thread-local array."""
+    x = np.array([0.5, -3, 1e5, 1e17, -3e200, 1.7e308])
+    y = np.zeros_like(x)
+    launch(kernel('extern "C" __global__ void kernel(const double* x, double* y)'
+                  '{ y[threadIdx.x] = sin(x[threadIdx.x]); }'), 1, len(x), x, y)
+    np.testing.assert_allclose(y, np.sin(x), rtol=1e-15)
 
 
 def test_nan_as_an_integer() -> None:

@@ -148,6 +148,20 @@ template <class T> inline T multiply_high(T a, T b)
     return T((Wide(a) * Wide(b)) >> width<T>);
 }
 
+// A digit of a sum of numbers of several words.  `out`: where the carry goes, if anywhere.
+template <class T> inline T add_with_carry(T a, T b, bool in, bool* out)
+{
+    T sum = a + b, total = sum + in;
+    if (out) *out = sum < a || total < sum;
+    return total;
+}
+template <class T> inline T subtract_with_borrow(T a, T b, bool in, bool* out)
+{
+    T difference = a - b, total = difference - in;
+    if (out) *out = a < b || difference < T(in);
+    return total;
+}
+
 // Division by zero: PTX leaves the result open, C++ would end the process.  The GPU's answer is all ones.
 template <class T> inline T divide(T a, T b)
 {

@@ -31,7 +31,7 @@ _HERE = Path(__file__).parent
 _MARKS_POINTERS = 100
 _TRANSLATOR = ("ptx", "signature", "translate", "function", "layout", "operation", "build")
 _FLUSHING = ("x86_64", "AMD64", "aarch64", "arm64")  # processors that scheduler.cpp can tell to flush subnormal numbers
-_RUNTIME = ("scheduler.cpp", "warp.cpp", "copies.cpp", "check.cpp", "order.cpp", "races.cpp")
+_RUNTIME = ("launch.cpp", "scheduler.cpp", "warp.cpp", "copies.cpp", "check.cpp", "order.cpp", "races.cpp")
 # Kernels have large functions without end; -O1 compiles them in half the time of -O2 and runs as fast.  The rest makes
 # floating point what PTX says: no a * b + c contracted to a fma that the kernel did not ask for.
 _FLAGS = ("-std=c++17", "-shared", "-fPIC", "-march=native", "-ffp-contract=off", "-fno-math-errno",

@@ -3,6 +3,7 @@
 // The same text serves two modes.  With CHECK every access to memory is shown to the checker before it is performed,
 // and loops are counted; without, an access is a plain C++ load or store.
 #pragma once
+#include <csignal>
 #include "arithmetic.h"
 
 namespace emulator {
@@ -18,6 +19,7 @@ struct Thread {
     uint32_t dynamic_shared;  // where dynamic shared memory begins, after the static arrays
     char* shared;             // the block's shared memory
     uint64_t steps;           // how often it jumped backwards (CHECK)
+    char* stack_end;          // no function may begin below
     Block* block;
     uint32_t lane() const { return index & 31; }
 };
@@ -40,6 +42,7 @@ struct Site {
 
 // An array of the module in global or constant memory.
 struct Variable { const char* name; void* address; uint64_t nbytes; };
+// `extern const int keeps_state` of a translated file tells whether a launch can leave something in them for the next.
 
 // ------------------------------------------------------------------------------------------------ the runtime
 
@@ -49,6 +52,9 @@ struct Variable { const char* name; void* address; uint64_t nbytes; };
 // The checker: complains, or returns the address at which `thread` may go ahead.
 char* access(Thread&, uint64_t address, uint32_t site);
 [[noreturn]] void endless(Thread&, uint32_t site);
+[[noreturn]] void too_deep(Thread&, uint32_t site);
+extern volatile sig_atomic_t interrupted;  // by Ctrl-C
+[[noreturn]] void stop(Thread&, uint32_t site);
 
 // A function's thread-local arrays: which bytes were written.  Linked, because functions call functions.
 struct Frame {
@@ -103,16 +109,18 @@ template <class T> inline T get(const char* from)
 }
 template <class T> inline void put(char* to, T value) { __builtin_memcpy(to, &value, sizeof value); }
 
+#define NESTED(site) if (static_cast<char*>(__builtin_frame_address(0)) < thread.stack_end) too_deep(thread, site)
+#define INTERRUPTIBLE(site) if (__builtin_expect(interrupted, 0)) stop(thread, site)
 #ifdef CHECK
 inline char* global(Thread& thread, uint64_t address, uint32_t site) { return access(thread, address, site); }
 inline char* shared(Thread& thread, uint32_t address, uint32_t site) { return access(thread, address, site); }
-#define LOOP(site) do { if (++thread.steps > STEP_LIMIT) endless(thread, site); } while (0)
+#define LOOP(site) do { INTERRUPTIBLE(site); if (++thread.steps > STEP_LIMIT) endless(thread, site); } while (0)
 #define LOCAL(name, size) uint8_t name##_written[size] = {}; Frame name##_frame(thread, name, name##_written, size)
 constexpr uint64_t STEP_LIMIT = 20'000'000;
 #else
 inline char* global(Thread&, uint64_t address, uint32_t) { return reinterpret_cast<char*>(address); }
 inline char* shared(Thread& thread, uint32_t address, uint32_t) { return thread.shared + address; }
-#define LOOP(site)
+#define LOOP(site) INTERRUPTIBLE(site)
 #define LOCAL(name, size)
 #endif
 // A pointer that may point into any space: the spaces are parts of one address space here, as on the GPU.

@@ -45,6 +45,7 @@ class FunctionWriter:
         self.sites = sites
         self.calls: set[str] = set()
         self.meets = False
+        self.carries = False  # it has the condition code of add.cc
         own = (*function.parameters, *function.results, *function.variables)
         self.symbols = {**layout.symbols, **{variable.name: variable for variable in own}}
         self.local_nbytes = sum(v.nbytes for v in function.variables if v.space == "local")
@@ -79,6 +80,10 @@ class FunctionWriter:
         if self.function.entry:
             for variable, offset in parameter_offsets(self.function.parameters):
                 yield f"const char* const {cpp_name(variable.name)} = parameters + {offset};"
+        else:
+            yield f"NESTED({self.site('Other', 'Global', 0, self._begins)});"
+        if self.carries:
+            yield "bool carry = false;"
         for variable in self.function.variables:
             if variable.space != "shared":
                 yield f"alignas({max(variable.alignment, 8)}) char {cpp_name(variable.name)}[{variable.nbytes}];"
@@ -88,6 +93,10 @@ class FunctionWriter:
             names = [_register_name(name) for name, its in self._types.items() if its == type_ and name in self._used]
             if names:
                 yield f"{CPP[type_]} {', '.join(f'{name} = 0' for name in names)};"
+
+    @property
+    def _begins(self) -> ptx.Location:
+        return next(item.location for item in self.function.body if isinstance(item, Instruction))
 
     def _statements(self) -> list[str]:
         loops = self._loop_heads()

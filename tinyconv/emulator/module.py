@@ -8,9 +8,14 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
+import signal
+import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,7 +69,8 @@ class Region:
 class Module:
     """The kernels of one file of CUDA C++, compiled with ``options`` for compute capability ``arch`` (80 for sm_80).
 
-    With ``check`` every access is checked, which costs a factor of about twenty.  Raises :class:`nvrtc.CompileError`,
+    Its ``__device__`` variables are its own.  With ``check`` every access is checked, which costs a factor of about
+    twenty.  Raises :class:`nvrtc.CompileError`,
     :class:`nvrtc.EmulatorUnavailable`, :class:`translate.TranslationError`."""
 
     def __init__(self, code: str, options: Sequence[str] = (), file: str = "kernel.cu", arch: int = 80,
@@ -73,7 +79,7 @@ class Module:
         self.flushes = build.flushes(self.options)
         path, infos = build.kernels(code, self.options, file, arch, check)
         runtime = _runtime()
-        library = ctypes.CDLL(str(path))
+        library = _library(path)
         self.kernels = {info.name: Kernel(self, info, library, runtime) for info in infos}
 
     @cached_property
@@ -136,11 +142,14 @@ class Kernel:
         table = self._regions(regions) if self._module.check else (_Region * 0)()
         request = _Request(self._function, self.name.encode(), ctypes.cast(self._library.sites, ctypes.c_void_p),
                            packed, len(packed), _Dim3(*grid), _Dim3(*block), self.static_shared, shared,
-                           self._info.local_nbytes, self._info.meets, self._module.check, self._module.flushes,
+                           self._info.local_nbytes, self._info.meets, self._module.check, _interruptible(),
+                           self._module.flushes,
                            ORDERS[order], seed & 0xFFFFFFFF, only_block, table, len(table))
         message = ctypes.create_string_buffer(2048)
-        if self._runtime.emulator_launch(ctypes.byref(request), message, len(message)) != 0:
-            raise EmulatorError(message.value.decode(errors="replace"))
+        outcome = self._runtime.emulator_launch(ctypes.byref(request), message, len(message))
+        if outcome != _DONE:
+            error = KeyboardInterrupt if outcome == _INTERRUPTED else EmulatorError
+            raise error(message.value.decode(errors="replace"))
 
     def _check_limits(self, grid: tuple[int, int, int], block: tuple[int, int, int], shared: int) -> None:
         """What the driver would refuse.  Registers are only counted where they can be too many."""
@@ -191,9 +200,26 @@ class Kernel:
         return (_Region * len(rows))(*rows)
 
 
+def _interruptible() -> bool:
+    """Whether Ctrl-C shall end a launch made now: where it would raise KeyboardInterrupt, in the main thread."""
+    return (threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+
+
 def _access(record: _Record, site: _Site) -> Access:
     return Access(site.line, "shared" if record.shared else "global", site.kind in _WRITES, record.nbytes,
                   record.thread // 32, record.occurrence, record.thread % 32, record.address, site.file.decode())
+
+
+def _library(path: Path) -> ctypes.CDLL:
+    """The shared object at ``path``; one that keeps something between launches is loaded anew for each module, as CUDA
+    does, so it must be another file each time."""
+    library = ctypes.CDLL(str(path))
+    if not ctypes.c_int.in_dll(library, "keeps_state").value:
+        return library
+    with tempfile.NamedTemporaryFile(prefix="tinyconv-", suffix=".so") as copy:
+        shutil.copyfile(path, copy.name)
+        return ctypes.CDLL(copy.name)
 
 
 @cache
@@ -206,6 +232,7 @@ def _runtime() -> ctypes.CDLL:
 
 # What runtime.h and device.h declare, field by field.
 
+_DONE, _INTERRUPTED = 0, 2  # launch.cpp's Outcome
 _WRITES = (3, 5, 6)  # of device.h's Kind: Write, AtomicWrite, Atomic
 
 
@@ -238,7 +265,6 @@ class _Request(ctypes.Structure):
                 ("block", _Dim3),
                 ("static_shared", ctypes.c_uint32), ("dynamic_shared", ctypes.c_uint32),
                 ("local_nbytes", ctypes.c_uint32),
-                ("meets", ctypes.c_uint32), ("check", ctypes.c_uint32), ("flush", ctypes.c_uint32),
-                ("order", ctypes.c_uint32),
-                ("seed", ctypes.c_uint32),
+                ("meets", ctypes.c_uint32), ("check", ctypes.c_uint32), ("interruptible", ctypes.c_uint32),
+                ("flush", ctypes.c_uint32), ("order", ctypes.c_uint32), ("seed", ctypes.c_uint32),
                 ("only_block", ctypes.c_int64), ("regions", ctypes.POINTER(_Region)), ("region_count", ctypes.c_uint64)]

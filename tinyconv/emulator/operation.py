@@ -50,8 +50,8 @@ class Operation:
         self.operands = instruction.operands
 
     def unknown(self, what: str) -> NoReturn:
-        raise TranslationError(f"{self.instruction.location}: the emulator does not know the {what}: "
-                               f"{self.instruction.text}")
+        raise TranslationError(f"{self.instruction.location}: {self.writer.function.name}: the emulator does not know "
+                               f"the {what}: {self.instruction.text}")
 
     def take(self, *choices: str) -> str | None:
         """Remove and return the first modifier that is one of ``choices``; None if there is none."""

@@ -148,7 +148,11 @@ def parse(text: str) -> Module:
     module, parser = Module(), None
     for statement in _statements(text):
         if parser is not None:
-            if not parser.take(statement):
+            try:
+                goes_on = parser.take(statement)
+            except PtxError as error:
+                raise PtxError(f"{parser.function.name}: {error}") from None
+            if not goes_on:
                 module.functions.append(parser.function)
                 parser = None
         elif re.search(r"\.(entry|func)\b", statement):

@@ -30,7 +30,7 @@ class RawModule:
         named = re.match(r'#line 1 "([^"]+)"\n', code)  # so the source may tell which file it is
         self.file = named[1] if named else "kernel.cu"
         self.code, self.options = code[named.end():] if named else code, (*options, *_CUPY_ADDS)
-        self._compiled: dict[tuple[int, bool], Module] = {}
+        self._compiled: dict[tuple[int, bool, int], Module] = {}
         self._functions: dict[str, RawKernel] = {}
 
     def get_function(self, name: str) -> RawKernel:
@@ -41,8 +41,8 @@ class RawModule:
         return self._functions.setdefault(name, RawKernel(self, name))
 
     def compiled(self, now: settings.Settings) -> Module:
-        """The emulator's module, for one mode and architecture."""
-        key = now.arch, now.check
+        """The emulator's module, for one mode and architecture; each device has one, with variables of its own."""
+        key = now.arch, now.check, devices.current_id()
         if key not in self._compiled:
             self._compiled[key] = Module(self.code, self.options, self.file, now.arch, now.check)
         return self._compiled[key]

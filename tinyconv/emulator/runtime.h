@@ -29,6 +29,7 @@ struct Request {
     uint32_t static_shared, dynamic_shared, local_nbytes;
     uint32_t meets;  // whether threads wait for one another, so that each needs a fiber
     uint32_t check;
+    uint32_t interruptible;  // Ctrl-C ends it
     uint32_t flush;  // let the processor take subnormal numbers for zeros: the kernel was compiled with -ftz=true
     Order order;
     uint32_t seed;

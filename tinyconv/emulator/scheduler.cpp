@@ -1,120 +1,15 @@
 // Runs the threads of a launch in turn, on one processor: block after block, and in a block each thread until it has to
 // wait for others.  Nothing depends on time, so a launch does the same every time; the order is the caller's choice.
 #include <algorithm>
-#include <cstdio>
-#include <numeric>
 #include "check.h"
-#if defined(__x86_64__)
-#include <xmmintrin.h>
-#endif
 
 namespace emulator {
 
+constexpr size_t STACK = 128 * 1024;   // of a thread, apart from its arrays
+constexpr size_t RESERVE = 32 * 1024;  // of that, for the runtime itself, and for a function that has just begun
+
 static thread_local Stacks stacks;
 static thread_local ThreadState* starting;  // handed to a fiber that begins
-static thread_local std::vector<Access> trace;
-
-// ------------------------------------------------------------------------------------------------ messages
-
-std::string coordinates(Dim3 extent, uint32_t index)
-{
-    return text("(", index % extent.x, ",", index / extent.x % extent.y, ",", index / extent.x / extent.y, ")");
-}
-
-std::string place(const Site& site) { return text(site.file, ":", site.line); }
-
-std::string hexadecimal(uint64_t number)
-{
-    char digits[24];
-    std::snprintf(digits, sizeof digits, "0x%08llx", static_cast<unsigned long long>(number));
-    return digits;
-}
-
-void fail(Thread& thread, uint32_t site, const char* message)
-{
-    const Request& request = thread.block->launch.request;
-    throw Failure{text(request.name, ": ", place(request.sites[site]), ": block ",
-                       coordinates(request.grid, thread.block->number), ", thread ",
-                       coordinates(request.block, thread.index), ": ", message)};
-}
-
-void endless(Thread& thread, uint32_t site)
-{
-    fail(thread, site, "an endless loop: the thread jumped back ", thread.steps, " times");
-}
-
-// ------------------------------------------------------------------------------------------------ launches
-
-// As long as it lives, the processor takes a subnormal number for zero, where it reads one and where one would result.
-class FlushToZero {
-public:
-    explicit FlushToZero(bool wanted) : before_(control())
-    {
-        if (wanted) set(before_ | BITS);
-    }
-    ~FlushToZero() { set(before_); }
-
-private:
-#if defined(__x86_64__)
-    static constexpr uint64_t BITS = 1 << 15 | 1 << 6;  // of MXCSR: flush to zero, denormals are zeros
-    static uint64_t control() { return _mm_getcsr(); }
-    static void set(uint64_t bits) { _mm_setcsr(uint32_t(bits)); }
-#elif defined(__aarch64__)
-    static constexpr uint64_t BITS = 1 << 24;  // of FPCR
-    static uint64_t control() { uint64_t bits; asm volatile("mrs %0, fpcr" : "=r"(bits)); return bits; }
-    static void set(uint64_t bits) { asm volatile("msr fpcr, %0" :: "r"(bits)); }
-#else
-    static constexpr uint64_t BITS = 0;  // build.py does not ask for it here
-    static uint64_t control() { return 0; }
-    static void set(uint64_t) {}
-#endif
-    uint64_t before_;
-};
-
-Launch::Launch(const Request& r) : request(r), random(r.seed), checker(r.check ? new Checker(*this, trace) : nullptr) {}
-Launch::~Launch() = default;
-
-std::vector<uint32_t> Launch::ordered(uint32_t count)
-{
-    std::vector<uint32_t> order(count);
-    std::iota(order.begin(), order.end(), 0);
-    if (request.order == Order::Reverse) std::reverse(order.begin(), order.end());
-    if (request.order == Order::Shuffled) std::shuffle(order.begin(), order.end(), random);
-    return order;
-}
-
-void Launch::run()
-{
-    Block block(*this);
-    if (request.only_block >= 0) return block.run(uint32_t(request.only_block));
-    uint32_t count = request.grid.x * request.grid.y * request.grid.z;
-    if (request.order == Order::Forward)
-        for (uint32_t number = 0; number < count; ++number) block.run(number);
-    else
-        for (uint32_t number : ordered(count)) block.run(number);
-}
-
-extern "C" int emulator_launch(const Request* request, char* message, uint64_t nbytes)
-{
-    trace.clear();
-    FlushToZero while_it_runs(request->flush);
-    try {
-        Launch(*request).run();
-        return 0;
-    } catch (const Failure& failure) {
-        std::snprintf(message, nbytes, "%s", failure.message.c_str());
-    } catch (const std::bad_alloc&) {
-        std::snprintf(message, nbytes, "%s: not enough memory to run it", request->name);
-    }
-    return 1;
-}
-
-// The accesses of this thread's last launch with `only_block`.
-extern "C" const Access* emulator_trace(uint64_t* count)
-{
-    *count = trace.size();
-    return trace.data();
-}
 
 // ------------------------------------------------------------------------------------------------ blocks
 
@@ -125,7 +20,7 @@ Block::Block(Launch& l) : launch(l)
     threads.resize(r.meets ? count : 1);
     shared.resize(r.static_shared + r.dynamic_shared + 128);
     order_ = launch.ordered(count);
-    if (r.meets) stacks.reserve(count, 128 * 1024 + 4 * r.local_nbytes);
+    if (r.meets) stacks.reserve(count, STACK + 4 * r.local_nbytes);
 }
 
 void Block::run(uint32_t n)
@@ -156,8 +51,10 @@ void Block::prepare(ThreadState& thread, uint32_t index)
 void Block::run_one_after_another()
 {
     const Request& r = launch.request;
+    char* top = static_cast<char*>(__builtin_frame_address(0));
     for (uint32_t index : order_) {
         prepare(threads[0], index);
+        threads[0].stack_end = top - STACK - 4 * r.local_nbytes;
         r.kernel(threads[0], r.parameters);
         if (!threads[0].copies.empty()) wait_all(threads[0]);
     }
@@ -174,7 +71,7 @@ static void fiber()
     } catch (const Failure& failure) {
         block.failure = failure.message;
     } catch (...) {
-        block.failure = "an exception in the emulator's runtime";
+        block.failure = text(block.launch.request.name, ": an exception in the emulator's runtime");
     }
     block.wait(thread, State::Done);
     __builtin_unreachable();
@@ -190,6 +87,7 @@ void Block::run_as_fibers()
 {
     for (uint32_t i = 0; i < threads.size(); ++i) {
         prepare(threads[i], i);
+        threads[i].stack_end = stacks.stack(i) + RESERVE + launch.request.local_nbytes;
         threads[i].context.start(stacks.stack(i), stacks.nbytes(i), fiber);
     }
     while (done_ < threads.size()) {

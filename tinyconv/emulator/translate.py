@@ -51,8 +51,8 @@ def translate(module: ptx.Module, signatures: dict[str, list[tuple[str, bool]]])
     writers = {function.name: FunctionWriter(function, layout, sites) for function in module.functions}
     bodies = {name: writer.translate() for name, writer in writers.items()}
     if len(sites) >= _MAXIMUM_SITES:
-        raise TranslationError(f"the file has {len(sites)} instructions that touch memory; the emulator counts to "
-                               f"{_MAXIMUM_SITES}: split the file")
+        raise TranslationError(f"{sites[0].location.file}: the file has {len(sites)} instructions that touch memory; "
+                               f"the emulator counts to {_MAXIMUM_SITES}: split the file")
     kernels = []
     for function in module.functions:
         if function.entry:
@@ -86,6 +86,7 @@ def _variables(module: ptx.Module) -> Iterator[str]:
         yield f"alignas({variable.alignment}) static {element} {cpp_name(variable.name)}[{count}] = {{{values}}};"
     rows = "".join(f'{{"{v.name}", {cpp_name(v.name)}, {v.nbytes}}}, ' for v in arrays)
     yield f'extern "C" const Variable variables[] = {{{rows}{{nullptr, nullptr, 0}}}};'
+    yield f'extern "C" const int keeps_state = {int(any(v.space == "global" for v in arrays))};'
 
 
 def _reachable(name: str, writers: dict[str, FunctionWriter]) -> set[str]:

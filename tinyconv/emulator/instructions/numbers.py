@@ -39,17 +39,29 @@ def _flush_of(type_: str) -> str:
 _BINARY = {"add": ("Add", "+"), "sub": ("Subtract", "-"), "mul": ("Multiply", "*"), "div": ("Divide", "/")}
 
 
-@opcode("add", "sub")
+@opcode("add", "sub", "addc", "subc")
 def _add(o: Operation) -> str:
-    functor, sign = _BINARY[o.instruction.opcode]
-    type_ = o.type("usf")
-    if type_[0] == "f":
+    name, type_ = o.instruction.opcode, o.type("usf")
+    if type_[0] == "f" and name in _BINARY:
+        functor, sign = _BINARY[name]
         return _floating(o, type_, functor, f"{{0}} {sign} {{1}}", 2)
     unsigned = as_unsigned(type_)
-    return o.write(unsigned, f"{o.read(1, unsigned)} {sign} {o.read(2, unsigned)}")
+    return o.write(unsigned, _sum(o, unsigned, o.read(1, unsigned), o.read(2, unsigned)))
 
 
-@opcode("mul", "mad")
+def _sum(o: Operation, type_: str, a: str, b: str) -> str:
+    """Or the difference.  Numbers of several words are added word by word: .cc leaves a carry behind, and an opcode
+    that ends with c takes it up."""
+    name, leaves = o.instruction.opcode, o.take("cc")
+    takes, subtracts = name.endswith("c"), name.startswith("sub")
+    if not takes and not leaves:
+        return f"{a} {'-' if subtracts else '+'} {b}"
+    o.writer.carries = True
+    function = "subtract_with_borrow" if subtracts else "add_with_carry"
+    return f"{function}<{CPP[type_]}>({a}, {b}, {'carry' if takes else 'false'}, {'&carry' if leaves else 'nullptr'})"
+
+
+@opcode("mul", "mad", "madc")
 def _multiply(o: Operation) -> str:
     type_ = o.type("usf")
     if type_[0] == "f":
@@ -62,9 +74,10 @@ def _multiply(o: Operation) -> str:
         product = f"{CPP[result]}({CPP[result]}({o.read(1, type_)}) * {o.read(2, type_)})"
     else:  # the low bits do not depend on the sign; 16-bit factors must not become signed ints
         product = f"{o.read(1, as_unsigned(type_))} * 1u * {o.read(2, as_unsigned(type_))}"
-    if o.instruction.opcode == "mad":
-        product = f"{CPP[as_unsigned(result)]}({product}) + {o.read(3, as_unsigned(result))}"
-    return o.write(as_unsigned(result), product)
+    result = as_unsigned(result)
+    if o.instruction.opcode != "mul":
+        product = _sum(o, result, f"{CPP[result]}({product})", o.read(3, result))
+    return o.write(result, product)
 
 
 @opcode("fma")
