@@ -75,6 +75,39 @@ def test_a_changed_header_is_noticed_wherever_it_lies(folder: Path) -> None:
     assert _scaled(folder) == [0, 7, 14, 21]
 
 
+@pytest.mark.parametrize("options", [
+    ("-I", "{}"), ("--include-path={}",), ("--include-path", "{}"), ("-include", "{}/factor.cuh"),
+    ("--pre-include={}/factor.cuh",)], ids=" ".join)
+def test_a_changed_header_is_noticed_however_it_is_named(folder: Path, options: tuple[str, ...]) -> None:
+    code = 'extern "C" __global__ void scale(float* y) { y[threadIdx.x] = FACTOR; }'
+    code = code if "include" in options[0] and "path" not in options[0] else f'#include "factor.cuh"\n{code}'
+
+    def factor() -> float:
+        y = np.zeros(1, np.float32)
+        module = Module(code, tuple(option.format(folder) for option in options), file="scale.cu")
+        launch(module.kernels["scale"], 1, 1, y)
+        return float(y[0])
+
+    assert factor() == 3
+    (folder / "factor.cuh").write_text("#define FACTOR 4\n")
+    assert factor() == 4
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[:len(whole) // 2], lambda whole: b"",
+                                    lambda whole: whole[:-100] + bytes(100)], ids=["half", "empty", "zeros"])
+def test_what_was_not_written_to_its_end_is_made_again(folder: Path, damage: Any) -> None:
+    assert _scaled(folder) == [0, 3, 6, 9]
+    made = {path: path.read_bytes() for path in (folder / "cache" / "emulator").iterdir()
+            if path.name != build.runtime().name}
+    assert {path.suffix for path in made} == {".ptx", ".json", ".so"}
+    for path, whole in made.items():
+        path.unlink()  # the shared object is in use: only a new file may be damaged
+        path.write_bytes(damage(whole))
+    assert _scaled(folder) == [0, 3, 6, 9]
+    assert {path: path.read_bytes() for path in made if path.suffix != ".so"} == {
+        path: whole for path, whole in made.items() if path.suffix != ".so"}
+
+
 def test_both_modes_share_a_translation(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _scaled(folder)
     monkeypatch.setattr(nvrtc, "load", lambda: pytest.fail("the PTX was kept"))
@@ -134,7 +167,21 @@ def test_signatures() -> None:
                                                                    unsigned n) {}
     template <int N> __global__ void __launch_bounds__(64) b(float2* const y) {}
     __global__ void c() {}"""
-    assert signatures(code) == {"a": [("x", True), ("p", False), ("n", False)], "b": [("y", True)], "c": []}
+    assert signatures(code) == {"a": [("x", True), ("p", None), ("n", False)], "b": [("y", True)], "c": []}
+
+
+@pytest.mark.usefixtures("tools")
+def test_pointers_of_other_names_are_known_as_such() -> None:
+    code = """
+#define OUT float*
+typedef unsigned long long word;
+using in = const float*;
+extern "C" __global__ void kernel(in x, OUT y, float z[4], word n, size_t m) { y[0] = x[n] + z[m]; }
+extern "C" __global__ void plain(const float* x, float* y) { y[0] = x[0]; }"""
+    kernels = Module(code, arch=80).kernels
+    assert [(p.name, p.kind) for p in kernels["kernel"].parameters] == [
+        ("x", "pointer"), ("y", "pointer"), ("z", "pointer"), ("n", "i64"), ("m", "i64")]
+    assert [(p.name, p.kind) for p in kernels["plain"].parameters] == [("x", "pointer"), ("y", "pointer")]
 
 
 @pytest.mark.usefixtures("tools")

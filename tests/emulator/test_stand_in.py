@@ -322,6 +322,43 @@ def test_shared_memory_has_to_be_asked_for(module: Any) -> None:
         kernel.max_dynamic_shared_size_bytes = most + 1
 
 
+STRUCT = """struct Shape { int rows, columns; double factor; };
+typedef float* row;
+extern "C" __global__ void fill(row y, Shape shape) {
+    if (threadIdx.x < shape.rows * shape.columns) y[threadIdx.x] = shape.factor; }"""
+SHAPE = np.dtype([("rows", np.int32), ("columns", np.int32), ("factor", np.float64)])
+
+
+def test_structs_are_passed_as_arrays_of_one_element() -> None:
+    fill, y = cupy.RawModule(code=STRUCT).get_function("fill"), on_device(np.zeros(8))
+    shape = np.array((2, 3, 0.5), SHAPE)
+    fill((1,), (8,), (y, shape))
+    shape["factor"] = 9  # the launch has its own copy
+    np.testing.assert_array_equal(y.get(), [0.5] * 6 + [0, 0])
+
+
+@pytest.mark.parametrize("value, message", [
+    (3, "is the Python number 3.* takes a struct of 16 bytes: pass a NumPy array of one element"),
+    (np.int64(3), "is a NumPy int64, and the kernel takes a struct of 16 bytes"),
+    (np.zeros(3), "is a NumPy array of 24 bytes, and the kernel takes a struct of 16 bytes")])
+def test_what_is_no_struct(value: Any, message: str) -> None:
+    fill, y = cupy.RawModule(code=STRUCT).get_function("fill"), on_device(np.zeros(8))
+    with pytest.raises(TypeError, match=rf"fill: argument 1 \(shape\) {message}"):
+        fill((1,), (8,), (y, value))
+    with pytest.raises(TypeError, match=r"fill: argument 0 \(y\) is a NumPy int32, and the kernel takes a pointer"):
+        fill((1,), (8,), (np.int32(3), np.zeros((), SHAPE)))
+
+
+def test_a_macro_for_several_parameters_leaves_those_after_it_without_a_name() -> None:
+    code = """#define SIZES int n, int m
+extern "C" __global__ void fill(float* y, SIZES, const float* x) { y[n] = x[m]; }"""
+    fill, y = cupy.RawModule(code=code).get_function("fill"), on_device(np.zeros(8))
+    fill((1,), (1,), (y, np.int32(3), np.int32(0), on_device([7])))
+    assert y.get()[3] == 7
+    with pytest.raises(TypeError, match="fill: argument 2 is a NumPy int64, and the kernel takes int"):
+        fill((1,), (1,), (y, np.int32(3), np.int64(0), y))
+
+
 def test_variables_of_the_file_belong_to_a_device_and_to_a_module() -> None:
     code = '__device__ int seen; extern "C" __global__ void count(int* y) { y[0] = ++seen; }'
     first, second = (cupy.RawModule(code=code).get_function("count") for _ in range(2))

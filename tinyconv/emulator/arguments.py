@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +17,7 @@ from .blocks import Block, block_at
 from .errors import CUDARuntimeError
 
 _C_TYPE = {"i8": "an 8-bit integer", "i16": "a 16-bit integer", "i32": "int", "i64": "long long", "f32": "float",
-           "f64": "double", "pointer": "a pointer", "struct": "a struct"}
+           "f64": "double", "pointer": "a pointer"}
 _ELEMENTS = {
     "float": "float32", "double": "float64", "bool": "bool", "char": "int8", "signed char": "int8",
     "unsigned char": "uint8", "short": "int16", "unsigned short": "uint16", "int": "int32", "unsigned": "uint32",
@@ -30,7 +31,7 @@ class Argument:
     """``value`` is what the kernel gets.  A pointer comes with the block that it points into, and with the bytes of
     that block which the kernel may touch: ``nbytes`` from the address ``start`` on."""
 
-    value: np.generic
+    value: np.generic | np.ndarray  # an array for a struct
     name: str  # of the parameter, as the source has it
     label: str  # for messages: position and name, shape and type
     block: Block | None = None
@@ -91,8 +92,10 @@ def check(kernel: str, parameters: list[module.Parameter], declared: list[Declar
     if len(args) != len(parameters):
         raise TypeError(f"{kernel}: {len(args)} arguments given, and the kernel takes {len(parameters)}; CuPy would "
                         "not notice")
+    if len(declared) != len(parameters):  # a macro stands for several: what comes after it is anybody's guess
+        declared = list(takewhile(lambda each: each.name, declared))
     unknown = [Declaration()] * (len(parameters) - len(declared))
-    return [_Slot(kernel, i, parameter.kind, told).fill(value) for i, (parameter, told, value) in
+    return [_Slot(kernel, i, parameter.kind, parameter.nbytes, told).fill(value) for i, (parameter, told, value) in
             enumerate(zip(parameters, [*declared, *unknown], args, strict=False))]
 
 
@@ -103,6 +106,7 @@ class _Slot:
     kernel: str
     position: int
     kind: str
+    nbytes: int
     declared: Declaration
 
     @property
@@ -117,29 +121,43 @@ class _Slot:
     def where(self) -> str:
         return f"{self.kernel}: {self.label}"
 
+    @property
+    def takes(self) -> str:
+        if self.kind == "struct":
+            return f"a struct of {self.nbytes} bytes: pass a NumPy array of one element with the struct's dtype"
+        return _C_TYPE[self.kind]
+
     def fill(self, value: Any) -> Argument:
         if isinstance(value, ndarray):
             return self._array(value)
+        if isinstance(value, np.ndarray) and self.kind == "struct":
+            return self._struct(value)
         if isinstance(value, np.generic) and self.kind == "pointer":
             return self._address(value)
         if isinstance(value, np.generic):
             return self._number(value)
         if isinstance(value, (bool, int, float)):
+            remedy = "" if self.kind == "struct" else ": wrap it in a NumPy scalar type"
             raise TypeError(f"{self.where} is the Python number {value!r}, which CuPy passes as 64 bits; the kernel "
-                            f"takes {_C_TYPE[self.kind]}: wrap it in a NumPy scalar type")
+                            f"takes {self.takes}{remedy}")
         raise TypeError(f"{self.where} is a {type(value).__module__}.{type(value).__name__}; pass a cupy.ndarray or a "
                         "NumPy scalar")
 
     def _number(self, value: np.generic) -> Argument:
         if f"{'f' if value.dtype.kind == 'f' else 'i'}{8 * value.itemsize}" != self.kind:
-            raise TypeError(f"{self.where} is a NumPy {value.dtype}, and the kernel takes {_C_TYPE[self.kind]}; CuPy "
-                            f"would pass the {value.itemsize} bytes as they are")
+            raise TypeError(f"{self.where} is a NumPy {value.dtype}, and the kernel takes {self.takes}; CuPy would "
+                            f"pass the {value.itemsize} bytes as they are")
         return Argument(value, self.name, self.label)
+
+    def _struct(self, value: np.ndarray) -> Argument:
+        if value.nbytes != self.nbytes:
+            raise TypeError(f"{self.where} is a NumPy array of {value.nbytes} bytes, and the kernel takes {self.takes}")
+        return Argument(value.copy(), self.name, self.label)
 
     def _array(self, value: ndarray) -> Argument:
         pointer, current = value.data, devices.current_id()
         if self.kind != "pointer":
-            raise TypeError(f"{self.where} is an array, and the kernel takes {_C_TYPE[self.kind]}")
+            raise TypeError(f"{self.where} is an array, and the kernel takes {self.takes}")
         if pointer.device_id != current:
             raise CUDARuntimeError(
                 "cudaErrorIllegalAddress", f"{self.where} lives on device {pointer.device_id}, and the launch is on "

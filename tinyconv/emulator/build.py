@@ -9,7 +9,6 @@ themselves are part of the name too, unless one is missing, when whatever was ma
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -17,7 +16,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -25,11 +24,12 @@ from pathlib import Path
 from . import nvrtc, ptx
 from .nvrtc import EmulatorUnavailable
 from .signature import signatures
+from .store import content, kept, key
 from .translate import KernelInfo, translate
 
 _HERE = Path(__file__).parent
 _MARKS_POINTERS = 100
-_TRANSLATOR = ("ptx", "signature", "translate", "function", "layout", "operation", "build")
+_TRANSLATOR = ("ptx", "signature", "translate", "function", "layout", "operation", "build", "store")
 _FLUSHING = ("x86_64", "AMD64", "aarch64", "arm64")  # processors that scheduler.cpp can tell to flush subnormal numbers
 _RUNTIME = ("launch.cpp", "scheduler.cpp", "warp.cpp", "copies.cpp", "check.cpp", "order.cpp", "races.cpp")
 # Kernels have large functions without end; -O1 compiles them in half the time of -O2 and runs as fast.  The rest makes
@@ -58,29 +58,28 @@ def compiler() -> str:
                               "apt install g++")
 
 
-def cache_folder() -> Path:
-    """$TINYCONV_CACHE, else ~/.cache/tinyconv, and there ``emulator``."""
-    root = os.environ.get("TINYCONV_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "tinyconv")
-    return Path(root).expanduser() / "emulator"
-
-
 def kernels(code: str, options: Sequence[str], file: str, arch: int, check: bool) -> tuple[Path, list[KernelInfo]]:
     """The shared object of a file of kernels, and what is in it."""
-    source = _key(_sources(code, options), *options, file, str(arch), _own_sources())
-    translation = _cached(_key("translation", source), ".json",
-                          lambda target: _translate(code, options, file, arch, target),
-                          nvrtc.identity)
-    known = json.loads(translation.read_text(encoding="utf-8"))
+    source = key(_sources(code, options), *options, file, str(arch), _own_sources())
+    translation = kept(key("translation", source), ".json",
+                       lambda: _translate(code, options, file, arch), nvrtc.identity)
+    known = json.loads(content(translation))
     flags = ("-O1", *(["-DCHECK"] if check else []), *(["-DPROCESSOR_FLUSHES"] if flushes(options) else []))
-    path = _cached(_key("kernels", source, str(check), _processor()), ".so",
-                   lambda target: _compile(known["text"], target, *flags), nvrtc.identity, _compiler_identity)
+    path = kept(key("kernels", source, str(check), _processor()), ".so",
+                lambda: _compile(file, known["text"], *flags), nvrtc.identity, _compiler_identity)
     return path, [KernelInfo(**kernel) for kernel in known["kernels"]]
 
 
-def _translate(code: str, options: Sequence[str], file: str, arch: int, target: Path) -> None:
-    module = ptx.parse(ptx_text(code, options, file, arch))
-    translation = translate(module, _signatures(module, code, options, file))
-    _write(target, json.dumps(asdict(translation)).encode())
+def _translate(code: str, options: Sequence[str], file: str, arch: int) -> bytes:
+    module = _parsed(code, options, file, arch)
+    return json.dumps(asdict(translate(module, _signatures(module, code, options, file)))).encode()
+
+
+def _parsed(code: str, options: Sequence[str], file: str, arch: int) -> ptx.Module:
+    try:
+        return ptx.parse(ptx_text(code, options, file, arch))
+    except ptx.PtxError as error:
+        raise ptx.PtxError(f"{file}: {error}") from None
 
 
 def flushes(options: Sequence[str]) -> bool:
@@ -90,52 +89,55 @@ def flushes(options: Sequence[str]) -> bool:
 
 def runtime() -> Path:
     """The shared object of the runtime, which all kernels share."""
-    def make(target: Path) -> None:
-        text = "".join(f'#include "{name}"\n' for name in _RUNTIME)
-        _compile(text, target, "-O2", "-fno-semantic-interposition")
-    return _cached(_key("runtime", _own_sources(), _processor()), ".so", make, _compiler_identity)
+    text = "".join(f'#include "{name}"\n' for name in _RUNTIME)
+    return kept(key("runtime", _own_sources(), _processor()), ".so",
+                lambda: _compile("the emulator's runtime", text, "-O2", "-fno-semantic-interposition"),
+                _compiler_identity)
 
 
 def ptx_text(code: str, options: Sequence[str], file: str, arch: int) -> str:
     """The PTX of a file, from the cache or from NVRTC."""
-    key = _key("ptx", _sources(code, options), *options, file, str(arch))
-    return _cached(key, ".ptx", lambda target: _write(target, nvrtc.ptx(code, file, arch, options).encode()),
-                   nvrtc.identity).read_text(encoding="utf-8")
+    return content(kept(key("ptx", _sources(code, options), *options, file, str(arch)), ".ptx",
+                        lambda: nvrtc.ptx(code, file, arch, options).encode(), nvrtc.identity)).decode()
 
 
 def _signatures(module: ptx.Module, code: str, options: Sequence[str], file: str) -> dict[str, list[tuple[str, bool]]]:
-    """Of each kernel, the names of its parameters and which are pointers: from the source, where it says so plainly.
-    If a macro makes the parameters, from PTX for sm_100, the first that marks pointers (names stay unknown)."""
+    """Of each kernel, the names of its parameters and which are pointers: from the source, where it says so plainly;
+    where a macro or a type of another name stands in the way, from PTX for sm_100, the first that marks pointers."""
     found, entries = signatures(code), [function for function in module.functions if function.entry]
-    if any(len(found.get(entry.name, ())) != len(entry.parameters) for entry in entries):
-        recent = {f.name: f for f in ptx.parse(ptx_text(code, options, file, _MARKS_POINTERS)).functions}
-        for entry in entries:
-            if len(found.get(entry.name, ())) != len(entry.parameters):
-                found[entry.name] = [(f"argument {i}", p.pointer) for i, p in enumerate(recent[entry.name].parameters)]
-    return found
+    if all(_plain(entry, found.get(entry.name, [])) for entry in entries):
+        return {name: [(each, bool(pointer)) for each, pointer in parameters] for name, parameters in found.items()}
+    recent = {function.name: function for function in _parsed(code, options, file, _MARKS_POINTERS).functions}
+    known = {}
+    for entry in entries:
+        names = [name for name, _ in found.get(entry.name, [])]
+        if len(names) != len(entry.parameters):
+            names = [f"argument {i}" for i in range(len(entry.parameters))]
+        known[entry.name] = [(name, p.pointer) for name, p in zip(names, recent[entry.name].parameters, strict=True)]
+    return known
+
+
+def _plain(entry: ptx.Function, declared: list[tuple[str, bool | None]]) -> bool:
+    """Whether the source tells of each parameter that may be a pointer, an integer of 64 bits, whether it is one."""
+    return len(declared) == len(entry.parameters) and all(
+        pointer is not None or p.nbytes != 8 or p.type not in ("u64", "b64")
+        for (_, pointer), p in zip(declared, entry.parameters, strict=True))
 
 
 def cubin(code: str, options: Sequence[str], file: str, arch: int) -> bytes:
     """The machine code of a file, from the cache or from NVRTC."""
-    key = _key("cubin", _sources(code, options), *options, file, str(arch))
-    return _cached(key, ".cubin", lambda target: _write(target, nvrtc.cubin(code, file, arch, options)),
-                   nvrtc.identity).read_bytes()
+    return content(kept(key("cubin", _sources(code, options), *options, file, str(arch)), ".cubin",
+                        lambda: nvrtc.cubin(code, file, arch, options), nvrtc.identity))
 
 
 # ------------------------------------------------------------------------------------------------ names in the cache
 
-def _key(*parts: str) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(f"{len(part)} {part}".encode())
-    return digest.hexdigest()[:32]
-
-
 def _sources(code: str, options: Sequence[str]) -> str:
-    """``code`` with the headers that it includes and that lie in the folders of -I or beside the header that names
-    them.  (Those of the compiler belong to its version.)"""
-    folders = [Path(option[2:]) for option in options if option.startswith("-I") and len(option) > 2]
-    texts, seen, pending = [code], set(), [(code, folders)]
+    """``code`` with the headers that it or an option includes and that lie in the folders of -I, in the current one, or
+    beside the header that names them.  (Those of the compiler belong to its version.)"""
+    folders = [*map(Path, _said(options, "-I", "--include-path")), Path()]
+    first = "".join(f'#include "{name}"\n' for name in _said(options, "-include", "--pre-include"))
+    texts, seen, pending = [code], set(), [(first + code, folders)]
     while pending:
         text, where = pending.pop()
         for name in re.findall(r'^\s*#\s*include\s*[<"]([^">]+)[">]', text, flags=re.M):
@@ -145,6 +147,18 @@ def _sources(code: str, options: Sequence[str]) -> str:
                 texts.append(f"{name}\n{path.read_text(encoding='utf-8')}")
                 pending.append((texts[-1], [path.parent, *folders]))
     return "\0".join(texts)
+
+
+def _said(options: Sequence[str], *flags: str) -> list[str]:
+    """What options say: -I<folder>, or in two words, or --include-path=<folder>."""
+    said = []
+    for option, following in zip(options, [*options[1:], ""], strict=False):
+        for flag in flags:
+            if option == flag:
+                said.append(following)
+            elif option.startswith(flag):
+                said.append(option[len(flag):].removeprefix("="))
+    return said
 
 
 @cache
@@ -173,46 +187,14 @@ def _compiler_identity() -> str | None:
     return f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}"
 
 
-def _cached(key: str, suffix: str, make: Callable[[Path], None], *tools: Callable[[], str | None]) -> Path:
-    """The file that ``make`` writes, made now if it is not there."""
-    identities = [tool() for tool in tools]
-    folder = cache_folder()
-    if None in identities:
-        made_before = sorted(folder.glob(f"{key}-*{suffix}"))
-        path = made_before[-1] if made_before else folder / f"{key}-none{suffix}"
-    else:
-        path = folder / f"{key}-{_key(*map(str, identities))[:8]}{suffix}"
-    if not path.is_file():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            make(path)
-        except OSError as error:
-            raise RuntimeError(f"the emulator cannot keep what it builds in {folder} ({error.strerror}); set "
-                               "TINYCONV_CACHE to a folder that can be written to") from error
-    return path
+# ------------------------------------------------------------------------------------------------ the C++ compiler
 
-
-# ------------------------------------------------------------------------------------------------ files
-
-def _compile(text: str, target: Path, *flags: str) -> None:
+def _compile(what: str, text: str, *flags: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="tinyconv-") as folder:
         source, made = Path(folder) / "code.cpp", Path(folder) / "code.so"
         source.write_text(text, encoding="utf-8")
         command = [compiler(), *_FLAGS, *flags, f"-I{_HERE}", str(source), "-o", str(made)]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode != 0:
-            raise RuntimeError(f"the C++ compiler failed on a translated kernel: {' '.join(command)}\n"
-                               f"{run.stderr[:4000]}")
-        _write(target, made.read_bytes())
-
-
-def _write(target: Path, content: bytes) -> None:
-    """A file appears complete or not at all, whatever other processes write at the same time."""
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".part-")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+            raise RuntimeError(f"{what}: the C++ compiler failed: {' '.join(command)}\n{run.stderr[:4000]}")
+        return made.read_bytes()

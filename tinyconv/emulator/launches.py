@@ -48,7 +48,7 @@ class Launch:
             return self.kernel.trace(self.grid, self.block, self._values, self.shared, regions, of_block)
 
     @property
-    def _values(self) -> list[np.generic]:
+    def _values(self) -> list[np.generic | np.ndarray]:
         return [argument.value for argument in self.arguments]
 
     def _assume_written(self) -> None:

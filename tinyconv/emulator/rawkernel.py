@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from . import arguments, build, devices, limits, settings, streams
+from . import arguments, build, devices, limits, settings, signature, streams
 from .blocks import enqueue
 from .errors import CUDADriverError
 from .launches import Launch
@@ -92,10 +92,11 @@ class RawKernel:
     @cached_property
     def _declared(self) -> list[arguments.Declaration]:
         """The parameters as the source declares them; fewer where a macro stands for some."""
-        code = re.sub(r"//[^\n]*", "", self._module.code)
-        found = re.search(rf"__global__[^;{{]*?\b{re.escape(self.name)}\s*\(([^)]*)\)", code)
+        code = signature.without_comments(self._module.code)
+        found = re.search(rf"__global__[^;{{]*?\b{re.escape(self.name)}\s*\(", code)
+        texts = signature.split(signature.bracketed(code, found.end())) if found else []
         macros = dict(option[2:].split("=", 1) for option in self._module.options if re.match(r"-D\w+=", option))
-        return [arguments.declaration(text, macros) for text in found[1].split(",")] if found else []
+        return [arguments.declaration(text, macros) for text in texts]
 
     def _check_shared(self, kernel: Kernel, dynamic: int) -> None:
         most = self._dynamic_limit.get(devices.current_id(), limits.STATIC_SHARED - kernel.static_shared)

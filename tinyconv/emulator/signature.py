@@ -8,18 +8,31 @@ _BOUNDS = r"(?:__launch_bounds__\s*\([^()]*(?:\([^()]*\)[^()]*)*\)\s*)?"
 _KERNEL = re.compile(rf"__global__\s+(?:void\s+)?{_BOUNDS}(?:void\s+)?(\w+)\s*\(")
 
 
-def signatures(code: str) -> dict[str, list[tuple[str, bool]]]:
-    """Of each kernel in ``code``: (name, whether it is a pointer) per parameter.  Kernels whose head a macro makes are
-    not found."""
-    code = re.sub(r"/\*.*?\*/|//[^\n]*", "", code, flags=re.S)
-    found = {}
-    for match in _KERNEL.finditer(code):
-        parameters = _split(_bracketed(code, match.end()))
-        found[match[1]] = [(re.findall(r"\w+", parameter)[-1], "*" in parameter) for parameter in parameters]
-    return found
+# Types that are no pointers whatever else a source defines; any other name may be a macro or a typedef of one.
+_NUMBERS = {"const", "volatile", "unsigned", "signed", "bool", "char", "short", "int", "long", "float", "double",
+            "size_t", *(f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64))}
 
 
-def _bracketed(code: str, start: int) -> str:
+def signatures(code: str) -> dict[str, list[tuple[str, bool | None]]]:
+    """Of each kernel in ``code``: (name, whether it is a pointer) per parameter; None if its type has a name that does
+    not tell.  Kernels whose head a macro makes are not found."""
+    code = without_comments(code)
+    return {match[1]: [_parameter(text) for text in split(bracketed(code, match.end()))]
+            for match in _KERNEL.finditer(code)}
+
+
+def _parameter(text: str) -> tuple[str, bool | None]:
+    *type_, name = re.findall(r"\w+", re.sub(r"\[\d*\]\s*$", "", text))
+    if "*" in text or "[" in text:
+        return name, True
+    return name, False if set(type_) <= _NUMBERS and type_ else None
+
+
+def without_comments(code: str) -> str:
+    return re.sub(r"/\*.*?\*/|//[^\n]*", "", code, flags=re.S)
+
+
+def bracketed(code: str, start: int) -> str:
     """The text from ``start`` to the bracket that closes the one before it."""
     depth, end = 1, start
     while depth and end < len(code):
@@ -28,7 +41,7 @@ def _bracketed(code: str, start: int) -> str:
     return code[start:end - 1]
 
 
-def _split(text: str) -> list[str]:
+def split(text: str) -> list[str]:
     """At the commas outside of brackets and template arguments."""
     parts, depth, start = [], 0, 0
     for i, character in enumerate(text):
