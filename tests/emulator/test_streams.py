@@ -2,9 +2,11 @@
 
 Most tests come in pairs: a program that forgets to order something, and the same program with the order put in."""
 
+import gc
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +17,7 @@ from tinyconv.emulator import cupy
 from tinyconv.emulator.errors import CUDADriverError, CUDARuntimeError
 from tinyconv.emulator.module import EmulatorError
 from tinyconv.emulator.settings import checking
+from tinyconv.emulator.streams import alive
 
 CODE = r"""
 extern "C" __global__ void add(const float* x, float* y)
@@ -364,3 +367,59 @@ def test_threads_share_a_pool() -> None:
     finally:
         sys.setswitchinterval(interval)
     assert not wrong
+
+
+# -- streams that come and go
+
+def test_streams_that_are_gone_are_forgotten(add: Any) -> None:
+    """Their work, their clocks and their memory, once the host has waited for them."""
+    weight, queues, pool = ones(), [], cupy.get_default_memory_pool()
+    cupy.cuda.Device().synchronize()
+    for _ in range(50):
+        stream = Stream(non_blocking=True)
+        queues.append(weakref.ref(stream.queue))
+        with stream:
+            add(weight, ones(stream))
+        stream.synchronize()
+    del stream
+    ones(Stream(non_blocking=True))
+    gc.collect()
+    assert sum(queue() is not None for queue in queues) < 5  # of 50; what touched a block last is remembered
+    assert sum(device_id == 0 and not alive(pointer) for device_id, pointer in pool._shelves) < 5
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_stream_that_is_gone_still_counts_until_the_host_has_waited(add: Any, wait: bool) -> None:
+    x, y = ones(), ones()
+    cupy.cuda.Device().synchronize()
+    stream, other = Stream(non_blocking=True), Stream(non_blocking=True)
+    with stream:
+        add(x, y)
+    event = stream.record()
+    del stream
+    if wait:
+        event.synchronize()
+    Stream(non_blocking=True)  # the time at which those that are gone are forgotten
+    with other:
+        if wait:
+            add(y, x)
+            np.testing.assert_array_equal(x.get(other), [3] * 4)
+        else:
+            with pytest.raises(EmulatorError, match="nothing orders the two"):
+                add(y, x)
+    cupy.cuda.Device().synchronize()
+
+
+def test_a_stream_that_is_gone_is_waited_for_with_its_device(add: Any) -> None:
+    with checking(streams="eager"):  # its work is done at once, but that is luck
+        x, y = ones(), ones()
+        cupy.cuda.Device().synchronize()
+        stream = Stream(non_blocking=True)
+        with stream:
+            add(x, y)
+        del stream
+        other = Stream(non_blocking=True)
+        cupy.cuda.Device().synchronize()
+        with other:
+            add(y, x)
+        cupy.cuda.Device().synchronize()

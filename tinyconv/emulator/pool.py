@@ -34,12 +34,23 @@ class MemoryPool:
         device_id = devices.current_id()
         key = device_id, streams.get_current_stream().ptr
         with LOCK:  # two threads must not take the same block
-            shelf = self._shelves.setdefault(key, deque(maxlen=_MOST))
+            if key not in self._shelves:
+                self._let_go()
+                self._shelves[key] = deque(maxlen=_MOST)
+            shelf = self._shelves[key]
             block = _reuse(shelf, size)
             if block is None:
                 _trim(shelf)
                 block = Block(size, device_id, shelf)
             return MemoryPointer(Memory(block), 0)
+
+    def _let_go(self) -> None:
+        """The shelves of streams that are gone serve nobody any more."""
+        for key, shelf in list(self._shelves.items()):
+            if not streams.alive(key[1]):
+                shelf.clear()
+                if all(block.shelf is not shelf for block in lent(key[0])):
+                    del self._shelves[key]
 
     def _check_limit(self, size: int) -> None:
         if not self._limit and size < _COUNTED:

@@ -63,12 +63,15 @@ class Queue:
 
     def __init__(self, device_id: int, siblings: list[Queue], non_blocking: bool = False, legacy: bool = False) -> None:
         self.device_id, self.siblings, self.non_blocking, self.legacy = device_id, siblings, non_blocking, legacy
-        self.abandoned = False  # its stream is gone; it is kept until its work has run
+        self.abandoned = False  # its stream is gone; it is kept until the host has waited for its work
+        self.over = False  # the host has: whatever is put in anywhere from now on comes after it
         self.pushed = self.done = 0  # pieces of work put in, and run
         self._work: deque[Work] = deque()
         self._clock: Clock = {}
-        siblings[:] = [queue for queue in siblings if queue.done < queue.pushed or not queue.abandoned]
-        siblings.append(self)
+        with LOCK:
+            _let_go()
+            siblings[:] = [queue for queue in siblings if queue.pushed or not queue.abandoned]
+            siblings.append(self)
 
     def __repr__(self) -> str:
         return f"the default stream of device {self.device_id}" if self.legacy else (
@@ -80,6 +83,8 @@ class Queue:
         with LOCK:
             self._observe_default_stream()
             merge(self._clock, _host)
+            for queue in [queue for queue in self._clock if queue.over]:
+                del self._clock[queue]
             use = Use(self, self.pushed + 1, name)
             for block in reads:
                 self._read(block.history, use)
@@ -122,6 +127,8 @@ class Queue:
 
     def _read(self, history: History, use: Use) -> None:
         self._require(history.written, use, "reads what", "writes")
+        if self not in history.read:
+            history.read = {queue: earlier for queue, earlier in history.read.items() if not queue.over}
         history.read[self] = use
 
     def _write(self, history: History, use: Use) -> None:
@@ -131,7 +138,9 @@ class Queue:
         history.written, history.read = use, {}
 
     def _require(self, earlier: Use | None, use: Use, does: str, did: str) -> None:
-        if earlier is None or earlier.queue is self or self._clock.get(earlier.queue, 0) >= earlier.mark:
+        if earlier is None or earlier.queue is self or earlier.queue.over:
+            return
+        if self._clock.get(earlier.queue, 0) >= earlier.mark:
             return
         raise EmulatorError(
             f"{use.name} in {self} {does} {earlier.name} {did} in {earlier.queue}, and nothing orders the two: record "
@@ -154,3 +163,14 @@ def host_waits_for(clock: Clock) -> None:
         for queue, mark in clock.items():
             queue.run_until(mark)
         merge(_host, clock)
+        _let_go()
+
+
+def _let_go() -> None:
+    """A program may make streams without end: forget those that are gone once the host has waited for them."""
+    for queue in [queue for queue, mark in _host.items() if queue.abandoned and mark >= queue.pushed]:
+        queue.over = True
+        queue._clock.clear()  # or each would keep the one before it
+        del _host[queue]
+        if queue in queue.siblings:
+            queue.siblings.remove(queue)

@@ -112,6 +112,11 @@ def queue_at(pointer: int) -> Queue:
     return _by_pointer[pointer] or devices.state(devices.current_id()).legacy
 
 
+def alive(pointer: int) -> bool:
+    """Whether there is a stream with ``ptr == pointer``."""
+    return pointer in _by_pointer
+
+
 class Event:
     """A point in a stream.  It belongs to the device that was current when it was made."""
 
