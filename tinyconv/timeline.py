@@ -166,6 +166,7 @@ def timeline() -> Iterator[Timeline]:
     global _active
     if _active is not None:
         raise RuntimeError("timeline: another one is being recorded; leave its with block first, or read that one")
+    finish()  # what was launched before would look like idle time
     recorded = _active = Timeline()
     try:
         yield recorded

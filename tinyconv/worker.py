@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -168,9 +169,14 @@ def _stop_all() -> None:
     """At exit: nobody can see any more what the open jobs would compute."""
     for worker in _workers:
         worker.stop()
+    untold = {}
     for worker in _workers:
         if worker._thread is not None:
             worker._thread.join(_PATIENCE)
+        if worker._failure is not None:
+            untold[id(worker._failure)] = worker._failure  # several queues may have failed with one
+    for failure in untold.values():
+        print(f"tinyconv: nobody waited for this, so nobody heard: {failure}", file=sys.stderr)
 
 
 def _after_fork() -> None:

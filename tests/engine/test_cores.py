@@ -324,8 +324,16 @@ z = y.to("cpu:1")
         assert done.returncode == 1 and done.stderr.endswith("KeyError: 'mine'\n") and "tinyconv" not in done.stderr
 
     def test_after_an_error_in_the_queue_that_nobody_heard_of(self) -> None:
-        done = _run(self.BUSY + 'x.device.launch("elementwise.mul", x.data, np.zeros(2), x.data)')
+        """Better late, on stderr, than never."""
+        done = _run("""
+x = tc.tensor(np.ones(5000), "cpu:0")
+x.device.launch("elementwise.mul", x.data, np.zeros(2), x.data)
+y = (x + 1.0).to("cpu:1")
+while tc.device("cpu:1")._worker._failure is None:
+    time.sleep(0.01)""")
         assert done.returncode == 0
+        assert re.fullmatch(r"tinyconv: nobody waited .*: elementwise.mul on cpu:0, launched at <string>:4 in "
+                            r"<module>: operands .*\n", done.stderr)
 
     def test_ctrl_c(self) -> None:
         program = subprocess.Popen([sys.executable, "-c", PREAMBLE + self.BUSY + "print('go', flush=True)\nz.numpy()"],

@@ -16,10 +16,9 @@ import tinyconv as tc
 import tinyconv.functional as F
 from tinyconv import cuda
 
-from ..conftest import CUDA, WHY_NO_CUDA
+from ..conftest import CUDA, WHY_NO_CUDA, needs_cuda
 from ..witness import normal
 
-needs_cuda = [pytest.mark.gpu, pytest.mark.skipif(WHY_NO_CUDA is not None, reason=str(WHY_NO_CUDA))]
 emulated = [*needs_cuda, pytest.mark.skipif(WHY_NO_CUDA is not None or not cuda.is_emulated(),
                                             reason="on a real GPU nothing is emulated")]
 

@@ -67,7 +67,8 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("network")
     group.add_argument("--variant", choices=VARIANTS, default="paper", help="which AlexNet (default: %(default)s)")
     group.add_argument("--device", default="cpu", metavar="NAME[,NAME]",
-                       help="where it runs: cpu, cuda:0, cuda:1 ... or reference; two names: one for each tower "
+                       help="where it runs: cpu, cuda:0 ... or reference; two names, as cpu:0,cpu:1 (half of the "
+                            "cores each) or cuda:0,cuda:1: one for each tower "
                             "(default: %(default)s)")
     group.add_argument("--init", choices=INITS, default="he",
                        help="initial weights; 'variant': as the original had them (default: %(default)s)")
