@@ -42,8 +42,8 @@ def _why_no_cuda() -> str | None:
 
 
 WHY_NO_CUDA = _why_no_cuda()
-CUDA = pytest.param("cuda:0", marks=[pytest.mark.gpu,
-                                     pytest.mark.skipif(WHY_NO_CUDA is not None, reason=str(WHY_NO_CUDA))])
+needs_cuda = [pytest.mark.gpu, pytest.mark.skipif(WHY_NO_CUDA is not None, reason=str(WHY_NO_CUDA))]
+CUDA = pytest.param("cuda:0", marks=needs_cuda)
 DEVICES = ("reference", "cpu", CUDA)
 
 

@@ -7,9 +7,9 @@ import pytest
 
 import tinyconv as tc
 from benchmarks import gpu, jobs, layers, shapes
-from tinyconv import cuda
 
-needs_cuda = [pytest.mark.gpu, pytest.mark.skipif(not cuda.device_count(), reason="there is no GPU, nor an emulator")]
+from ..conftest import WHY_NO_CUDA, needs_cuda
+
 SMALL = [shapes.Conv("conv1", (3, 11, 11), 4, 3, stride=2), shapes.Linear("fc", (12,), 7), shapes.LRN("lrn", (7, 3, 3)),
          shapes.Pool("pool", (5, 8, 8)), shapes.ReLU("relu", (4, 5, 5)), shapes.Loss("loss", (10,)),
          shapes.Update("update", (26,), ((4, 5), (6,)))]
@@ -52,8 +52,8 @@ class TestOnAGpu:
     (["--device", "cpu"], "--device cpu is no GPU"), (["--device", "cuda:99"], "no device 'cuda:99' here"),
     (["--filter", "nonsense"], "nothing to measure matches --filter 'nonsense'")])
 def test_what_cannot_be_measured_is_one_line(arguments, message, capsys):
-    if not cuda.device_count():
-        pytest.skip("there is no GPU, nor an emulator")
+    if WHY_NO_CUDA is not None:
+        pytest.skip(WHY_NO_CUDA)
     with pytest.raises(SystemExit) as stop:
         gpu.main(arguments)
     told = capsys.readouterr().err.strip()
