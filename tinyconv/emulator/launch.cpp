@@ -1,5 +1,5 @@
-// A launch from outside: what the processor and Ctrl-C do as long as it runs, in what order blocks run, and what is said
-// where it fails.
+// A launch from outside: what the processor and Ctrl-C do as long as it runs, in what order blocks run, and what is
+// said where it fails.
 #include <signal.h>
 #include <algorithm>
 #include <cstdio>
@@ -82,8 +82,8 @@ private:
 
 volatile sig_atomic_t interrupted = 0;
 
-// As long as it lives, Ctrl-C sets `interrupted`, at which the loops of kernels look; Python's own flag would be looked at
-// when the kernel is done.
+// As long as it lives, Ctrl-C sets `interrupted`, at which the loops of kernels look; Python's own flag would be looked
+// at when the kernel is done.
 class StopsOnInterrupt {
 public:
     explicit StopsOnInterrupt(bool wanted) : wanted_(wanted)
