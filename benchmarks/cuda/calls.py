@@ -20,6 +20,7 @@ _IMAGE, _POOLED, _FILTERED, _FILTERS = (128, 96, 27, 27), (128, 96, 13, 13), (12
 _NARROW, _NARROW_FILTERS = (128, 64, 27, 27), (64, 64, 3, 3)
 _WIDE, _WIDE_POOLED = (1, 64, 31, 8193), (1, 64, 15, 4096)
 _ONE, _ONE_FILTERED = (1, 96, 27, 27), (1, 256, 27, 27)
+_ODD_MATRIX, _MANY_ODD = (4096, 4095), (2048, 4095)  # rows that are not aligned
 _MATRIX, _HIDDEN, _MANY, _LOGITS = (4096, 4096), (128, 4096), (2048, 4096), (128, 1000)
 
 
@@ -58,6 +59,7 @@ CALLS: list[tuple[str, Callable[[], list[Any]], dict[str, Any]]] = [
     ("conv.backward_weight", _arrays(_IMAGE, _FILTERED, _FILTERS, (256,)), _CONV),
     ("conv.backward_weight", _arrays(_IMAGE, _FILTERED, _FILTERS, (256,), _FILTERED), _CONV),
     ("conv.backward_weight", _arrays(_ONE, _ONE_FILTERED, _FILTERS, (256,)), _CONV),
+    ("conv.backward_weight", _arrays(_ONE, _ONE_FILTERED, _FILTERS, (256,), _ONE_FILTERED), _CONV),
     ("linear.forward", _arrays(_MANY, _MATRIX, (4096,), _MANY), {"relu": True}),
     ("linear.forward", _arrays(_HIDDEN, _MATRIX, (4096,), _HIDDEN), {"relu": True}),
     ("linear.backward_input", _arrays(_MANY, _MATRIX, _MANY), {}),
@@ -65,6 +67,8 @@ CALLS: list[tuple[str, Callable[[], list[Any]], dict[str, Any]]] = [
     ("linear.backward_input", _arrays(_HIDDEN, _MATRIX, _HIDDEN), {}),
     ("linear.backward_weight", _arrays(_MANY, _MANY, _MATRIX, (4096,)), {}),
     ("linear.backward_weight", _arrays(_MANY, _MANY, _MATRIX, (4096,), _MANY), {}),
+    ("linear.backward_input", _arrays(_MANY, _ODD_MATRIX, _MANY_ODD, _MANY), {}),
+    ("linear.backward_weight", _arrays(_MANY_ODD, _MANY, _ODD_MATRIX, (4096,), _MANY), {}),
     ("pool.max_forward", lambda: [*_arrays(_IMAGE, _POOLED)(), _index()], _WINDOW),
     ("pool.max_backward", lambda: [*_arrays(_POOLED)(), _index(), *_arrays(_IMAGE)()], _WINDOW),
     ("pool.average_forward", _arrays(_IMAGE, _POOLED), {**_WINDOW, "count_include_pad": True}),

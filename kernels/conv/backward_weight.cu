@@ -10,25 +10,24 @@
 
 // The pixel of y at which this thread is in its walk over all images, DEPTH pixels further at each step.
 struct Walk {
-    int n, at;  // image, and pixel in it
-    int left;   // pixels up to the end of this block's part
-    int per_image, images, rest;  // DEPTH pixels are so many images of so many pixels, and the rest
+    unsigned image, at;  // and pixel in it
+    unsigned images;     // that there are
+    int ahead, back, over;
 
-    __device__ Walk(long long pixel, int per_image, int left)
-        : n(pixel / per_image), at(pixel % per_image), left(left), per_image(per_image),
-          images(kept(DEPTH / per_image)), rest(kept(DEPTH % per_image))
+    __device__ Walk(long long pixel, int per_image, int images)
+        : image(pixel / per_image), at(pixel % per_image), images(images), ahead(kept(DEPTH % per_image)),
+          back(kept(ahead - per_image)), over(kept(DEPTH / per_image + 1))
     {
     }
 
+    __device__ bool inside() const { return image < images; }
+
+    // DEPTH pixels are some images and `ahead` pixels, which may lead over into one more: five instructions, no branch.
     __device__ void step()
     {
-        at += rest;
-        n += images;
-        if (at >= per_image) {
-            at -= per_image;
-            n++;
-        }
-        left -= DEPTH;
+        int next = at + back;                  // below 0 if they do not
+        at = min(at + ahead, unsigned(next));  // very large then
+        image += over + (next >> 31);          // -1 then
     }
 };
 
@@ -41,14 +40,14 @@ struct Outputs {
     Gradient<float, ROUNDS> source;
     const Walk& walk;
     int offset[ROUNDS];
-    int place, image;
+    int place, image;  // bytes of one
 
-    __device__ Outputs(Gradient<float, ROUNDS> source, const Walk& walk, int first, int count, int image)
+    __device__ Outputs(Gradient<float, ROUNDS> source, const Walk& walk, int first, int last, int pixels, int image)
         : source(source), walk(walk), image(image)
     {
         int row = threadIdx.x / DEPTH;
         for (int i = 0; i < ROUNDS; i++)
-            offset[i] = kept(min(first + row + i * DOWN, count - 1) * walk.per_image);
+            offset[i] = kept(min(first + row + i * DOWN, last) * pixels);
         place = kept(threadIdx.x % DEPTH * Left::PITCH + row);
     }
 
@@ -56,18 +55,15 @@ struct Outputs {
 
     __device__ void fetch(Left& tile)
     {
-        source.move_to((long long)walk.n * image + walk.at);
+        source.move_to(walk.image, image, walk.at);
 #pragma unroll
         for (int i = 0; i < ROUNDS; i++)
-            source.fetch(i, place_of(tile, i), kept(offset[i]), walk.left > 0);
+            source.fetch(i, place_of(tile, i), kept(offset[i]), walk.inside());
     }
 
     __device__ void store(Left& tile)
     {
-        source.arrive();
-#pragma unroll
-        for (int i = 0; i < ROUNDS; i++)
-            source.store(i, place_of(tile, i));
+        store_all(source, [&](int i) { return place_of(tile, i); });
     }
 };
 
@@ -81,12 +77,12 @@ struct Inputs {
     unsigned taps[ROUNDS];
     int place, image;
 
-    __device__ Inputs(const float* x, Walk& walk, const int2* table, int first, int count, SHAPE)
-        : source{x}, walk(walk), table(table), image(C * H * W)
+    __device__ Inputs(const float* x, Walk& walk, const int2* table, int channel, int first, int last, int image, SHAPE)
+        : source{x}, walk(walk), table(table), image(image)
     {
         int column = threadIdx.x / DEPTH;
         for (int i = 0; i < ROUNDS; i++) {
-            int tap = min(first + column + i * DOWN, count - 1), c = tap / (R * S), r = tap / S % R, s = tap % S;
+            int tap = min(first + column + i * DOWN, last), c = channel + tap / (R * S), r = tap / S % R, s = tap % S;
             offset[i] = (c * H + r) * W + s;
             taps[i] = bits(r, R + s);
         }
@@ -98,8 +94,8 @@ struct Inputs {
     __device__ void fetch(Right& tile)
     {
         int2 window = table[walk.at];
-        unsigned outside = walk.left > 0 ? window.y : ~0u;
-        source.move_to((long long)walk.n * image + window.x);
+        unsigned outside = walk.inside() ? window.y : ~0u;
+        source.move_to(walk.image, image, window.x);
 #pragma unroll
         for (int i = 0; i < ROUNDS; i++)
             source.fetch(i, place_of(tile, i), kept(offset[i]), !(outside & taps[i]));
@@ -108,32 +104,28 @@ struct Inputs {
 
     __device__ void store(Right& tile)
     {
-        source.arrive();
-#pragma unroll
-        for (int i = 0; i < ROUNDS; i++)
-            source.store(i, place_of(tile, i));
+        store_all(source, [&](int i) { return place_of(tile, i); });
     }
 };
 
-// parts[part][k][c,r,s]: the sum over `per_part` tiles of pixels.
+// parts[part][k][c,r,s]: the sum over `per_part` tiles of pixels.  An image of x has x_bytes, one of y y_bytes.
 extern "C" __global__ void BOUNDS
 backward_weight(const float* __restrict__ x, const float* __restrict__ gy, const int2* __restrict__ table,
-                float* __restrict__ parts, const float* __restrict__ y, int per_part, SHAPE)
+                float* __restrict__ parts, const float* __restrict__ y, int per_part, int x_bytes, int y_bytes, SHAPE)
 {
     int group = blockIdx.y, part = blockIdx.z, filters = K / groups, per_group = C / groups;
     int weights = per_group * R * S, across = (weights + COLUMNS - 1) / COLUMNS;
     int first_row = blockIdx.x / across * ROWS, first_column = blockIdx.x % across * COLUMNS;
     long long begin = (long long)part * per_part * DEPTH;
-    int count = min((long long)per_part * DEPTH, (long long)N * P * Q - begin), lane = threadIdx.x % DEPTH;
-    Walk walk(begin + lane, P * Q, count - lane);
+    int count = min((long long)per_part * DEPTH, (long long)N * P * Q - begin), filter = group * filters;
+    Walk walk(begin + threadIdx.x % DEPTH, P * Q, N);
 
-    int start = group * filters * P * Q;
-    Outputs left(Gradient<float, Outputs::ROUNDS>(gy + start, y + start), walk, first_row, filters, K * P * Q);
-    Inputs right(x + group * per_group * H * W, walk, table, first_column, weights, SHAPE_NAMES);
+    Outputs left({gy, y}, walk, filter + first_row, filter + filters - 1, P * Q, y_bytes);
+    Inputs right(x, walk, table, group * per_group, first_column, weights - 1, x_bytes, SHAPE_NAMES);
     Sums sums;
     product(sums, left, right, (count + DEPTH - 1) / DEPTH);
 
-    float* out = parts + ((long long)part * K + group * filters) * weights;
+    float* out = parts + ((long long)part * K + filter) * weights;
 #pragma unroll
     for (int i = 0; i < Sums::HIGH; i++) {
         int k = first_row + sums.row(i);

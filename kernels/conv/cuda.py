@@ -105,7 +105,7 @@ def backward_weight(x, gy, gw, gb, y=None, *, stride, padding, groups, scratch):
         table, parts = deal(scratch, *_weight_plan(gy, gw, groups))
         _one_per_thread(_PACK, "windows", P * Q, table, *shape)
         _product(_WEIGHT, "backward_weight", cut, groups, x, gy, table, parts if len(parts) else gw, y,
-                 cut.per_part // DEPTH, *shape, MASKED=int(y is not None))
+                 cut.per_part // DEPTH, _bytes(x), _bytes(gy), *shape, MASKED=int(y is not None))
         if len(parts):
             add_up(parts, gw)
     if gb is not None:
@@ -144,12 +144,17 @@ def _pixels(y):
     return N * P * Q
 
 
+def _bytes(images):
+    """Those of one image."""
+    return math.prod(images.shape[1:]) * images.itemsize
+
+
 def _rung(kernel, x, weight, y, stride, groups):
     """The chosen rung, but the first one for what the others do not serve: filters of so many rows and columns that a
     mask of 31 bits does not hold them, more groups (times phases) or filters than a grid has layers, and images of more
-    elements than an int can count."""
+    bytes, or weights of more elements, than an int can count."""
     serves = (sum(weight.shape[2:]) < 32 and max(groups * math.prod(stride), len(weight) // 16) < 65536
-              and max(x.size // len(x), y.size // len(y), weight.size) < 2 ** 31)
+              and max(_bytes(x), _bytes(y), weight.size) < 2 ** 31)
     return ladder.chosen(kernel, x.dtype) if serves else "naive"
 
 

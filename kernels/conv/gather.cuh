@@ -44,10 +44,7 @@ struct Gather {
 
     __device__ void store(Right& tile)
     {
-        source.arrive();
-#pragma unroll
-        for (int i = 0; i < COUNT; i++)
-            source.store(i, place_of(tile, i));
+        store_all(source, [&](int i) { return place_of(tile, i); });
     }
 };
 
@@ -82,9 +79,6 @@ struct Packed {
 
     __device__ void store(Left& tile)
     {
-        source.arrive();
-#pragma unroll
-        for (int i = 0; i < COUNT; i++)
-            source.store(i, place_of(tile, i));
+        store_all(source, [&](int i) { return place_of(tile, i); });
     }
 };

@@ -13,18 +13,27 @@ __device__ T kept(T value)
     return value;
 }
 
+// The same for where something is in shared memory.  (A pointer of 64 bits would no longer be known to lead there.)
+template <class T>
+__device__ T* kept_shared(T* pointer)
+{
+    unsigned address = kept(unsigned(__cvta_generic_to_shared(pointer)));
+    return static_cast<T*>(__cvta_shared_to_generic(address));
+}
+
 // Ways from global to shared memory, COUNT numbers per thread and tile.  Each has
 //
 //     fetch(i, to, offset, valid)    the i-th number is here[offset], or 0 unless valid; it is meant for `to`
 //     arrive()                       to be called once `wait_for_copies` has returned, and before
 //     store(i, to)                   the i-th number is there
 //     advance(count)                 here is `count` numbers on
-//     move_to(count)                 here is `count` numbers from where it was at first
+//     move_to(image, bytes, at)      here is number `at` of that image, of so many bytes each
 
 // From sm_80 on, a number travels to shared memory on its own while its thread goes on (cp.async).  Before that it
 // travels by way of a register: the load is issued here, the store after the multiplications that it overlaps with.
-template <class T, int COUNT>
+template <class T, int COUNT_>
 struct Copied {
+    static constexpr int COUNT = COUNT_;
     const T* from;
     const T* here = from;
 
@@ -46,21 +55,31 @@ struct Copied {
 
     __device__ void arrive() {}
     __device__ void advance(long long count) { here += count; }
-    __device__ void move_to(long long count) { here = kept(from + count); }
+
+    // Two steps, which are two instructions: an offset that is worked out first is six.
+    __device__ void move_to(unsigned image, unsigned bytes, int at)
+    {
+        const char* start = reinterpret_cast<const char*>(from) + (unsigned long long)image * bytes;
+        here = kept(reinterpret_cast<const T*>(kept(start)) + at);
+    }
 };
 
 // A gradient behind a ReLU counts only where the output was positive.  The outputs come along, to a strip of shared
 // memory where each thread finds its own again, and strike out the numbers that do not count.
-template <class T, int COUNT>
+template <class T, int COUNT_>
 struct Masked {
+    static constexpr int COUNT = COUNT_;
     Copied<T, COUNT> numbers, outputs;
+    T* strip = own_strip();
     T seen[COUNT];
 
-    __device__ T* output(int i)
+    static __device__ T* own_strip()
     {
         __shared__ T strip[COUNT][THREADS];
-        return &strip[i][threadIdx.x];
+        return kept_shared(&strip[0][threadIdx.x]);
     }
+
+    __device__ T* output(int i) const { return strip + i * THREADS; }
 
     __device__ void fetch(int i, T* to, int offset, bool valid)
     {
@@ -106,10 +125,10 @@ struct Masked {
         outputs.advance(count);
     }
 
-    __device__ void move_to(long long count)
+    __device__ void move_to(unsigned image, unsigned bytes, int at)
     {
-        numbers.move_to(count);
-        outputs.move_to(count);
+        numbers.move_to(image, bytes, at);
+        outputs.move_to(image, bytes, at);
     }
 };
 
@@ -124,6 +143,16 @@ struct Gradient : Copied<T, COUNT> {
     __device__ Gradient(const T* gy, const T*) : Copied<T, COUNT>{gy} {}
 };
 #endif
+
+// The numbers of this thread have arrived, the i-th at place(i).
+template <class Way, class Place>
+__device__ void store_all(Way& source, Place place)
+{
+    source.arrive();
+#pragma unroll
+    for (int i = 0; i < Way::COUNT; i++)
+        source.store(i, place(i));
+}
 
 __device__ inline void wait_for_copies()
 {

@@ -91,27 +91,29 @@ struct Sums {
 template <class Sum, class LeftLoader, class RightLoader>
 __device__ void product(Sum& sums, LeftLoader& left, RightLoader& right, int count)
 {
-    __shared__ struct { Left left; Right right; } tiles[2];
+    __shared__ struct Tiles { Left left; Right right; } both[2];
+    char* memory = reinterpret_cast<char*>(kept_shared(both));
+    auto tiles = [=](unsigned offset) -> Tiles& { return *reinterpret_cast<Tiles*>(memory + offset); };
+    unsigned now = 0;  // in bytes, for an index would have to be multiplied
     if (count > 0) {
-        left.fetch(tiles[0].left);
-        right.fetch(tiles[0].right);
+        left.fetch(tiles(now).left);
+        right.fetch(tiles(now).right);
         wait_for_copies();
-        left.store(tiles[0].left);
-        right.store(tiles[0].right);
+        left.store(tiles(now).left);
+        right.store(tiles(now).right);
     }
     for (int tile = 0; tile < count; tile++) {
-        int now = tile % 2, next = 1 - now;
-        __syncthreads();  // tile `now` is complete, and nobody reads `next` any more
+        unsigned next = sizeof(Tiles) - now;
+        __syncthreads();  // the tiles `now` are complete, and nobody reads `next` any more
         if (tile + 1 < count) {
-            left.fetch(tiles[next].left);
-            right.fetch(tiles[next].right);
+            left.fetch(tiles(next).left);
+            right.fetch(tiles(next).right);
         }
-        sums.add(tiles[now].left, tiles[now].right);
-        if (tile + 1 < count) {
-            wait_for_copies();
-            left.store(tiles[next].left);
-            right.store(tiles[next].right);
-        }
+        sums.add(tiles(now).left, tiles(now).right);
+        wait_for_copies();
+        left.store(tiles(next).left);  // in the last round something that nobody will read
+        right.store(tiles(next).right);
+        now = next;
     }
 }
 

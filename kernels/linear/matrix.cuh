@@ -26,9 +26,9 @@ struct AlongDepth {
         left = depth - d;
     }
 
-    __device__ float* place_of(Tile& tile, int i, int half) const
+    __device__ float* place_of(Tile& tile, int number) const
     {
-        return &tile.at[0][0] + place + half * RUN * Tile::PITCH + i * DOWN;
+        return &tile.at[0][0] + place + number % HALVES * RUN * Tile::PITCH + number / HALVES * DOWN;
     }
 
     __device__ void skip(int tiles)
@@ -40,22 +40,21 @@ struct AlongDepth {
     __device__ void fetch(Tile& tile)
     {
 #pragma unroll
-        for (int i = 0; i < ROUNDS; i++)
+        for (int i = 0; i < ROUNDS; i++) {
+            int at = kept(offset[i]);  // 32 bits: extended to 64 before the loop, it would take two additions
 #pragma unroll
-            for (int half = 0; half < HALVES; half++)
-                source.fetch(i * HALVES + half, place_of(tile, i, half), offset[i] + half * RUN, half * RUN < left);
+            for (int half = 0; half < HALVES; half++) {
+                int number = i * HALVES + half;
+                source.fetch(number, place_of(tile, number), at + half * RUN, half * RUN < left);
+            }
+        }
         source.advance(DEPTH);
         left -= DEPTH;
     }
 
     __device__ void store(Tile& tile)
     {
-        source.arrive();
-#pragma unroll
-        for (int i = 0; i < ROUNDS; i++)
-#pragma unroll
-            for (int half = 0; half < HALVES; half++)
-                source.store(i * HALVES + half, place_of(tile, i, half));
+        store_all(source, [&](int number) { return place_of(tile, number); });
     }
 };
 
@@ -100,19 +99,17 @@ struct AcrossDepth {
 
     __device__ void fetch(Tile& tile)
     {
+        int step = kept(pitch);  // likewise
 #pragma unroll
         for (int i = 0; i < ROUNDS; i++)
-            source.fetch(i, place_of(tile, i), i * DOWN * pitch, i * DOWN < left);
+            source.fetch(i, place_of(tile, i), i * DOWN * step, i * DOWN < left);
         source.advance((long long)DEPTH * pitch);
         left -= DEPTH;
     }
 
     __device__ void store(Tile& tile)
     {
-        source.arrive();
-#pragma unroll
-        for (int i = 0; i < ROUNDS; i++)
-            source.store(i, place_of(tile, i));
+        store_all(source, [&](int i) { return place_of(tile, i); });
     }
 };
 

@@ -70,6 +70,15 @@ def test_the_default_rung_multiplies_and_adds(function: str, architecture: int, 
     assert of_rung[0].fma_share >= 0.85 and of_rung[0].ceiling >= 0.85
 
 
+@pytest.mark.parametrize("architecture", PROMISED)
+def test_every_large_tile_multiplies_and_adds(architecture: int, measured: list[Figures]) -> None:
+    """So do all its variants, for passes that mask the gradient and for rows that are not aligned."""
+    shares = {each.kernel: min(each.fma_share, each.ceiling) for each in measured if each.architecture == architecture
+              and "ROWS=128 COLUMNS=128" in each.kernel and "tf32" not in each.kernel}
+    assert len(shares) >= 11 and sum("MASKED=1" in kernel for kernel in shares) >= 6
+    assert {kernel: share for kernel, share in shares.items() if share < 0.85} == {}
+
+
 def test_no_figure_is_worse_than_the_budget(measured: list[Figures]) -> None:
     made_with, allowed = budget.read()
     if made_with != compiler.version():
