@@ -370,6 +370,13 @@ extern "C" __global__ void kernel(int* y, int n) {{ {meet} y[0] = down(y, n); }}
         launch(recursive, 1, 1, y, np.int32(-1))
 
 
+def test_what_is_too_long_to_check_is_named() -> None:
+    code = 'extern "C" __global__ void kernel(int n) { for (int i = 0; i < n; ++i) __syncthreads(); }'
+    launch(kernel(code), 1, 1, np.int32(65534))
+    with pytest.raises(EmulatorError, match="kernel: a block synchronises more than 65535 times; check mode needs"):
+        launch(kernel(code), 1, 1, np.int32(65535))
+
+
 def test_ctrl_c_ends_a_loop_without_end() -> None:
     program = f"""
 import os, signal, threading
