@@ -53,6 +53,20 @@ def test_nothing_spills(measured: list[Figures]) -> None:
     assert spilling == []
 
 
+def test_nothing_spills_in_double_precision(launched: list[tuple[Launch, int]]) -> None:
+    """Where gradients are checked, by the kernels that are written for REAL."""
+    doubles = [(with_double(launch), architecture) for launch, architecture in launched
+               if architecture in PROMISED and "ROWS=" not in launch.name]
+    assert len(doubles) > 100
+    assert [(each.kernel, each.architecture) for each in figures.measure(doubles) if each.spills or each.stack] == []
+
+
+def with_double(launch: Launch) -> Launch:
+    options = tuple(option.replace("REAL=float", "REAL=double") for option in launch.program.options)
+    assert options != launch.program.options
+    return dataclasses.replace(launch, program=dataclasses.replace(launch.program, options=options))
+
+
 def test_every_kernel_can_be_launched(measured: list[Figures]) -> None:
     """A block fits on an SM of each architecture."""
     assert [(each.kernel, each.architecture, each.occupancy_limiter) for each in measured if not each.blocks] == []
