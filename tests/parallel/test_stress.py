@@ -15,7 +15,7 @@ import pytest
 import tinyconv as tc
 from tinyconv.cores import CpuPart
 
-from ..conftest import WHY_NO_CUDA
+from ..conftest import needs_cuda
 from .graphs import compute
 
 GRAPHS = 500
@@ -89,12 +89,13 @@ def test_with_random_delays(expected: list[list[np.ndarray]], monkeypatch: pytes
     _compare(expected, range(GRAPHS))
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(WHY_NO_CUDA is not None, reason=str(WHY_NO_CUDA))
-@pytest.mark.parametrize("places", [["cuda:0", "cuda:1"], ["cuda:1", "cpu:0", "cuda:0"], ["cuda:0", "cpu", "cpu:1"]],
-                         ids=str)
-def test_with_gpus(places: list[str], expected: list[list[np.ndarray]]) -> None:
-    """Emulated, streams run as late as they may, and a missing order between two of them is an error by itself."""
-    for seed in range(12):
-        for ours, right in zip(compute(seed, places), expected[seed], strict=True):
-            np.testing.assert_allclose(ours, right, rtol=0, atol=1e-4 * np.abs(right).max())
+class TestGpus:
+    pytestmark = needs_cuda
+
+    @pytest.mark.parametrize("places", [["cuda:0", "cuda:1"], ["cuda:1", "cpu:0", "cuda:0"],
+                                        ["cuda:0", "cpu", "cpu:1"]], ids=str)
+    def test_deferred(self, places: list[str], expected: list[list[np.ndarray]]) -> None:
+        """Emulated, streams run as late as they may, and a missing order between two of them is an error by itself."""
+        for seed in range(12):
+            for ours, right in zip(compute(seed, places), expected[seed], strict=True):
+                np.testing.assert_allclose(ours, right, rtol=0, atol=1e-4 * np.abs(right).max())

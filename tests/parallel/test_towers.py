@@ -14,7 +14,7 @@ from tinyconv import cuda
 from tinyconv.parallel import Tower, Towers, exchange
 
 from ..closeness import assert_close
-from ..conftest import CUDA
+from ..conftest import CUDA, needs_cuda
 from ..witness import normal
 from .small import train_paper, train_towers
 
@@ -66,8 +66,10 @@ class TestTwentySteps:
     def test_of_the_paper_on_cpus(self, devices: list[str], paper_on_a_cpu: Trained) -> None:
         _same_bits(train_paper(devices), paper_on_a_cpu)
 
-    @pytest.mark.gpu
-    @pytest.mark.skipif(CUDA.marks[1].args[0], reason=CUDA.marks[1].kwargs["reason"])
+
+class TestTwentyStepsOnGpus:
+    pytestmark = needs_cuda
+
     def test_on_gpus(self, _every_check: None, on_a_cpu: Trained) -> None:
         one, twice, two, other = map(train_towers, (["cuda:0", "cuda:0"], ["cuda:0", "cuda:0"], ["cuda:0", "cuda:1"],
                                                     ["cpu:1", "cuda:0"]))
@@ -79,8 +81,6 @@ class TestTwentySteps:
                 assert_close(value, on_a_cpu[1][name], tol=1e-4, what=name)
 
     @pytest.mark.slow
-    @pytest.mark.gpu
-    @pytest.mark.skipif(CUDA.marks[1].args[0], reason=CUDA.marks[1].kwargs["reason"])
     def test_of_the_paper_on_gpus(self, paper_on_a_cpu: Trained) -> None:
         one, two = train_paper(["cuda:0"]), train_paper(["cuda:0", "cuda:1"])
         _same_bits(one, two)
