@@ -121,7 +121,12 @@ class CpuPart(Device):
         """What comes from :meth:`staging` is read where it lies; of anything else a copy is made at once."""
         host = np.asarray(array)
         loan = borrowed_from(host)
-        return self.copy(host if loan is not None and loan.pool is self._staging else np.array(host), plain)
+        if loan is None or loan.pool is not self._staging:
+            order = sorted(range(host.ndim), key=lambda axis: -host.strides[axis])  # as it lies: that is quickest
+            snapshot = self.staging(tuple(host.shape[axis] for axis in order), host.dtype)
+            host, given = snapshot.transpose([order.index(axis) for axis in range(host.ndim)]), host
+            np.copyto(host, given)
+        return self.copy(host, plain)
 
     def staging(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
         """Host memory that is read when its turn comes.  So what was uploaded from it must be left alone; the loader
