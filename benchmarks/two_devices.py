@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +123,9 @@ class Process:
 
     def ask(self, **request: Any) -> None:
         assert self.child.stdin
-        self.child.stdin.write(json.dumps(request) + "\n")
-        self.child.stdin.flush()
+        with suppress(BrokenPipeError):  # then there is no answer, and that is told
+            self.child.stdin.write(json.dumps(request) + "\n")
+            self.child.stdin.flush()
 
     def answer(self) -> Any:
         assert self.child.stdout
@@ -138,7 +140,8 @@ class Process:
 
     def close(self) -> None:
         assert self.child.stdin and self.child.stdout
-        self.child.stdin.close()
+        with suppress(BrokenPipeError):
+            self.child.stdin.close()
         self.child.wait()
         self.child.stdout.close()
 
@@ -182,8 +185,9 @@ def main(arguments: list[str] | None = None) -> None:
         serve(args.serve, args.batch)
         return
     args.out.mkdir(parents=True, exist_ok=True)
-    processes = {side: Process(side, args.batch) for side in SIDES}
+    processes: dict[str, Process] = {}
     try:
+        processes |= {side: Process(side, args.batch) for side in SIDES}
         results = {part: measure(processes, part, args.batch, args.rounds, args.steps) for part in args.parts}
         processes["two devices"].ask(timeline=str((args.out / "timeline").resolve()))
         text = f"{table(results, args.batch)}\n\n{processes['two devices'].answer()}"

@@ -6,7 +6,7 @@ Two towers look at every image; before their second convolution and before the o
 
 import argparse
 import time
-from itertools import islice
+from itertools import count, islice
 
 import tinyconv as tc
 import tinyconv.functional as F
@@ -41,6 +41,8 @@ def main():
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--timeline", default="two_devices.png", help="picture of the last step (default: %(default)s)")
     args = parser.parse_args()
+    if len(args.devices) > 2 or args.steps < 1:
+        parser.error("one or two devices, and at least one step")
 
     tc.manual_seed(0)
     data = open_data(None, ".")  # the embedded Fashion-MNIST
@@ -58,9 +60,10 @@ def main():
         return loss
 
     begin = time.perf_counter()
-    for i, batch in enumerate(islice(loader.epoch(0), args.steps), start=1):
+    batches = (batch for epoch in count() for batch in loader.epoch(epoch))
+    for i, batch in enumerate(islice(batches, args.steps), start=1):
         loss = step(*batch)
-        if i % 20 == 0:  # only here does the program wait for the devices
+        if i % 20 == 0 or i == args.steps:  # only here does the program wait for the devices
             print(f"step {i}: loss {loss.item():.4f}, {i * 128 / (time.perf_counter() - begin):.0f} images/s")
     with tc.timeline() as timeline:
         step(*batch)

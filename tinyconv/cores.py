@@ -12,6 +12,7 @@ are uploaded, and arrays that another queue copies (``readers.py``).
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from time import perf_counter
@@ -20,11 +21,14 @@ from typing import Any
 import numpy as np
 
 from .device import Array, Device
+from .device import device as find_device
 from .memory import Pool, borrowed_from
 from .origin import Origin, origin
-from .readers import Readers
+from .readers import Readers, may_change
 from .timeline import recorder
-from .worker import PAST, Event, Worker
+from .worker import Event, Worker
+
+_LARGE, _UPLOADS = 1 << 20, 3  # bytes of an array of which only so many wait to be read
 
 _names: list[str] = []  # of the devices into which the cores are split now
 _made: dict[str, CpuPart] = {}  # those and any of before
@@ -57,9 +61,18 @@ def cpu_part(index: int) -> CpuPart:
     return _made[_names[index]]
 
 
+def names() -> list[str]:
+    """Of the devices into which the cores are split now; none before anybody asked for one."""
+    return list(_names)
+
+
 def known() -> list[CpuPart]:
-    """The devices into which the cores are split now; none before anybody asked for one."""
-    return [_made[name] for name in _names]
+    """All that were ever made, for somebody may still use one of an earlier split."""
+    return list(_made.values())
+
+
+def _again(name: str) -> Device:
+    return _made[name] if name in _made else find_device(name)
 
 
 class CpuPart(Device):
@@ -70,12 +83,16 @@ class CpuPart(Device):
         self.threads = threads
         self._staging, self._scratch = Pool(), Pool()
         self._readers = Readers(self.shares_memory)
-        self._worker = Worker(name, prepare=lambda: None)
+        self._worker = Worker(name)
+        self._uploads: deque[Event] = deque()  # of large arrays that may not have been read yet
         self._blocking = os.environ.get("TINYCONV_BLOCKING") == "1"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (self.name,)  # one of an earlier split, too
+
     def launch(self, kernel: str, *arrays: Array, **options: Any) -> None:
-        for event in self._readers.of(arrays):
-            self._after(event)
+        for read in self._readers.of(may_change(kernel, arrays)):
+            self._worker.after(read, heed=False)
         self._submit(kernel, tuple(map(self._address, arrays)), options, recorder(self.name, kernel, origin))
 
     def _submit(self, kernel: str, arrays: Sequence[Array], options: dict[str, Any], record: Any) -> None:
@@ -99,14 +116,13 @@ class CpuPart(Device):
         if record:
             record(begin, perf_counter())
 
-    def _after(self, event: Event) -> None:
-        """What is launched from now on waits for another queue."""
-        if not event.done or event.failure is not None:
-            self._worker.after(event)
-
     def mark(self) -> Event:
         """An event behind all that was launched so far."""
-        return PAST if self._blocking else self._worker.mark()
+        if not self._blocking:
+            return self._worker.mark()
+        event = Event()
+        event.happen()
+        return event
 
     def _address(self, array: Any) -> Any:
         """The same memory, seen by an array that does not keep its block from being lent again."""
@@ -126,7 +142,12 @@ class CpuPart(Device):
             snapshot = self.staging(tuple(host.shape[axis] for axis in order), host.dtype)
             host, given = snapshot.transpose([order.index(axis) for axis in range(host.ndim)]), host
             np.copyto(host, given)
-        return self.copy(host, plain)
+        result = self.copy(host, plain)
+        if host.nbytes > _LARGE:  # launches ahead cost nothing, but batches do
+            self._uploads.append(self.mark())
+            if len(self._uploads) > _UPLOADS:
+                self._uploads.popleft().wait()
+        return result
 
     def staging(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
         """Host memory that is read when its turn comes.  So what was uploaded from it must be left alone; the loader
@@ -137,7 +158,7 @@ class CpuPart(Device):
         result = self.empty(array.shape, array.dtype) if into is None else into
         if isinstance(source, CpuPart):
             ready = source.mark()
-            self._after(ready)
+            self._worker.after(ready)
             record = recorder(self.name, "copy", origin, source.name, array.nbytes, lambda: ready.time)
             self._submit("elementwise.copy", (source._address(array), self._address(result)), {}, record)
             source._readers.add(self.mark(), array)

@@ -26,7 +26,7 @@ from .device import Array, Device
 from .device import device as find_device
 from .memory import Pool
 from .origin import origin
-from .readers import Readers
+from .readers import Readers, may_change
 from .timeline import recorder
 
 _INSTALL = ('install CuPy for your driver, pip install "tinyconv[cuda13]" or "tinyconv[cuda12]", or set '
@@ -141,7 +141,7 @@ class CudaDevice(Device):
             yield
 
     def launch(self, kernel: str, *arrays: Array, **options: Any) -> None:
-        for event in self._readers.of(arrays):
+        for event in self._readers.of(may_change(kernel, arrays)):
             self.stream.wait_event(event)
         with self.current(), self._recorded(recorder(self.name, kernel, origin)):
             self._run(kernel, arrays, options)

@@ -82,13 +82,15 @@ class Device:
             record(begin, perf_counter())
 
     def _run(self, kernel: str, arrays: Sequence[Array], options: dict[str, Any], where: object = None) -> None:
-        run, workspace = find_kernel(kernel, self.kind)
-        if workspace is not None:
-            options["scratch"] = self._scratch.empty((workspace(*arrays, **options),), np.uint8)
         try:
+            run, workspace = find_kernel(kernel, self.kind)
+            if workspace is not None:
+                options["scratch"] = self._scratch.empty((workspace(*arrays, **options),), np.uint8)
             run(*arrays, **options)
         except Exception as error:
-            _add_context(error, f"{kernel} on {self.name}{f', launched at {where}' if where else ''}")
+            note = f"{kernel} on {self.name}{f', launched at {where}' if where else ''}"
+            if told := _in_other_words(error, note):
+                raise told from error
             raise
 
     def synchronize(self) -> None:
@@ -119,18 +121,23 @@ class Device:
         """What other libraries for GPUs want to know of an array (``__cuda_array_interface__``), once it is computed.
 
         Raises AttributeError on a device that is no GPU."""
+        interface = dict(array.__cuda_array_interface__)
         self.synchronize()  # the other library has a queue of its own
-        return dict(array.__cuda_array_interface__)
+        return interface
 
     def staging(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
         """Uninitialised host memory from which :meth:`upload` is quick: the loader's batches."""
         return self.pool.empty(shape, dtype)
 
 
-def _add_context(error: Exception, note: str) -> None:
-    """Name the kernel in the message (``add_note`` came with Python 3.11 only)."""
+def _in_other_words(error: Exception, note: str) -> Exception | None:
+    """Name the kernel in the message (``add_note`` came with Python 3.11 only).  An error that has something else in
+    the place of a message is told by a new one."""
     if error.args and isinstance(error.args[0], str):
         error.args = (f"{note}: {error.args[0]}", *error.args[1:])
+        return None
+    kind = MemoryError if isinstance(error, MemoryError) else RuntimeError
+    return kind(f"{note}: {str(error) or type(error).__name__}")
 
 
 @cache
@@ -180,8 +187,9 @@ def devices(kind: str | None = None, n: int | None = None) -> list[str]:
     kinds = ("cpu", "cuda", "reference")
     if kind not in (None, *kinds):
         raise ValueError(f"devices: kind must be one of {', '.join(kinds)}, not {kind!r}")
-    if n is not None and (isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 or kind is None):
-        raise ValueError(f"devices: n must be an int of at least 1, and of a kind; not {n!r} of {kind!r}")
+    if n is not None and (isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 1 <= n <= 256
+                          or kind is None):
+        raise ValueError(f"devices: n must be an int from 1 to 256, and of a kind; not {n!r} of {kind!r}")
     if kind == "cpu" and n is not None:
         from .cores import split
 
@@ -195,8 +203,8 @@ def devices(kind: str | None = None, n: int | None = None) -> list[str]:
 def _names() -> list[str]:
     from .cuda import device_count
 
-    parts = [d.name for d in known_devices() if d.kind == "cpu" and d.name != "cpu"]
-    return ["cpu", *parts, "reference", *(f"cuda:{i}" for i in range(device_count()))]
+    cores = sys.modules.get(f"{__package__}.cores")
+    return ["cpu", *(cores.names() if cores else ()), "reference", *(f"cuda:{i}" for i in range(device_count()))]
 
 
 def known_devices() -> list[Device]:

@@ -35,7 +35,7 @@ class SGD:
         checks.number("SGD", "weight_decay", weight_decay, least=0)
         self.lr, self.momentum, self.weight_decay = float(lr), float(momentum), float(weight_decay)
         self.groups = _groups(params, self.weight_decay)
-        self.velocity: list[list[Array]] = [[_zeros_like(p) for p in group["params"]] for group in self.groups]
+        self.velocity = [[_like(p, np.zeros(p.shape)) for p in group["params"]] for group in self.groups]
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -51,17 +51,18 @@ class SGD:
             for p, v in zip(group["params"], velocities, strict=True):
                 if p.grad is None:
                     continue
+                if v.device is not p.device:  # the parameter has moved
+                    v.data, v.device = p.device.upload(v.numpy(), plain=True), p.device
                 weight, gradient = (p.device.dense(a, plain=True) for a in (p.data, p.grad.data))
-                p.device.launch("update.sgd", weight, gradient, v, lr=self.lr * group["lr"], momentum=self.momentum,
-                                weight_decay=group["weight_decay"])
+                p.device.launch("update.sgd", weight, gradient, v.data, lr=self.lr * group["lr"],
+                                momentum=self.momentum, weight_decay=group["weight_decay"])
                 if weight is not p.data:  # a tensor that is no Parameter may lie otherwise
                     p.device.launch("elementwise.copy", weight, p.data)
                 p.version[0] += 1
 
     def state_dict(self) -> dict[str, Any]:
         """The current learning rate, and the velocities by the numbers of their parameters."""
-        velocities = [p.device.download(v) for g, vs in zip(self.groups, self.velocity, strict=True)
-                      for p, v in zip(g["params"], vs, strict=True)]
+        velocities = [v.numpy() for vs in self.velocity for v in vs]
         return {"lr": self.lr, "velocity": {str(i): v for i, v in enumerate(velocities)}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -70,8 +71,7 @@ class SGD:
         if [p.shape for p in own] != [np.shape(v) for v in given]:
             raise ValueError("SGD: these velocities belong to other parameters")
         arrays = iter(given)
-        self.velocity = [[p.device.upload(np.asarray(next(arrays), p.dtype), plain=True) for p in group["params"]]
-                         for group in self.groups]
+        self.velocity = [[_like(p, next(arrays)) for p in group["params"]] for group in self.groups]
         self.lr = float(state["lr"])
 
 
@@ -103,8 +103,9 @@ def _check_parameters(params: list[Any]) -> None:
         raise ValueError("SGD: a parameter is named twice; it would take two steps at a time")
 
 
-def _zeros_like(p: Tensor) -> Array:
-    return p.device.upload(np.zeros(p.shape, p.dtype), plain=True)
+def _like(p: Tensor, array: Any) -> Tensor:
+    """``array`` where ``p`` is."""
+    return Tensor(p.device.upload(np.asarray(array, p.dtype), plain=True), p.device)
 
 
 def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> float:

@@ -20,7 +20,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any
 
 STRETCH, STRETCHES = 32, 8  # the program may be so many jobs ahead, times so many: two steps of a small network
 _PATIENCE = 10.0  # seconds: at exit the kernel that is running gets so long
@@ -46,49 +45,70 @@ class Event:
         """Returns when it is done; ``failure`` tells how it went.  In the main thread Ctrl-C ends the wait."""
         self._flag.wait()
 
-    def happen(self, failure: BaseException | None) -> None:
+    def happen(self, failure: BaseException | None = None) -> None:
         self.failure, self.time = failure, time.perf_counter()
         self._flag.set()
 
 
-PAST = Event()  # done since ever
-PAST.happen(None)
+class _Item:
+    """What is in a queue; ``thread`` put it there.  Subclasses know what the worker does with it."""
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
 
 
-class _Mark(Event):
-    """As an item of the queue: an event of this queue, which is to happen."""
+class _Job(_Item):
+    def __init__(self, run: Callable[[], None]) -> None:
+        super().__init__()
+        self.run = run
 
-    __slots__ = ()
+
+class _Mark(_Item):
+    """An event of this queue, which is to happen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.event = Event()
 
 
-class _Wait:
-    """As an item of the queue: an event of another one, which is to be waited for."""
+class _Wait(_Item):
+    """An event of another queue, which is to be waited for.  ``heed``: if that failed, so has this."""
 
-    def __init__(self, event: Event) -> None:
-        self.event = event
+    def __init__(self, event: Event, heed: bool) -> None:
+        super().__init__()
+        self.event, self.heed = event, heed
+
+
+class _Forget(_Item):
+    """This thread has been told of a failure: what comes from now on is run again."""
+
+    def __init__(self, failure: BaseException) -> None:
+        super().__init__()
+        self.failure = failure
 
 
 class Worker:
-    """``prepare`` is called in the thread, before the first job.  The thread starts with the first job."""
+    """The thread starts with the first job."""
 
-    def __init__(self, name: str, prepare: Callable[[], None]) -> None:
-        self.name, self._prepare = name, prepare
+    def __init__(self, name: str) -> None:
+        self.name = name
         self._begin()
         _workers.append(self)
 
     def _begin(self, gone: str = "") -> None:
-        self._items: SimpleQueue[Any] = SimpleQueue()
+        self._items: SimpleQueue[_Item | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()  # between several threads that submit
+        self._lock = threading.RLock()  # between several threads of the program
         self._failure: BaseException | None = None
+        self._untold: dict[int, BaseException] = {}  # threads whose jobs failed or were skipped, and why
         self._ahead: deque[Event] = deque()  # an event behind each stretch of jobs
         self._jobs = 0
         self._gone = gone  # why nothing can be submitted any more
 
-    def submit(self, job: Callable[[], None]) -> None:
-        """Run ``job`` after everything before.  Waits if the program is too far ahead."""
+    def submit(self, run: Callable[[], None]) -> None:
+        """Call ``run`` after everything before.  Waits if the program is too far ahead."""
         with self._lock:
-            self._put(job)
+            self._put(_Job(run))
             self._jobs += 1
             if self._jobs % STRETCH == 0:
                 self._ahead.append(self.mark())
@@ -98,33 +118,37 @@ class Worker:
 
     def mark(self) -> Event:
         """An event behind all that was submitted so far."""
-        event = _Mark()
-        self._put(event)
-        return event
+        item = _Mark()
+        self._put(item)
+        return item.event
 
-    def after(self, event: Event) -> None:
-        """What is submitted from now on waits for an event of another worker, and is skipped if that failed."""
-        self._put(_Wait(event))
+    def after(self, event: Event, heed: bool = True) -> None:
+        """What is submitted from now on waits for an event of another worker, and is skipped if that failed, unless it
+        is not to ``heed`` that."""
+        self._put(_Wait(event, heed))
 
-    def _put(self, item: Any) -> None:
-        if self._gone:
-            raise RuntimeError(f"{self.name}: {self._gone}")
-        if self._thread is None:
-            self._start()
-        self._items.put(item)
-
-    def _start(self) -> None:
-        thread = threading.Thread(target=self._run, name=f"tinyconv {self.name}", daemon=True)
-        self._thread = thread
-        thread.start()
+    def _put(self, item: _Item) -> None:
+        with self._lock:
+            if self._gone:
+                raise RuntimeError(f"{self.name}: {self._gone}")
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name=f"tinyconv {self.name}", daemon=True)
+                thread.start()
+                self._thread = thread
+            self._items.put(item)
 
     def _run(self) -> None:
-        self._prepare()
         while (item := self._items.get()) is not None:
             if isinstance(item, _Mark):
-                item.happen(self._failure)
-            elif self._failure is None and not self._gone:
-                self._failure = _outcome(item)
+                item.event.happen(self._failure or self._untold.get(item.thread))
+            elif isinstance(item, _Forget):
+                self._untold.pop(item.thread, None)
+                self._failure = None if self._failure is item.failure else self._failure
+            else:
+                if self._failure is None and not self._gone:
+                    self._failure = _outcome(item)
+                if self._failure is not None:
+                    self._untold[item.thread] = self._failure
             del item  # it holds arrays
 
     def wait(self) -> None:
@@ -133,9 +157,16 @@ class Worker:
             return  # nothing ever was
         event = self.mark()
         event.wait()
-        if event.failure is not None:
-            _forget(event.failure)
-            raise event.failure
+        failure = event.failure
+        del event
+        if failure is not None:
+            for worker in _workers:  # also those that only heard of it
+                if worker._thread is not None:
+                    worker._put(_Forget(failure))
+            try:
+                raise failure
+            finally:
+                del failure  # its traceback holds this frame: together they would be garbage that only gc finds
 
     def stop(self) -> None:
         """Skip what has not begun, and end the thread."""
@@ -143,26 +174,17 @@ class Worker:
         self._items.put(None)
 
 
-def _outcome(item: Any) -> BaseException | None:
+def _outcome(item: _Item) -> BaseException | None:
     """Do what the item of a queue asks for; what it raised, or had to hear of, if it failed."""
     if isinstance(item, _Wait):
         item.event.wait()
-        return item.event.failure
+        return item.event.failure if item.heed else None
+    assert isinstance(item, _Job)
     try:
-        item()
+        item.run()
     except BaseException as error:  # whatever it is, the program must hear of it
         return error
     return None
-
-
-def _forget(failure: BaseException) -> None:
-    """The program has been told: queues that were skipping jobs because of it go on, once they are empty."""
-    marks = [worker.mark() for worker in _workers if worker._thread is not None]
-    for mark in marks:
-        mark.wait()
-    for worker in _workers:
-        if worker._failure is failure:
-            worker._failure = None
 
 
 def _stop_all() -> None:
@@ -176,7 +198,8 @@ def _stop_all() -> None:
         if worker._failure is not None:
             untold[id(worker._failure)] = worker._failure  # several queues may have failed with one
     for failure in untold.values():
-        print(f"tinyconv: nobody waited for this, so nobody heard: {failure}", file=sys.stderr)
+        print(f"tinyconv: nobody waited for this, so nobody heard: {type(failure).__name__}: {failure}",
+              file=sys.stderr)
 
 
 def _after_fork() -> None:

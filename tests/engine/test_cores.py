@@ -4,6 +4,7 @@ What a device computes is tested where all are (``conftest.py`` here adds ``cpu:
 when."""
 
 import copy
+import gc
 import os
 import pickle
 import re
@@ -85,9 +86,14 @@ class TestNames:
         with pytest.raises(ValueError, match=r"no device 'cpu:1' here, only cpu:0 to cpu:0; .*devices\('cpu', 2\)"):
             tc.device("cpu:1")
         np.testing.assert_array_equal((kept + kept).numpy(), [2, 4])  # who has it may go on
+        assert copy.deepcopy(kept).device is pickle.loads(pickle.dumps(kept)).device is second
+        with tc.timeline() as timeline:
+            F.exp(kept)
+        assert [(s.device, s.name) for s in timeline.spans] == [("cpu:1", "elementwise.exp")]
 
     @pytest.mark.parametrize("arguments, message", [
-        (("gpu",), "kind must be one of cpu, cuda, reference, not 'gpu'"), (("cpu", 0), "at least 1.*not 0"),
+        (("gpu",), "kind must be one of cpu, cuda, reference, not 'gpu'"), (("cpu", 0), "from 1 to 256.*not 0"),
+        (("cpu", 257), "not 257"),
         (("cpu", 2.0), "not 2.0"), (("cpu", True), "not True"), ((None, 2), "and of a kind"),
         (("reference", 2), "there are 1 devices of kind 'reference', not 2")])
     def test_what_cannot_be(self, arguments: tuple[Any, ...], message: str) -> None:
@@ -213,6 +219,27 @@ class TestMemory:
         np.testing.assert_array_equal(source.numpy(), np.zeros(COUNT))
         del held
 
+    def test_who_only_reads_it_does_not_wait(self, gate: Gate) -> None:
+        """Nor does it hear of what goes wrong where it is copied to."""
+        source = tc.tensor(np.full(COUNT, 7), "cpu:1", dtype="float32")
+        held = _held_up("cpu:0", gate)
+        there = source.to("cpu:0")
+        np.testing.assert_array_equal(F.relu(source).numpy(), np.full(COUNT, 7))
+        assert not gate.opened.is_set()
+        gate.opened.set()
+        del held, there
+
+    def test_large_uploads_are_not_far_ahead(self, gate: Gate) -> None:
+        """Of 4 MiB each: the program waits before the fifth."""
+        held = _held_up("cpu:0", gate)
+        threading.Timer(0.5, gate.opened.set).start()
+        uploads = 0
+        while not gate.opened.is_set():
+            tc.tensor(np.zeros(1 << 20), "cpu:0")
+            uploads += 1
+        assert uploads <= 4
+        del held
+
     def test_copies_and_pickles(self, gate: Gate) -> None:
         y = _held_up("cpu:0", gate) + 1.0
         threading.Timer(0.2, gate.opened.set).start()
@@ -281,6 +308,95 @@ class TestErrors:
         for name in ("cpu:0", "cpu:1"):
             tc.device(name).synchronize()
 
+    def test_it_fails_nobody_who_does_not_depend_on_it(self, gate: Gate) -> None:
+        """cpu:1 fails before it reads what cpu:0 then changes."""
+        source = tc.tensor(np.full(COUNT, 7), "cpu:0", dtype="float32")
+        held = _held_up("cpu:1", gate)
+        self._fail("cpu:1")
+        there = source.to("cpu:1")
+        source.copy_(np.zeros(COUNT))
+        gate.opened.set()
+        np.testing.assert_array_equal(source.numpy(), np.zeros(COUNT))
+        with pytest.raises(ValueError, match=r"^relu.forward on cpu:1"):
+            there.numpy()
+        del held
+
+    def test_every_thread_hears_of_what_was_skipped_for_it(self, gate: Gate) -> None:
+        """Two threads of the program launch on one device.  The one is told, and goes on; the other, whose launch was
+        skipped because of it, must not get numbers that were never computed."""
+        x = tc.tensor(np.zeros(COUNT), "cpu:0")
+        held = _held_up("cpu:0", gate)
+        self._fail("cpu:0")
+        heard: list[str] = []
+
+        def other() -> None:
+            y = x + 1.0
+            launched.set()
+            assert told.wait(30)
+            try:
+                y.numpy()
+            except ValueError as error:
+                heard.append(str(error))
+            heard.append(str((x + 2.0).numpy()[0]))
+
+        launched, told = threading.Event(), threading.Event()
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert launched.wait(30)
+        gate.opened.set()
+        with pytest.raises(ValueError, match=r"^relu.forward"):
+            x.device.synchronize()
+        told.set()
+        thread.join()
+        assert heard[0].startswith("relu.forward on cpu:0") and heard[1:] == ["2.0"]
+        del held
+
+    @pytest.mark.parametrize("error, kind, message", [
+        (MemoryError(), MemoryError, "MemoryError"), (MemoryError((3, 4), "f4"), MemoryError, r"\(\(3, 4\), 'f4'\)"),
+        (KeyError(3), RuntimeError, "3"), (OSError("full"), OSError, "full")])
+    def test_errors_without_a_message(self, error: Exception, kind: type, message: str,
+                                      monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: Any) -> Any:
+            raise error
+
+        x = tc.tensor(np.zeros(COUNT), "cpu:0")
+        x.device.synchronize()
+        monkeypatch.setattr(device_module, "find_kernel", fail)
+        F.exp(x)
+        with pytest.raises(kind, match=f"^elementwise.exp on cpu:0, launched at test_cores.py:.* in .*: {message}$"):
+            x.device.synchronize()
+
+    def test_a_thread_that_cannot_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        fresh = worker.Worker("a device that nobody has used")
+
+        def fail(self: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fail)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                fresh.submit(lambda: None)
+        done: list[int] = []
+        fresh.submit(lambda: done.append(1))
+        fresh.wait()
+        assert done == [1]
+
+    def test_what_was_told_is_let_go(self) -> None:
+        """Without the help of the garbage collector: a traceback is often part of a cycle."""
+        device = tc.device("cpu:0")
+        device.synchronize()
+        gc.collect()
+        before = device.pool.lent
+        gc.disable()
+        try:
+            x = self._fail("cpu:0")
+            with pytest.raises(ValueError):
+                x.device.synchronize()
+            del x
+            assert device.pool.lent == before
+        finally:
+            gc.enable()
+
     def test_two_errors_are_told_one_by_one(self) -> None:
         self._fail("cpu:0"), self._fail("cpu:1")
         for name in ("cpu:0", "cpu:1"):
@@ -332,8 +448,8 @@ y = (x + 1.0).to("cpu:1")
 while tc.device("cpu:1")._worker._failure is None:
     time.sleep(0.01)""")
         assert done.returncode == 0
-        assert re.fullmatch(r"tinyconv: nobody waited .*: elementwise.mul on cpu:0, launched at <string>:4 in "
-                            r"<module>: operands .*\n", done.stderr)
+        assert re.fullmatch(r"tinyconv: nobody waited .*: ValueError: elementwise.mul on cpu:0, launched at "
+                            r"<string>:4 in <module>: operands .*\n", done.stderr)
 
     def test_ctrl_c(self) -> None:
         program = subprocess.Popen([sys.executable, "-c", PREAMBLE + self.BUSY + "print('go', flush=True)\nz.numpy()"],

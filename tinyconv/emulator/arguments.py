@@ -95,8 +95,8 @@ def check(kernel: str, parameters: list[module.Parameter], declared: list[Declar
     if len(declared) != len(parameters):  # a macro stands for several: what comes after it is anybody's guess
         declared = list(takewhile(lambda each: each.name, declared))
     unknown = [Declaration()] * (len(parameters) - len(declared))
-    return [_Slot(kernel, i, parameter.kind, parameter.nbytes, told).fill(value) for i, (parameter, told, value) in
-            enumerate(zip(parameters, [*declared, *unknown], args, strict=False))]
+    return [_Slot(kernel, i, parameter, told).fill(value)
+            for i, (parameter, told, value) in enumerate(zip(parameters, [*declared, *unknown], args, strict=False))]
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,20 @@ class _Slot:
 
     kernel: str
     position: int
-    kind: str
-    nbytes: int
+    parameter: module.Parameter
     declared: Declaration
+
+    @property
+    def kind(self) -> str:
+        return self.parameter.kind
+
+    @property
+    def nbytes(self) -> int:
+        return self.parameter.nbytes
+
+    @property
+    def read_only(self) -> bool:
+        return self.declared.read_only or not self.parameter.written
 
     @property
     def name(self) -> str:
@@ -169,7 +180,7 @@ class _Slot:
             raise TypeError(f"{self.where} is an array of {value.dtype}, and the kernel reads {self.declared.element}; "
                             "CuPy would pass its address all the same")
         return Argument(np.uint64(pointer.ptr), self.name, f"{self.label}, {value.shape} {value.dtype}",
-                        pointer.mem.block, pointer.ptr, value.nbytes, self.declared.read_only, value.host_elements)
+                        pointer.mem.block, pointer.ptr, value.nbytes, self.read_only, value.host_elements)
 
     def _address(self, value: np.generic) -> Argument:
         """A raw address: null, or in a block of the current device, of which the kernel then may touch all."""
@@ -184,4 +195,4 @@ class _Slot:
             raise CUDARuntimeError("cudaErrorIllegalAddress", f"{self.where} is the address {address:#x}, and no "
                                    f"memory of device {current} in use lies there")
         return Argument(np.uint64(address), self.name, f"{self.label}, in a block of {block.size} bytes", block,
-                        block.ptr, block.size, self.declared.read_only)
+                        block.ptr, block.size, self.read_only)

@@ -37,6 +37,7 @@ class Parameter(NamedTuple):
     name: str
     kind: str  # "pointer", "i8", "i16", "i32", "i64", "f32", "f64" (signs are not distinguished), "struct"
     nbytes: int
+    written: bool = True  # it may point to an array that the kernel writes to
 
 
 class Access(NamedTuple):
@@ -99,8 +100,8 @@ class Kernel:
 
     def __init__(self, module: Module, info: KernelInfo, library: ctypes.CDLL, runtime: ctypes.CDLL) -> None:
         self.name = info.name
-        self.parameters = [Parameter(name, kind, size)
-                           for (name, kind), (_, size) in zip(info.parameters, info.places, strict=True)]
+        self.parameters = [Parameter(name, kind, size, is_written) for (name, kind), (_, size), is_written in
+                           zip(info.parameters, info.places, info.written, strict=True)]
         self.static_shared = info.static_shared
         self.max_threads = info.max_threads
         self._module, self._info, self._library, self._runtime = module, info, library, runtime

@@ -21,6 +21,7 @@ from .function import FunctionWriter, Site
 from .layout import Layout, parameter_offsets
 from .operation import TranslationError, cpp_name
 from .ptx import Function
+from .written import written
 
 _MAXIMUM_SITES = 1 << 15  # the checker keeps a site in 15 bits
 
@@ -36,6 +37,7 @@ class KernelInfo:
     local_nbytes: int  # thread-local arrays
     meets: bool  # threads wait for one another: barriers, operations of warps
     max_threads: int | None
+    written: list[bool]  # of each parameter: whether it points to an array that the kernel may write to
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def translate(module: ptx.Module, signatures: dict[str, list[tuple[str, bool]]])
             kernels.append(KernelInfo(function.name, _kinds(function, signatures[function.name]),
                                       [(offset, v.nbytes) for v, offset in parameter_offsets(function.parameters)],
                                       layout.static_shared(function), sum(w.local_nbytes for w in reached),
-                                      any(w.meets for w in reached), function.max_threads))
+                                      any(w.meets for w in reached), function.max_threads, written(function)))
     prototypes = [f"{writers[f.name].head()};" for f in module.functions if not f.entry]
     text = "\n".join(['#include "device.h"', "using namespace emulator;", "", *_site_table(sites),
                       *_variables(module), *prototypes, "", *bodies.values()])

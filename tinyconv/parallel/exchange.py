@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..device import Array, Device
+from ..device import device as find_device
 from ..function import Function
 from ..functional import checks
 from ..tensor import Tensor
@@ -54,7 +55,7 @@ class Exchange(Function):
                      for needed, source, part in zip(self.needs, self.sources, self._parts(gy), strict=True))
 
 
-def exchange(columns: Sequence[Tensor], devices: Sequence[Device]) -> list[Tensor]:
+def exchange(columns: Sequence[Tensor], devices: Sequence[str | Device]) -> list[Tensor]:
     """For each device the channels of all columns, in order: (N, C0, ...) and (N, C1, ...) to (N, C0 + C1, ...).
 
     A column lies wherever it was computed; only what lies elsewhere is copied.  Listeners on one device share one
@@ -66,5 +67,6 @@ def exchange(columns: Sequence[Tensor], devices: Sequence[Device]) -> list[Tenso
         if t.ndim < 2 or (t.shape[0], t.shape[2:]) != (columns[0].shape[0], columns[0].shape[2:]):
             raise ValueError(f"exchange: columns of shapes {columns[0].shape} and {t.shape} differ in more than their "
                              "channels, axis 1")
-    heard = {device: Exchange(target=device)(*columns) for device in dict.fromkeys(devices)}
-    return [heard[device] for device in devices]
+    listeners = [find_device(device) for device in devices]
+    heard = {device: Exchange(target=device)(*columns) for device in dict.fromkeys(listeners)}
+    return [heard[device] for device in listeners]
