@@ -28,6 +28,7 @@ from .readers import Readers, may_change
 from .timeline import recorder
 from .worker import Event, Worker
 
+MOST = 256  # devices: each has a thread
 _LARGE, _UPLOADS = 1 << 20, 3  # bytes of an array of which only so many wait to be read
 
 _names: list[str] = []  # of the devices into which the cores are split now
@@ -38,7 +39,9 @@ def split(n: int) -> list[str]:
     """Share out the cores among ``cpu:0`` ... ``cpu:n-1`` and return these names.  It can be done anew at any time,
     for no result depends on the number of threads.
 
-    Raises RuntimeError if Numba's threads cannot serve several callers at once."""
+    Raises ValueError unless n is from 1 to 256, RuntimeError if Numba's threads cannot serve several callers."""
+    if not 1 <= n <= MOST:
+        raise ValueError(f"devices: n must be from 1 to {MOST}, not {n}")
     _check_threading_layer()
     _names[:] = [f"cpu:{i}" for i in range(n)]
     for i, name in enumerate(_names):
@@ -53,11 +56,11 @@ def split(n: int) -> list[str]:
 
 def cpu_part(index: int) -> CpuPart:
     """``cpu:index``.  Who names one before :func:`split` was called gets two, or as many as that needs."""
-    if not _names:
+    if not _names and index < MOST:
         split(max(2, index + 1))
     if index >= len(_names):
-        raise ValueError(f"device: there is no device 'cpu:{index}' here, only cpu:0 to cpu:{len(_names) - 1}; "
-                         f"tinyconv.devices('cpu', {index + 1}) would share out the cores among {index + 1}")
+        raise ValueError(f"device: there is no device 'cpu:{index}' here, only {', '.join(_names) or 'cpu'}; "
+                         f"tinyconv.devices('cpu', n) shares out the cores among n, at most {MOST}")
     return _made[_names[index]]
 
 

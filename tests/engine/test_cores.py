@@ -83,7 +83,7 @@ class TestNames:
         assert tc.device("cpu:2").threads == max(1, numba.config.NUMBA_NUM_THREADS // 3)
         assert tc.devices("cpu", 1) == ["cpu:0"]
         assert tc.device("cpu:0").threads == numba.config.NUMBA_NUM_THREADS
-        with pytest.raises(ValueError, match=r"no device 'cpu:1' here, only cpu:0 to cpu:0; .*devices\('cpu', 2\)"):
+        with pytest.raises(ValueError, match=r"no device 'cpu:1' here, only cpu:0; .*devices\('cpu', n\) shares"):
             tc.device("cpu:1")
         np.testing.assert_array_equal((kept + kept).numpy(), [2, 4])  # who has it may go on
         assert copy.deepcopy(kept).device is pickle.loads(pickle.dumps(kept)).device is second
@@ -92,9 +92,8 @@ class TestNames:
         assert [(s.device, s.name) for s in timeline.spans] == [("cpu:1", "elementwise.exp")]
 
     @pytest.mark.parametrize("arguments, message", [
-        (("gpu",), "kind must be one of cpu, cuda, reference, not 'gpu'"), (("cpu", 0), "from 1 to 256.*not 0"),
-        (("cpu", 257), "not 257"),
-        (("cpu", 2.0), "not 2.0"), (("cpu", True), "not True"), ((None, 2), "and of a kind"),
+        (("gpu",), "kind must be one of cpu, cuda, reference, not 'gpu'"), (("cpu", 0), "at least 1.*not 0"),
+        (("cpu", 257), "n must be from 1 to 256, not 257"), (("cpu", 2.0), "not 2.0"), (("cpu", True), "not True"), ((None, 2), "and of a kind"),
         (("reference", 2), "there are 1 devices of kind 'reference', not 2")])
     def test_what_cannot_be(self, arguments: tuple[Any, ...], message: str) -> None:
         with pytest.raises(ValueError, match=message):

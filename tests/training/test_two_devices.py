@@ -56,7 +56,7 @@ def test_alexnet_goes_on_on_other_devices(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("device, message", [
-    ("cpu:0,cpu:7", "there is no device 'cpu:7' here, only cpu:0 to cpu:1"), ("cpu:1,gpu", "no device 'gpu'"),
+    ("cpu:0,cpu:7", "there is no device 'cpu:7' here, only cpu:0, cpu:1;"), ("cpu:1,gpu", "no device 'gpu'"),
     ("cpu:0,cpu:1,cpu:0", "has 2 towers, but devices names 3")])
 def test_bad_devices_are_one_clear_line(tmp_path: Path, device: str, message: str) -> None:
     done = _run("alexnet_imagenet.py", "--device", device, "--out", tmp_path / "run", "--crop", 63)
