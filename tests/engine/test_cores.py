@@ -93,7 +93,8 @@ class TestNames:
 
     @pytest.mark.parametrize("arguments, message", [
         (("gpu",), "kind must be one of cpu, cuda, reference, not 'gpu'"), (("cpu", 0), "at least 1.*not 0"),
-        (("cpu", 257), "n must be from 1 to 256, not 257"), (("cpu", 2.0), "not 2.0"), (("cpu", True), "not True"), ((None, 2), "and of a kind"),
+        (("cpu", 257), "n must be from 1 to 256, not 257"), (("cpu", 2.0), "not 2.0"), (("cpu", True), "not True"),
+        ((None, 2), "and of a kind"),
         (("reference", 2), "there are 1 devices of kind 'reference', not 2")])
     def test_what_cannot_be(self, arguments: tuple[Any, ...], message: str) -> None:
         with pytest.raises(ValueError, match=message):
