@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tinyconv.data import dataset
+from tinyconv.data import single
 from tinyconv.data.dataset import Pack
 from tinyconv.data.errors import DecodeError, PackError
 from tinyconv.data.pack import pack
@@ -38,10 +38,10 @@ def test_attributes(packed):
 
 
 def test_a_split_too_large_for_memory_is_read_image_by_image(packed, monkeypatch):
-    monkeypatch.setattr(dataset, "_IN_MEMORY", 0)
+    monkeypatch.setattr(single, "IN_MEMORY", 0)
     with Pack(packed) as made, ThreadPoolExecutor(4) as threads:
         train = made.split("train")
-        assert isinstance(train._data, h5py.Dataset)
+        assert isinstance(train._images._data, h5py.Dataset)
         for image, value in zip(threads.map(train.image, range(11)), TRAIN, strict=True):
             np.testing.assert_array_equal(image, flat(value))
 

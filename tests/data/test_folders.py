@@ -6,21 +6,21 @@ from pathlib import Path
 import pytest
 
 from tinyconv.data.errors import PackError
-from tinyconv.data.photos import Photo, Skipped
+from tinyconv.data.photos import Photo, Skipped, photos
 from tinyconv.data.sources import fingerprint, open_source
 
 from .samples import flat, png
 
 
-def photos(folder):
-    return list(open_source(folder).photos())
+def photos_of(folder):
+    return list(photos(open_source(folder)))
 
 
 def test_a_tenth_of_each_class_is_held_out(class_folder):
     source = open_source(class_folder)
     assert source.classes == ["ant", "bee"] and source.wnids == []
     assert "val is 10% of each class" in source.provenance
-    items = list(source.photos())
+    items = list(photos(source))
     held_out = {item.file for item in items if item.split == "val"}
     assert len(items) == 13 and held_out == {"ant/03.png", "bee/02.png"}  # fixed by SHA-256 of the names
     assert [item.label for item in items] == [0] * 11 + [1] * 2
@@ -34,7 +34,7 @@ def test_split_folders(tmp_path):
             (tmp_path / split / name / "x.png").write_bytes(png(flat(1)))
     (tmp_path / "LICENSE").write_text("CC0")
     source = open_source(tmp_path)
-    found = [(item.split, item.label, item.file) for item in source.photos()]
+    found = [(item.split, item.label, item.file) for item in photos(source)]
     assert found == [("train", 0, "train/n00000001/x.png"), ("train", 1, "train/n00000002/x.png"),
                      ("val", 0, "validation/n00000001/x.png"), ("val", 1, "validation/n00000002/x.png"),
                      ("test", 0, "test/n00000001/x.png"), ("test", 1, "test/n00000002/x.png")]
@@ -45,7 +45,7 @@ def test_split_folders(tmp_path):
 def test_unreadable_files_are_reported(class_folder):
     (class_folder / "ant" / "12.png").symlink_to("nowhere")
     os.mkfifo(class_folder / "ant" / "13.png")
-    items = photos(class_folder)
+    items = photos_of(class_folder)
     assert Skipped("ant/12.png", "a link to nothing") in items
     assert Skipped("ant/13.png", "not a regular file") in items
     assert sum(isinstance(item, Photo) for item in items) == 13
@@ -75,7 +75,7 @@ def test_no_folder_at_all(tmp_path):
     with pytest.raises(PackError, match="does not exist"):
         open_source(tmp_path / "nowhere")
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(PackError, match="is a file; pass a folder"):
+    with pytest.raises(PackError, match="is a file, but no tar file; pass a folder"):
         open_source(tmp_path / "file")
 
 
@@ -98,7 +98,7 @@ def test_an_unreadable_image_is_reported(class_folder, monkeypatch):
 
     monkeypatch.setattr(Path, "read_bytes", read_bytes)
     reason = "cannot be read: Permission denied"
-    skipped = [item for item in photos(class_folder) if isinstance(item, Skipped)]
+    skipped = [item for item in photos_of(class_folder) if isinstance(item, Skipped)]
     assert skipped == [Skipped("ant/02.png", reason), Skipped("bee/02.png", reason)]
 
 

@@ -5,7 +5,7 @@ import tarfile
 import pytest
 
 from tinyconv.data.errors import PackError
-from tinyconv.data.photos import Photo, Skipped
+from tinyconv.data.photos import Photo, Skipped, photos
 from tinyconv.data.sources import open_source
 
 from .samples import WNIDS, WORDS, add, flat, jpeg
@@ -17,7 +17,7 @@ def test_labels_follow_the_wnids_not_the_ids(make_ilsvrc):
     source = open_source(make_ilsvrc())
     assert source.wnids == WNIDS and source.classes == WORDS  # the inner synset n00001740 is no class
     assert source.total == 16
-    items = list(source.photos())
+    items = list(photos(source))
     train = [(item.label, item.file) for item in items if item.split == "train"]
     assert train == [(label, f"{wnid}_{i}.JPEG") for label, wnid in enumerate(WNIDS) for i in range(4)]
     assert items[5].data == jpeg(flat(21))
@@ -33,7 +33,7 @@ def test_strange_members_are_skipped(make_ilsvrc):
         tar.addfile(link)
     with tarfile.open(folder / "ILSVRC2012_img_train.tar", "a") as tar:
         add(tar, "n99999999.tar", b"")
-    items = list(open_source(folder).photos())
+    items = list(photos(open_source(folder)))
     assert [item for item in items if isinstance(item, Skipped)] == [
         Skipped("../../etc/passwd", "its path leads out of the archive"),
         Skipped("/root/x.JPEG", "its path leads out of the archive"),
@@ -57,7 +57,7 @@ def test_a_truncated_file_is_an_error(make_ilsvrc, name, part):
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * part)])
     with pytest.raises(PackError, match=f"{name}.*(truncated|incomplete|lacks|has \\d images)"):
-        list(open_source(path.parent).photos())
+        list(photos(open_source(path.parent)))
 
 
 def test_a_train_tar_that_ends_between_classes_is_incomplete(make_ilsvrc):
@@ -66,7 +66,7 @@ def test_a_train_tar_that_ends_between_classes_is_incomplete(make_ilsvrc):
         last = tar.getmembers()[-1].offset
     path.write_bytes(path.read_bytes()[:last])
     with pytest.raises(PackError, match="lacks 1 classes, n03445777.tar for one"):
-        list(open_source(path.parent).photos())
+        list(photos(open_source(path.parent)))
 
 
 def test_the_number_of_validation_images_is_checked(make_ilsvrc):
@@ -87,5 +87,5 @@ def test_the_miniature_of_imagenet(ilsvrc_tiny):
     assert len(source.classes) == 50 and source.total == 27_500
     assert source.wnids == sorted(source.wnids) and source.wnids[0] == "n01629819"
     assert source.classes[0] == "European fire salamander, Salamandra salamandra"
-    first = next(source.photos())
+    first = next(photos(source))
     assert (first.split, first.label, first.file) == ("train", 0, "n01629819_0.JPEG")

@@ -3,9 +3,15 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from tinyconv.data.resize import central_square, shrink_short_side
+from tinyconv.data import resize
+from tinyconv.data.resize import shrink_short_side
 from tinyconv.data.statistics import PixelStatistics
+
+
+def central_square(pixels: np.ndarray, size: int) -> np.ndarray:
+    return np.array(resize.central_square(Image.fromarray(pixels), size))
 
 
 def statistics_of(*images: np.ndarray) -> PixelStatistics:

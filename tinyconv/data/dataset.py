@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import threading
-from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-import h5py
 import numpy as np
 
-from . import layout
+from .building import unfinished
 from .decode import decode
 from .errors import DecodeError, PackError
-
-_IN_MEMORY = 512 << 20  # bytes up to which a split is read once, as a whole
+from .manifest import MANIFEST
+from .sharded import Sharded, ShardedImages
+from .single import SingleFile, SingleImages
 
 
 class ImageSplit(Protocol):
@@ -37,19 +36,38 @@ class ImageSplit(Protocol):
 
 
 class Pack:
-    """A pack, opened for reading; `layout.py` says what is in one.
+    """A pack, opened for reading: a folder of shards (see `manifest.py`), or one file (see `layout.py`).
+
+    path          where it is
+    classes       the name of every class; a label is an index into it
+    wnids         WordNet identifiers of the classes, or []
+    splits        the names of the splits: "train", and "val" and "test" where there are such
+    mean, std     (3,) float64: of red, green, blue over the training pixels, 0..255
+    mean_image    (H, W, 3) float64, 0..255: of the training images, if they have one size and lie in shards; else None
+    eigenvalues   (3,) float64, descending: of the covariance of the training pixels scaled to 0..1
+    eigenvectors  (3, 3) float64: column j belongs to eigenvalue j
+    grey          every image has three equal channels (one file: they are stored as one channel)
+    skipped       (file, reason) of every image of the source that is not in the pack
+    provenance, licence   where the images come from, and under which terms
+    fingerprint   of the source's files when they were packed, or ""
 
     Raises PackError: no file, no pack, of another version, truncated, or with labels out of range.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self._file = _open(self.path)
-        try:
-            layout.check(self._file)
-        except BaseException:
-            self._file.close()
-            raise
+        self._contents = found = _open(self.path)
+        self.classes: list[str] = found.classes
+        self.wnids: list[str] = found.wnids
+        self.splits: list[str] = found.splits
+        self.provenance: str = found.provenance
+        self.licence: str = found.licence
+        self.fingerprint: str = found.fingerprint
+        self.grey: bool = found.grey
+        self.mean: np.ndarray = found.mean
+        self.std: np.ndarray = found.std
+        self.eigenvalues: np.ndarray = found.eigenvalues
+        self.eigenvectors: np.ndarray = found.eigenvectors
         self._splits: dict[str, Split] = {}
         self._lock = threading.Lock()
 
@@ -64,140 +82,82 @@ class Pack:
         return f"Pack({str(self.path)!r}: {images} images of {len(self.classes)} classes)"
 
     def close(self) -> None:
-        """Let go of the file. Splits too large for memory can no longer be read."""
-        self._file.close()
+        """Let go of the file. Splits of one file that are too large for memory can no longer be read."""
+        self._contents.close()
 
-    @cached_property
-    def classes(self) -> list[str]:
-        """The name of every class; a label is an index into it."""
-        return layout.read_strings(self._file, "classes")
+    @property
+    def mean_image(self) -> np.ndarray | None:
+        """See above; read when it is first asked for."""
+        return self._contents.mean_image
 
-    @cached_property
-    def wnids(self) -> list[str]:
-        """WordNet identifiers of the classes, or []."""
-        return layout.read_strings(self._file, "wnids")
-
-    @cached_property
-    def mean(self) -> np.ndarray:
-        """(3,) float64: mean red, green, blue of the training pixels, 0..255."""
-        return self._file["mean"][...]
-
-    @cached_property
-    def std(self) -> np.ndarray:
-        """(3,) float64: standard deviation of the training pixels, 0..255."""
-        return self._file["std"][...]
-
-    @cached_property
-    def eigenvalues(self) -> np.ndarray:
-        """(3,) float64, descending: of the covariance of the training pixels scaled to 0..1."""
-        return self._file["pca/eigenvalues"][...]
-
-    @cached_property
-    def eigenvectors(self) -> np.ndarray:
-        """(3, 3) float64: column j belongs to eigenvalue j."""
-        return self._file["pca/eigenvectors"][...]
-
-    @cached_property
-    def provenance(self) -> str:
-        """Where the images come from."""
-        return str(self._file.attrs["provenance"])
-
-    @cached_property
-    def licence(self) -> str:
-        """Under which terms."""
-        return str(self._file.attrs["licence"])
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Of the source's files when they were packed, or ""."""
-        return str(self._file.attrs["fingerprint"])
-
-    @cached_property
+    @property
     def skipped(self) -> list[tuple[str, str]]:
-        """(file, reason) of every image of the source that is not in the pack."""
-        group = self._file["skipped"]
-        files, reasons = (layout.read_strings(group, name) for name in ("file", "reason"))
-        return list(zip(files, reasons, strict=True))
-
-    @cached_property
-    def splits(self) -> list[str]:
-        """The names of the splits: "train", and "val" and "test" where there are such."""
-        return layout.splits(self._file)
-
-    @cached_property
-    def grey(self) -> bool:
-        """Whether the stored images have one channel. `Split.image` gives three equal ones."""
-        groups = [self._file[name] for name in self.splits]
-        return all("images" in group and group["images"].ndim == 3 for group in groups)
+        """See above."""
+        return self._contents.skipped
 
     def split(self, name: str) -> Split:
-        """The split called `name`. Raises PackError: the pack has no such split."""
+        """The split called `name`. Raises PackError: the pack has no such split, or is damaged."""
         with self._lock:
             if name not in self._splits:
-                if name not in self.splits:
-                    raise PackError(f"{self.path} has no {name!r} split; it has {', '.join(self.splits)}")
-                self._splits[name] = self._read_split(name)
+                self._splits[name] = self._read(name, in_memory=True)
             return self._splits[name]
 
-    def _read_split(self, name: str) -> Split:
-        try:
-            return Split(self._file[name], f"{self.path.name}/{name}")
-        except layout.DAMAGE as error:
-            raise PackError(f"{self.path} is a damaged pack: {error}; pack the source again") from error
+    def _read(self, name: str, in_memory: bool) -> Split:
+        if name not in self.splits:
+            raise PackError(f"{self.path} has no {name!r} split; it has {', '.join(self.splits)}")
+        return Split(self._contents.images(name, in_memory), self.path, name)
 
 
 class Split:
-    """The images of a split, by number. Threads may share it: h5py itself takes one after the other."""
+    """The images of a split, by number. Threads may share it. Processes may be sent it: they open the files again."""
 
-    def __init__(self, group: h5py.Group, title: str):
-        self._group = group
-        self._title = title
-        self.labels: np.ndarray = group["labels"][...].astype(np.int64)
+    def __init__(self, images: SingleImages | ShardedImages, path: Path, split: str):
+        self._images = images
+        self._path, self._split = path, split
+        self._title = f"{path.name}/{split}"
+        self.labels: np.ndarray = images.labels
         self.labels.flags.writeable = False  # shared by all who ask
-        self._raw = "images" in group
-        stored = group["images" if self._raw else "encoded"]
-        self._data = stored[...] if stored.nbytes <= _IN_MEMORY else stored
-        self._offsets = None if self._raw else group["offsets"][...]
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _open_split, (self._path.absolute(), self._split)
+
+    def encoded(self, index: int) -> bytes | None:
+        """The JPEG or PNG file of image `index` as it is stored; None where pixels are. Raises IndexError."""
+        self._check(index)
+        return self._images.encoded(index)
 
     def image(self, index: int) -> np.ndarray:
         """Image `index`: (H, W, 3) uint8, which the caller must not change.
 
         Raises IndexError: no such image. DecodeError: its bytes are damaged.
         """
-        if not 0 <= index < len(self):
-            raise IndexError(f"{self._title} has images 0..{len(self) - 1}; {index} is not one of them")
-        if self._offsets is None:
-            pixels = self._data[index]
-            return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
-        start, end = int(self._offsets[index]), int(self._offsets[index + 1])
+        if (data := self.encoded(index)) is None:
+            return self._images.pixels(index)
         try:
-            return decode(self._data[start:end].tobytes())
+            return decode(data)
         except DecodeError as error:
             raise DecodeError(f"{self.name(index)}: {error}") from error
 
     def name(self, index: int) -> str:
         """The image's file name in the source."""
-        return f"{self._title}: {self._files[index]}"
+        return f"{self._title}: {self._images.file(index)}"
 
-    @cached_property
-    def _files(self) -> list[str]:
-        return layout.read_strings(self._group, "files")
+    def _check(self, index: int) -> None:
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self._title} has images 0..{len(self) - 1}; {index} is not one of them")
 
 
-def _open(path: Path) -> h5py.File:
-    if not path.is_file():
-        kind = "is a folder, not a pack" if path.is_dir() else "does not exist"
-        raise PackError(f"{path} {kind}; make a pack: python -m tinyconv.data.pack SOURCE OUT.h5")
-    try:
-        # No chunk cache: images come in random order, and without it HDF5 reads only the bytes asked for.
-        return h5py.File(path, "r", rdcc_nbytes=0)
-    except OSError as error:
-        if "truncated file" in str(error):
-            raise PackError(f"{path} is truncated: its end is missing; copy or pack it again") from error
-        if isinstance(error, PermissionError):
-            raise PackError(f"{path} cannot be read: permission denied; check its owner and mode") from error
-        raise PackError(f"{path} is no HDF5 file, or a damaged one ({error}); "
-                        "make a pack: python -m tinyconv.data.pack SOURCE OUT.h5") from error
+def _open_split(path: Path, name: str) -> Split:
+    """A split in another process: image files stay on the disk, of which the system keeps one copy for all."""
+    return Pack(path)._read(name, in_memory=False)
+
+
+def _open(path: Path) -> SingleFile | Sharded:
+    if (path / MANIFEST).is_file():
+        return Sharded(path)
+    if not path.exists() and unfinished(path):
+        raise PackError(f"{path} is not finished; run the command that packs it once more, and it goes on")
+    return SingleFile(path)

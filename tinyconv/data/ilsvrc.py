@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 import re
 import tarfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 from .errors import PackError
-from .photos import Photo, Skipped
+from .photos import Entry, Place, Skipped
+from .tars import members, open_gzipped_tar, open_tar, place_of, read, unsafe
 
 TRAIN = "ILSVRC2012_img_train.tar"
 VAL = "ILSVRC2012_img_val.tar"
@@ -36,21 +35,23 @@ class Synset:
 class ILSVRC2012:
     """Reads the train tar (a tar of one tar a class), the val tar, and the development kit's labels.
 
-    Class k is the k-th leaf synset (num_children = 0) in the order of WordNet identifiers. This is the
-    numbering of Caffe, PyTorch and everybody since; the kit's own ILSVRC2012_ID, which the ground truth uses,
-    is another.
+    They lie in a folder, or together in one tar file. Class k is the k-th leaf synset (num_children = 0) in the
+    order of WordNet identifiers. This is the numbering of Caffe, PyTorch and everybody since; the kit's own
+    ILSVRC2012_ID, which the ground truth uses, is another.
     """
 
     def __init__(self, folder: Path):
-        self.inputs = [folder / name for name in (TRAIN, VAL, DEVKIT)]
-        for path in self.inputs:
-            if not path.is_file():
-                raise PackError(f"{folder} lacks {path.name}; {TRAIN}, {VAL} and {DEVKIT} are all needed")
-        self._train, self._val, devkit = self.inputs
-        leaves, truth = read_devkit(devkit)
+        found = _find(folder)
+        for name in (TRAIN, VAL, DEVKIT):
+            if name not in found:
+                raise PackError(f"{folder} lacks {name}; {TRAIN}, {VAL} and {DEVKIT} are all needed")
+        self._train, self._val = found[TRAIN], found[VAL]
+        self._train_title, self._val_title, devkit_title = (folder / name for name in (TRAIN, VAL, DEVKIT))
+        self.inputs = [folder] if folder.is_file() else [self._train_title, self._val_title, devkit_title]
+        leaves, truth = read_devkit(found[DEVKIT], devkit_title)
         self.classes = [leaf.words for leaf in leaves]
         self.wnids = [leaf.wnid for leaf in leaves]
-        self._val_labels = _labels_of_truth(truth, leaves, devkit)
+        self._val_labels = _labels_of_truth(truth, leaves, devkit_title)
         self._check_val_count()
         self.total = sum(leaf.train_images for leaf in leaves) + len(self._val_labels)
         self.provenance = f"ILSVRC2012 (ImageNet), official files {TRAIN}, {VAL}, {DEVKIT}"
@@ -59,64 +60,82 @@ class ILSVRC2012:
 
     @staticmethod
     def recognises(folder: Path) -> bool:
-        """Whether any of the three files is there."""
-        return any((folder / name).exists() for name in (TRAIN, VAL, DEVKIT))
+        """Whether any of the three files is in the folder or the tar file."""
+        return bool(_find(folder))
 
-    def photos(self) -> Iterator[Photo | Skipped]:
-        yield from self._train_photos()
-        yield from self._val_photos()
+    def entries(self) -> Iterator[Entry | Skipped]:
+        yield from self._train_entries()
+        yield from self._val_entries()
 
-    def _train_photos(self) -> Iterator[Photo | Skipped]:
+    def _train_entries(self) -> Iterator[Entry | Skipped]:
         label_of = {f"{wnid}.tar": label for label, wnid in enumerate(self.wnids)}
         missing = set(label_of)
-        with _open_tar(self._train, "r:") as outer:
-            for member in outer:
+        with open_tar(self._train, self._train_title) as outer:
+            for member in members(outer):
                 if member.name in label_of and member.name not in missing:
-                    raise PackError(f"{self._train} holds {member.name} twice; download it again")
-                if (problem := _unsafe(member)) or member.name not in label_of:
+                    raise PackError(f"{self._train_title} holds {member.name} twice; download it again")
+                if (problem := unsafe(member)) or member.name not in label_of:
                     yield Skipped(member.name, problem or "not the tar of a class in the development kit")
                     continue
                 missing.discard(member.name)
-                with _open_tar(self._train / member.name, "r:", outer.extractfile(member)) as inner:
-                    yield from _photos_of_class(inner, label_of[member.name])
+                yield from _entries_of_class(place_of(member, self._train), label_of[member.name],
+                                             self._train_title / member.name)
         if missing:
-            raise PackError(f"{self._train} lacks {len(missing)} classes, {min(missing)} for one; "
+            raise PackError(f"{self._train_title} lacks {len(missing)} classes, {min(missing)} for one; "
                             "it is incomplete: download it again")
 
-    def _val_photos(self) -> Iterator[Photo | Skipped]:
-        with _open_tar(self._val, "r:") as tar:
-            for member in tar:
+    def _val_entries(self) -> Iterator[Entry | Skipped]:
+        with open_tar(self._val, self._val_title) as tar:
+            for member in members(tar):
                 number = _val_number(member)
                 if number is None:
-                    yield Skipped(member.name, _unsafe(member) or "not named ILSVRC2012_val_<8 digits>.JPEG")
+                    yield Skipped(member.name, unsafe(member) or "not named ILSVRC2012_val_<8 digits>.JPEG")
                 else:
-                    yield Photo("val", self._val_labels[number - 1], member.name, _read(tar, member))
+                    yield Entry("val", self._val_labels[number - 1], member.name, place_of(member, self._val))
 
     def _check_val_count(self) -> None:
-        with _open_tar(self._val, "r:") as tar:
-            numbers = [number for member in tar if (number := _val_number(member)) is not None]
+        with open_tar(self._val, self._val_title) as tar:
+            numbers = [number for member in members(tar) if (number := _val_number(member)) is not None]
         count = len(self._val_labels)
         if sorted(numbers) != list(range(1, count + 1)):
-            raise PackError(f"{self._val} has {len(numbers)} images, but the ground truth in {DEVKIT} labels "
+            raise PackError(f"{self._val_title} has {len(numbers)} images, but the ground truth in {DEVKIT} labels "
                             f"images 1 to {count}; one of the two files is incomplete: download it again")
 
 
-def read_devkit(path: Path) -> tuple[list[Synset], list[int]]:
+def _find(folder: Path) -> dict[str, Place]:
+    """Where the three files are: in the folder, or in the tar file, at whatever depth there."""
+    if folder.is_dir():
+        return {name: Place(folder / name) for name in (TRAIN, VAL, DEVKIT) if (folder / name).is_file()}
+    found, whole = {}, Place(folder)
+    with open_tar(whole) as tar:
+        for i, member in enumerate(members(tar)):
+            name = member.name.rpartition("/")[2]
+            if name in (TRAIN, VAL, DEVKIT) and not unsafe(member):
+                found[name] = place_of(member, whole)
+            if len(found) == 3 or (not found and i > _FEW):
+                break
+    return found
+
+
+_FEW = 1000  # members of another tar file that are looked at in search of the three
+
+
+def read_devkit(place: Place, title: Path) -> tuple[list[Synset], list[int]]:
     """The leaf synsets, ordered by wnid, and the validation images' ILSVRC2012_IDs.
 
     Raises PackError: not the development kit, or damaged.
     """
-    with _open_tar(path, "r:gz") as tar:
-        found = {name: _read(tar, member) for member in tar for name in (_META, _TRUTH)
+    with open_gzipped_tar(place, title) as tar:
+        found = {name: read(tar, member) for member in tar for name in (_META, _TRUTH)
                  if member.isfile() and member.name.endswith(name)}
     for name in (_META, _TRUTH):
         if name not in found:
-            raise PackError(f"{path} has no {name}; is it the development kit of tasks 1 and 2?")
+            raise PackError(f"{title} has no {name}; is it the development kit of tasks 1 and 2?")
     try:
         leaves = _leaves(found[_META])
     except Exception as error:  # SciPy raises nearly anything for a damaged file
-        raise PackError(f"{path}: {_META} is not readable: {error}; download the file again") from error
-    truth = [_integer(line, f"{path}: line {i} of {_TRUTH}")
+        raise PackError(f"{title}: {_META} is not readable: {error}; download the file again") from error
+    truth = [_integer(line, f"{title}: line {i} of {_TRUTH}")
              for i, line in enumerate(found[_TRUTH].decode("ascii", "replace").split(), 1)]
     return leaves, truth
 
@@ -150,42 +169,15 @@ def _labels_of_truth(truth: list[int], leaves: list[Synset], devkit: Path) -> li
     return [label_of[ilsvrc_id] for ilsvrc_id in truth]
 
 
-def _photos_of_class(tar: tarfile.TarFile, label: int) -> Iterator[Photo | Skipped]:
-    for member in tar:
-        if problem := _unsafe(member):
-            yield Skipped(member.name, problem)
-        else:
-            yield Photo("train", label, member.name, _read(tar, member))
-
-
-def _unsafe(member: tarfile.TarInfo) -> str:
-    """Why a member is not taken, or "". Nothing is unpacked, but an honest archive has no such names."""
-    name = PurePosixPath(member.name)
-    if name.is_absolute() or ".." in name.parts:
-        return "its path leads out of the archive"
-    return "" if member.isfile() else "not a regular file"
+def _entries_of_class(place: Place, label: int, title: Path) -> Iterator[Entry | Skipped]:
+    with open_tar(place, title) as tar:
+        for member in members(tar):
+            if problem := unsafe(member):
+                yield Skipped(member.name, problem)
+            else:
+                yield Entry("train", label, member.name, place_of(member, place))
 
 
 def _val_number(member: tarfile.TarInfo) -> int | None:
     match = _VAL_NAME.fullmatch(member.name)
-    return int(match[1]) if match and member.isfile() else None
-
-
-def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    stream = tar.extractfile(member)
-    assert stream is not None, "only regular files are read"
-    with stream:  # left to the garbage collector, its close() would swallow a Ctrl-C that comes meanwhile
-        return stream.read()
-
-
-@contextmanager
-def _open_tar(path: Path, mode: Literal["r:", "r:gz"], stream: Any = None) -> Iterator[tarfile.TarFile]:
-    """Open a tar file, or the one in `stream`. What is wrong with it becomes a PackError naming `path`."""
-    try:
-        with tarfile.open(None if stream else path, mode, fileobj=stream) as tar:
-            yield tar
-    except PackError:
-        raise
-    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
-        raise PackError(f"{path} cannot be read: it is truncated or no tar file ({error}); "
-                        "download it again") from error
+    return int(match[1]) if match and not unsafe(member) else None

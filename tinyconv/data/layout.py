@@ -65,7 +65,7 @@ DAMAGE = (KeyError, AttributeError, TypeError, ValueError, OSError, RuntimeError
 
 def check(file: h5py.File) -> None:
     """Raise PackError unless `file` keeps to the layout: kinds, shapes, all labels and offsets in range."""
-    if _text(file.attrs.get("format")) != FORMAT:
+    if text(file.attrs.get("format")) != FORMAT:
         raise PackError(f"{file.filename} is an HDF5 file but no pack; "
                         "make one: python -m tinyconv.data.pack SOURCE OUT.h5")
     version = file.attrs.get("version")
@@ -85,7 +85,7 @@ def splits(file: h5py.File) -> list[str]:
     return [name for name in SPLITS if name in file]
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ..safefile import make_folder
 from .dataset import Pack
 from .errors import PackError
-from .pack import QUALITY, describe, pack
-from .sources import open_source
+from .manifest import MANIFEST
+from .pack import SHARDED, describe, pack
+from .photos import Source
+from .prepare import Recipe
+from .sources import is_tar, open_source
 
 EMBEDDED = Path(__file__).with_name("embedded") / "fashion-mnist.h5"
+_SMALL = 64 << 20  # bytes of image files up to which a set becomes one file
 
 
 def open_data(source: str | Path | None, out_folder: str | Path, *, resize: int | None = None,
@@ -18,9 +23,12 @@ def open_data(source: str | Path | None, out_folder: str | Path, *, resize: int 
     """Open `source`.
 
     None          the embedded pack, 10 classes of Fashion-MNIST
-    a .h5 file    that pack
-    a folder      of class folders or of the ILSVRC2012 files: packed once, as OUT_FOLDER/<name>.pack.h5, and never
-                  in the source. The pack is used again while names, sizes and times of the source's files
+    a pack        a .h5 file, or a NAME.pack folder: that pack
+    a folder, or a tar file
+                  of class folders or of the ILSVRC2012 files: packed once, and never in the source, as
+                  OUT_FOLDER/<name>.pack.h5 if its files have at most 64 MiB, for then it is packed in seconds and read
+                  into memory as a whole, and else as shards in OUT_FOLDER/<name>.pack, by all cores and so that a
+                  killed run goes on. The pack is used again while names, sizes and times of the source's files
                   and `resize` (see `pack`) stay the same.
 
     `out_folder` is made if needed. `progress` shows a bar and says what is done.
@@ -29,35 +37,49 @@ def open_data(source: str | Path | None, out_folder: str | Path, *, resize: int 
     if source is None:
         return Pack(EMBEDDED)
     path = Path(source)
-    if not path.is_dir():
-        return Pack(path)
-    return _pack_once(path, Path(out_folder), resize, progress)
+    if (path.is_dir() and not (path / MANIFEST).is_file()) or is_tar(path):
+        return _pack_once(path, Path(out_folder), resize, progress)
+    return Pack(path)
 
 
 def _pack_once(folder: Path, out_folder: Path, resize: int | None, progress: bool) -> Pack:
     say = print if progress else (lambda *_: None)
-    out = out_folder / f"{folder.resolve().name}.pack.h5"
-    if out.resolve().is_relative_to(folder.resolve()):
+    name = folder.resolve().stem if folder.is_file() else folder.resolve().name
+    shards, file = out_folder / f"{name}{SHARDED}", out_folder / f"{name}.pack.h5"
+    if file.resolve().is_relative_to(folder.resolve()):
         raise PackError(f"{out_folder} lies inside the source {folder}, which stays as it is; "
                         "choose another folder")
-    expected = describe(folder, open_source(folder), resize, QUALITY)
-    if out.exists():
-        try:
-            found = Pack(out)
-        except PackError as error:
-            say(f"packing {folder} again: {error}")
-        else:
-            if found.fingerprint == expected:
-                say(f"using {out}, packed from {folder} before")
-                return found
-            found.close()
-            say(f"packing {folder} again: it or the options changed since {out} was made")
+    opened = open_source(folder)
+    expected = describe(folder, opened, Recipe(resize))
+    for made in (shards, file):  # either may be there: of old, every set became one file
+        if (found := _usable(made, folder, expected, say)) is not None:
+            return found
     try:
         make_folder(out_folder)
     except OSError as error:
         raise PackError(error.strerror) from error
-    report = pack(folder, out, resize=resize, progress=progress)
+    report = pack(folder, file if _bytes(opened) <= _SMALL else shards, resize=resize, progress=progress)
     say(report)
     for item in report.skipped[:5]:
         say(f"skipped {item.file}: {item.reason}")
-    return Pack(out)
+    return Pack(report.path)
+
+
+def _usable(made: Path, folder: Path, expected: str, say: Callable[..., None]) -> Pack | None:
+    if not made.exists():
+        return None
+    try:
+        found = Pack(made)
+    except PackError as error:
+        say(f"packing {folder} again: {error}")
+        return None
+    if found.fingerprint == expected:
+        say(f"using {made}, packed from {folder} before")
+        return found
+    found.close()
+    say(f"packing {folder} again: it or the options changed since {made} was made")
+    return None
+
+
+def _bytes(source: Source) -> int:
+    return sum(path.stat().st_size for path in source.inputs if path.is_file())
