@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from tinyconv.data.dataset import ImageSplit
-from tinyconv.data.resize import central_square
 
 CELL, BLOCK, ORIENTATIONS = 8, 2, 9  # pixels, cells and angles: as Dalal and Triggs found best
 PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01)  # of the classifier: see fit()
@@ -55,7 +55,8 @@ def features(split: ImageSplit, pixels: int, title: str) -> np.ndarray:
         raise ValueError(f"pixels is {pixels}; a block of {BLOCK} x {BLOCK} cells has {CELL * BLOCK}")
     found = np.empty((len(split), (pixels // CELL - BLOCK + 1) ** 2 * BLOCK ** 2 * ORIENTATIONS), np.float32)
     for i in tqdm(range(len(split)), title, unit="img", leave=False, disable=None):
-        found[i] = histograms(central_square(split.image(i), pixels))
+        photo = Image.fromarray(split.image(i))
+        found[i] = histograms(np.asarray(ImageOps.fit(photo, (pixels, pixels), Image.Resampling.BILINEAR)))
     return found
 
 
