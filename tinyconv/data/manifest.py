@@ -1,7 +1,7 @@
 """The sharded pack: a folder NAME.pack of shards, an index and a manifest. Layout version 2.
 
     manifest.json      what the pack is: classes, statistics, options, skipped images, and size and SHA-256 of every
-                       other file
+                       other file, and of what it says itself
     train-00000.h5 ... a shard: some images of a split (val-00000.h5 ..., test-00000.h5 ... likewise)
         attributes     format = "tinyconv-shard", version = 1, split, number
         labels  (n,)   int64
@@ -27,6 +27,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..safefile import write_text
 from .errors import PackError
 from .photos import Skipped
 from .statistics import PixelStatistics
@@ -102,9 +103,7 @@ def shard_name(split: str, number: int) -> str:
 
 def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
     """The manifest as a file that a person can read. Raises OSError, see `safefile.temporary_beside`."""
-    from ..safefile import write_text
-
-    write_text(path, json.dumps(manifest, indent=1, ensure_ascii=True) + "\n")
+    write_text(path, json.dumps({**manifest, "sha256": _digest(manifest)}, indent=1) + "\n")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -122,6 +121,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if found.get("version") != VERSION:
         raise PackError(f"{folder} has pack layout {found.get('version')}, but this tinyconv reads {VERSION} as a "
                         "folder; pack the source again, or use the tinyconv that made it")
+    if found.pop("sha256", None) != _digest(found):
+        raise PackError(f"{path} is damaged: it has another SHA-256 than when it was made; pack the source again")
     return found
 
 
@@ -142,6 +143,11 @@ def all_files(manifest: dict[str, Any]) -> list[FileRecord]:
     shards = [record.file for split in manifest["splits"] for record in records(manifest, split) if record.file]
     others = [FileRecord(**found) for found in (manifest["index"], manifest["mean_image"]) if found]
     return shards + others
+
+
+def _digest(manifest: dict[str, Any]) -> str:
+    """Of all that the manifest says."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(file: Any) -> str:
