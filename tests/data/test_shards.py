@@ -222,16 +222,22 @@ def test_ctrl_c_leaves_no_process_and_keeps_shards(noise_folder, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [["--shard-images", "400"], ["--crop", "48", "--shard-mb", "2"]])
 def test_the_miniature_killed_ten_times(ilsvrc_tiny, tmp_path, options):
-    """At random moments: also before there is anything, while the index is written, at the last rename ..."""
+    """At random moments: before the first shard, in the middle of one, while finished ones are verified ..."""
     command = pack_command(ilsvrc_tiny, tmp_path / "good.pack", *options, "--workers", 2)
-    began = time.monotonic()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    whole = time.monotonic() - began
     command[4] = str(tmp_path / "out.pack")
     draw, kills = random.Random(1), 0
-    while True:  # a sixth of the time each, at most, so that there are many in the middle
-        end = time.monotonic() + draw.uniform(0.2, whole / 6)
-        if not run_and_kill(command, lambda end=end: time.monotonic() > end, tmp_path):
+    while True:
+        goal, delay = len(records_in(tmp_path)) + draw.randint(-1, 9), draw.uniform(0, 1)
+        earliest = time.monotonic() + delay
+
+        def now(goal=goal, delay=delay, earliest=earliest) -> bool:
+            if time.monotonic() < earliest or len(records_in(tmp_path)) < goal:
+                return False
+            time.sleep(delay / 5)
+            return True
+
+        if not run_and_kill(command, now, tmp_path):
             break
         kills += 1
         print(f"kill {kills}: {len(records_in(tmp_path))} shards are finished")
