@@ -1,25 +1,23 @@
-"""Batches are the same whatever prepares them, can be resumed, and leave no threads behind."""
+"""Batches are the same whatever prepares them, can be resumed, and their memory is the consumer's."""
 
 import threading
 
 import numpy as np
 import pytest
 
-from tinyconv.data import squares
-from tinyconv.data.errors import DecodeError, SampleError
+from tinyconv.data.errors import SampleError
 from tinyconv.data.loader import Loader
 from tinyconv.data.synthetic import SyntheticSplit
-from tinyconv.data.transforms import EvalTransform, TrainTransform
+from tinyconv.data.transforms import EvalTransform
 
-MEAN, STD = np.array([100.0, 110.0, 120.0]), np.array([50.0, 60.0, 70.0])
-TRAIN = TrainTransform(12, 8, MEAN, STD, color_noise=0.1, eigenvalues=np.array([0.2, 0.1, 0.01]),
-                       eigenvectors=np.eye(3))
-EVAL = EvalTransform(12, 8, MEAN, STD)
+from .loading import EVAL, MEAN, RESIZED_CROP, STD, TEN_CROPS, TRAIN, Broken, Files, Pixels
+
+TRANSFORMS = {"paper": TRAIN, "resized crop": RESIZED_CROP, "centre": EVAL, "ten crops": TEN_CROPS}
 
 
-def loader(workers: int = 1, transform=TRAIN, n: int = 23, **options) -> Loader:
-    options = {"shuffle": True, "seed": 5} | options
-    return Loader(SyntheticSplit(n, 4, 12, 0), 5, transform, workers=workers, **options)
+def loader(workers: int = 1, transform=TRAIN, split=None, **options) -> Loader:
+    options = {"shuffle": True, "seed": 5, "keep": 0} | options
+    return Loader(split or Files(), 5, transform, workers=workers, **options)
 
 
 def assert_same(one, other):
@@ -34,24 +32,59 @@ def loader_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("tinyconv-loader")]
 
 
-@pytest.mark.parametrize("workers", [1, 2, 5])
-def test_same_batches_with_any_number_of_workers(workers):
-    for epoch in (0, 3):
-        assert_same(loader(0).epoch(epoch), loader(workers).epoch(epoch))
+@pytest.mark.parametrize("keep", [0, 1 << 30], ids=["fresh", "kept"])
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+def test_same_batches_with_any_number_of_workers(transform, keep):
+    """0, 1, 2 and 4 processes; from the beginning and from the middle; kept squares or none; files or pixels."""
+    expected = {epoch: list(loader(0, transform).epoch(epoch)) for epoch in (0, 3)}
+    assert not np.array_equal(expected[0][0][1], expected[3][0][1])  # another order
+    for workers in (0, 1, 2, 4) if transform is TRAIN else (2,):
+        with loader(workers, transform, keep=keep) as same:
+            assert_same(same.epoch(3, start=2), expected[3][2:])
+            for epoch in (0, 3, 0):
+                assert_same(same.epoch(epoch), expected[epoch])
+    pixels = [list(loader(workers, transform, Pixels(), keep=keep).epoch(3)) for workers in (0, 1)]
+    assert_same(*pixels)
+    rows = np.repeat(loader().order(3) % 2 == 0, transform.rows)  # those are PNG files, which lose nothing
+    np.testing.assert_array_equal(*(np.concatenate([images for images, _ in some])[rows]
+                                    for some in (pixels[0], expected[3])))
 
 
-def test_an_epoch_may_be_resumed():
-    first = loader()
-    assert_same(list(first.epoch(2))[3:], loader().epoch(2, start=3))
-    assert list(first.epoch(2, start=5)) == []
-    for start in (-1, 6):
-        with pytest.raises(ValueError, match=f"start is {start}; the epoch has batches 0..4"):
-            first.epoch(2, start=start)
+def test_an_epoch_may_be_resumed_at_any_batch():
+    with loader(2) as first:
+        whole = list(first.epoch(2))
+        for start in range(5):
+            assert_same(whole[start:], first.epoch(2, start=start))
+        assert list(first.epoch(2, start=5)) == []
+        for start in (-1, 6):
+            with pytest.raises(ValueError, match=f"start is {start}; the epoch has batches 0..4"):
+                first.epoch(2, start=start)
+
+
+def test_left_and_begun_again():
+    """What an epoch that was left had asked for is not mistaken for the next one's."""
+    with loader(2) as one:
+        expected = list(loader(0).epoch(1))
+        for taken in (1, 2, 3):
+            batches = one.epoch(0)
+            for _ in range(taken):
+                next(batches)
+            batches.close()
+            assert_same(one.epoch(1), expected)
+        assert len(one.pids) == 2
+
+
+def test_two_epochs_at_a_time():
+    with loader(1) as one:
+        pairs = list(zip(one.epoch(0), one.epoch(1), strict=True))
+        assert len(one.pids) == 2  # a team of one for each
+    assert_same([first for first, _ in pairs], loader(0).epoch(0))
+    assert_same([second for _, second in pairs], loader(0).epoch(1))
 
 
 def test_augmentation_depends_on_the_image_not_on_its_place():
     """A larger batch, or none left out, changes nothing for an image."""
-    small, large = loader(), Loader(SyntheticSplit(23, 4, 12, 0), 23, TRAIN, shuffle=False, seed=5)
+    small, large = loader(), Loader(Files(), 23, TRAIN, shuffle=False, seed=5)
     images = np.concatenate([images for images, _ in small.epoch(1)])
     np.testing.assert_array_equal(images, next(iter(large.epoch(1)))[0][small.order(1)])
 
@@ -63,9 +96,10 @@ def test_epochs_and_seeds_differ():
     assert loader(shuffle=False).order(4).tolist() == list(range(23))
 
 
-def test_batches_hold_what_the_split_says():
+@pytest.mark.parametrize("keep", [0, 1 << 30])
+def test_batches_hold_what_the_split_says(keep):
     split = SyntheticSplit(7, 4, 12, 0)
-    batches = list(Loader(split, 5, EVAL, shuffle=False, seed=0).epoch(0))
+    batches = list(Loader(split, 5, EVAL, shuffle=False, seed=0, keep=keep).epoch(0))
     assert [len(labels) for _, labels in batches] == [5, 2]
     np.testing.assert_array_equal(np.concatenate([labels for _, labels in batches]), split.labels)
     for images, _ in batches:
@@ -74,21 +108,21 @@ def test_batches_hold_what_the_split_says():
     np.testing.assert_allclose(batches[1][0][1].transpose(1, 2, 0), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_ten_crops_of_an_image_are_neighbours():
+@pytest.mark.parametrize("keep", [0, 1 << 30])
+def test_ten_crops_of_an_image_are_neighbours(keep):
     split = SyntheticSplit(3, 3, 12, 0)
-    ten_crops = EvalTransform(12, 8, MEAN, STD, ten_crop=True)
-    images, labels = next(Loader(split, 3, ten_crops, shuffle=False, seed=0).epoch(0))
+    images, labels = next(Loader(split, 3, TEN_CROPS, shuffle=False, seed=0, keep=keep).epoch(0))
     assert images.shape == (30, 3, 8, 8) and labels.tolist() == [0, 1, 2]
-    expected = (split.image(1)[2:10, 2:10] - MEAN) / STD
-    centre_of_image_1 = images[14].transpose(1, 2, 0)
-    np.testing.assert_allclose(centre_of_image_1, expected, rtol=1e-5, atol=1e-6)
+    image = (split.image(1) - MEAN) / STD
+    np.testing.assert_allclose(images[14].transpose(1, 2, 0), image[2:10, 2:10], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(images[18].transpose(1, 2, 0), image[4:, 4:][:, ::-1], rtol=1e-5, atol=1e-6)
 
 
 def test_drop_last():
     assert len(loader()) == 5 and len(loader(drop_last=True)) == 4
     assert [len(labels) for _, labels in loader(drop_last=True).epoch(0)] == [5] * 4
     with pytest.raises(ValueError, match="4 images: no batch of 5"):
-        loader(n=4, drop_last=True)
+        loader(split=Files(4), drop_last=True)
 
 
 def test_memory_comes_from_the_allocator_in_the_consumers_thread():
@@ -104,37 +138,48 @@ def test_memory_comes_from_the_allocator_in_the_consumers_thread():
     assert all(np.isfinite(images).all() for images, _ in batches)
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_look_ahead_is_bounded(workers):
+@pytest.mark.parametrize("workers, ahead", [(0, 0), (1, 1), (3, 1)])
+def test_one_batch_of_floats_is_ahead(workers, ahead):
     made = []
 
     def empty(shape, dtype):
         made.append(shape)
         return np.empty(shape, dtype)
 
-    batches = loader(workers, empty=empty, n=100).epoch(0)
+    batches = loader(workers, empty=empty, split=Files(100)).epoch(0)
     for taken in range(1, 5):
         next(batches)
-        assert len(made) == taken + workers
+        assert len(made) == taken + ahead
     batches.close()
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_an_error_names_the_image(workers):
-    split = SyntheticSplit(20, 4, 12, 0)
-    true_image = split.image
+def test_workers_wait_for_the_consumer(monkeypatch):
+    """No more is asked for than workers + 1 batches beyond the one of floats that is ahead."""
+    from tinyconv.data.team import Team
 
-    def image(index):
-        if index == 13:
-            raise DecodeError("the file is empty")
-        return true_image(index)
+    asked = []
+    true_ask = Team.ask
+    monkeypatch.setattr(Team, "ask", lambda team, *what: asked.append(what) or true_ask(team, *what))
+    batches = loader(2, split=Files(100)).epoch(0)
+    for taken in range(1, 6):
+        next(batches)
+        assert len(asked) <= taken + 1 + 3
+    batches.close()
 
-    split.image = image
-    taken = 0
-    with pytest.raises(SampleError, match="image 13, synthetic image 13: the file is empty"):
-        for _ in Loader(split, 5, EVAL, shuffle=False, seed=0, workers=workers).epoch(0):
-            taken += 1
-    assert taken == 2 and loader_threads() == []
+
+@pytest.mark.parametrize("keep", [0, 1 << 30])
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_an_error_names_the_image(workers, keep):
+    """It comes when its batch would have come, and the loader can be used again."""
+    split, taken = Broken(), 0
+    with loader(workers, EVAL, split, shuffle=False, keep=keep) as broken:
+        for _ in range(2):
+            with pytest.raises(SampleError, match="image 13, photo 13: the file is empty"):
+                for _ in broken.epoch(0):
+                    taken += 1
+            assert loader_threads() == []
+        assert_same(broken.epoch(0, start=3), list(loader(0, EVAL, Files(), shuffle=False).epoch(0))[3:])
+    assert taken == 4
 
 
 def test_no_thread_outlives_the_loop():
@@ -150,20 +195,31 @@ def test_no_thread_outlives_the_loop():
     assert loader_threads() == []
 
 
-def test_images_are_decoded_once_if_they_fit(monkeypatch):
+def test_images_are_decoded_once_if_they_fit():
     split = SyntheticSplit(20, 4, 12, 0)
     calls = []
     true_image = split.image
     split.image = lambda index: calls.append(index) or true_image(index)
     kept = Loader(split, 5, TRAIN, shuffle=True, seed=0, workers=2)
-    monkeypatch.setattr(squares, "_LIMIT", 0)
-    unkept = Loader(split, 5, TRAIN, shuffle=True, seed=0)
+    unkept = Loader(split, 5, TRAIN, shuffle=True, seed=0, workers=0, keep=20 * 12 * 12 * 3 - 1)
     for epoch in range(2):
         assert_same(kept.epoch(epoch), unkept.epoch(epoch))
     assert len(calls) == 20 + 40
+    assert kept.pids == []  # nothing to decode
 
 
-@pytest.mark.parametrize("options", [{"workers": -1}, {"seed": -1}])
+def test_kept_files_need_workers_once():
+    with loader(2, keep=1 << 30) as kept:
+        list(kept.epoch(0, start=3))
+        assert not kept._squares.ready.all() and len(kept.pids) == 2
+        list(kept.epoch(1))
+        assert kept._squares.ready.all()
+        kept.close()
+        list(kept.epoch(2))
+        assert kept.pids == []
+
+
+@pytest.mark.parametrize("options", [{"workers": -1}, {"seed": -1}, {"keep": -1}])
 def test_bad_arguments(options):
     with pytest.raises(ValueError, match="at least 0"):
         loader(**options)

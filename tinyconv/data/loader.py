@@ -1,4 +1,4 @@
-"""Batches, prepared by threads ahead of the training step that uses them."""
+"""Batches, prepared by processes ahead of the training step that uses them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from .cutter import Cutter
 from .dataset import ImageSplit
-from .errors import SampleError
 from .randomness import ORDER, generator
-from .squares import Squares
-from .transforms import Draws, Transform
+from .shared import SharedImages
+from .squares import KEEP, Squares
+from .stock import Fresh, Kept, Ring, Stock
+from .team import Team
+from .transforms import AnyDraws, Transform
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -22,10 +25,14 @@ class Loader:
 
     split      the images: `Pack.split("train")`, say
     batch      images in a batch; the last one of an epoch may be smaller, or is left out with drop_last
-    transform  a `TrainTransform` or `EvalTransform`
+    transform  a `TrainTransform`, `RandomResizedCrop` or `EvalTransform`
     shuffle    a new order every epoch
-    workers    threads, each preparing whole batches (Pillow and NumPy run without Python's lock); 0 prepares
-               a batch when it is asked for. At most workers + 1 batches are ahead of the consumer.
+    workers    processes that decode, from the first epoch on until `close()`, the end of the loader or of the program;
+               0 prepares a batch when it is asked for. At most workers + 1 batches of bytes are ahead of the
+               consumer, and one of floats
+    keep       bytes for decoded images (1 GiB). If all central squares of the split, brought to the transform's size,
+               need no more, they are made once and kept: files need the workers for one epoch only, and images
+               that are stored as pixels need none. 0 keeps nothing.
     empty      allocates the images: `empty(shape, numpy.float32)`, called by the consumer's thread; a memory
                pool's allocator, perhaps
 
@@ -33,22 +40,42 @@ class Loader:
     """
 
     def __init__(self, split: ImageSplit, batch: int, transform: Transform, *, shuffle: bool, seed: int,
-                 workers: int = 1, drop_last: bool = False, empty: Callable[..., np.ndarray] = np.empty):
-        if batch < 1 or workers < 0 or seed < 0:
+                 workers: int = 1, drop_last: bool = False, empty: Callable[..., np.ndarray] = np.empty,
+                 keep: int = KEEP):
+        if batch < 1 or min(workers, seed, keep) < 0:
             raise ValueError(f"batch {batch} must be at least 1, "
-                             f"workers {workers} and seed {seed} at least 0")
+                             f"workers {workers}, seed {seed} and keep {keep} at least 0")
         self.split, self.batch, self.transform = split, batch, transform
         self.shuffle, self.seed, self.workers, self.drop_last = shuffle, seed, workers, drop_last
         self._empty = empty
-        self._squares = Squares(split, transform.resize)
         if not len(self):
             raise ValueError(f"the split has {len(split)} images: no batch of {batch}; use a smaller batch, "
                              "or drop_last=False")
+        side = transform.square
+        self._squares = Squares(len(split), side) if side and Squares.bytes(len(split), side) <= keep else None
+        self._cutter = Cutter(split, transform, squares=self._squares is not None)
+        self._idle: list[tuple[Team, SharedImages]] = []  # more than one if several epochs ran at a time
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def __len__(self) -> int:
         """Batches in an epoch."""
         whole, rest = divmod(len(self.split), self.batch)
         return whole + (rest > 0 and not self.drop_last)
+
+    @property
+    def pids(self) -> list[int]:
+        """The process numbers of the workers that wait for the next epoch."""
+        return [pid for team, _ in self._idle for pid in team.pids]
+
+    def close(self) -> None:
+        """End the workers. Not necessary; the next epoch starts others."""
+        while self._idle:
+            self._idle.pop()[0].close()
 
     def order(self, epoch: int) -> np.ndarray:
         """(N,) int64: the indices of the images in the order of this epoch."""
@@ -62,40 +89,86 @@ class Loader:
                 array. With ten crops, 10 n rows: the ten of the first image, then those of the second ...
         labels  (n,) int64
 
-        The consumer may keep both. Leaving the loop early stops the threads. Raises ValueError: no such epoch
-        or start; SampleError, while iterating: an image could not be prepared.
+        The consumer may keep both. Raises ValueError: no such epoch or start. While iterating: SampleError, an image
+        could not be prepared; WorkerError (a SampleError), a worker has died.
         """
         if not 0 <= start <= len(self):
             raise ValueError(f"start is {start}; the epoch has batches 0..{len(self) - 1}")
         order = self.order(epoch)
         draws = self.transform.draw(self.seed, epoch, len(self.split))
-        chosen = (order[i * self.batch : (i + 1) * self.batch] for i in range(start, len(self)))
-        return self._ahead(chosen, draws) if self.workers else (
-            self._prepare(indices, self._allocate(indices), draws) for indices in chosen)
+        chosen = [order[i * self.batch : (i + 1) * self.batch] for i in range(start, len(self))]
+        if self.workers:
+            return self._ahead(chosen, draws)
+        return self._prepared(_Epoch(self._stock(None, draws), chosen, 0), chosen)
 
-    def _ahead(self, chosen: Iterator[np.ndarray], draws: Draws | None) -> Iterator[Batch]:
-        pending: deque[Future[Batch]] = deque()
-        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="tinyconv-loader")
+    def _prepared(self, epoch: _Epoch, chosen: list[np.ndarray]) -> Iterator[Batch]:
+        for k, indices in enumerate(chosen):
+            yield self._batch(epoch.prepare(k, self._allocate(indices)), indices)
+
+    def _ahead(self, chosen: list[np.ndarray], draws: AnyDraws | None) -> Iterator[Batch]:
+        """One thread waits for the workers and makes floats, while the consumer uses the batch before."""
+        hired = self._hire() if chosen else None
+        epoch = _Epoch(self._stock(hired, draws), chosen, self.workers + 1)
+        pending: deque[Future[np.ndarray]] = deque()
+        thread = ThreadPoolExecutor(1, thread_name_prefix="tinyconv-loader")
         try:
-            for indices in chosen:
-                pending.append(pool.submit(self._prepare, indices, self._allocate(indices), draws))
-                if len(pending) > self.workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
+            for k, indices in enumerate(chosen):
+                pending.append(thread.submit(epoch.prepare, k, self._allocate(indices)))
+                if k:
+                    yield self._batch(pending.popleft().result(), chosen[k - 1])
+            if pending:
+                yield self._batch(pending.popleft().result(), chosen[-1])
         finally:  # also when the consumer breaks out of its loop, which closes this generator
-            pool.shutdown(wait=True, cancel_futures=True)
+            if hired:
+                hired[0].stop()
+            thread.shutdown(wait=True, cancel_futures=True)
+            if hired and hired[0].usable:
+                hired[0].drop()
+                self._idle.append(hired)
+
+    def _hire(self) -> tuple[Team, SharedImages] | None:
+        """A team that waits, or a new one; None if there is nothing for it to do."""
+        if self._squares and (self._squares.ready.all() or not self._cutter.decodes):
+            return None
+        while self._idle:
+            hired = self._idle.pop()
+            if hired[0].usable:
+                return hired
+        side = self._cutter.side
+        memory = self._squares.memory if self._squares else SharedImages(
+            ((self.workers + 1) * self.batch, side, side, 3))
+        return Team(self._cutter, memory, self.workers), memory
+
+    def _stock(self, hired: tuple[Team, SharedImages] | None, draws: AnyDraws | None) -> Stock:
+        if self._squares:
+            return Kept(self._squares, self._cutter, hired[0] if hired else None, self.transform, draws)
+        if hired:
+            return Ring(*hired, self.batch, self.transform, draws)
+        return Fresh(self._cutter, self.transform, draws)
 
     def _allocate(self, indices: np.ndarray) -> np.ndarray:
         side = self.transform.crop
         return self._empty((len(indices) * self.transform.rows, side, side, 3), np.float32)
 
-    def _prepare(self, indices: np.ndarray, images: np.ndarray, draws: Draws | None) -> Batch:
-        rows = self.transform.rows
-        for place, index in enumerate(indices.tolist()):
-            out = images[place * rows : (place + 1) * rows]
-            try:
-                self.transform.apply(self._squares[index], out, draws, index)
-            except Exception as error:
-                raise SampleError(f"image {index}, {self.split.name(index)}: {error}") from error
+    def _batch(self, images: np.ndarray, indices: np.ndarray) -> Batch:
         return images.transpose(0, 3, 1, 2), self.split.labels[indices]
+
+
+class _Epoch:
+    """Has batches prepared in their order, and the stock told of as many as may be ahead."""
+
+    def __init__(self, stock: Stock, chosen: list[np.ndarray], ahead: int):
+        self._stock, self._chosen, self._ahead = stock, chosen, ahead
+        self._told = 0
+
+    def prepare(self, k: int, images: np.ndarray) -> np.ndarray:
+        """Fill `images` with batch k."""
+        self._tell(k + self._ahead)
+        self._stock.fill(k, self._chosen[k], images)
+        self._tell(k + 1 + self._ahead)
+        return images
+
+    def _tell(self, end: int) -> None:
+        while self._told < min(end, len(self._chosen)):
+            self._stock.expect(self._told, self._chosen[self._told])
+            self._told += 1

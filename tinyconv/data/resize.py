@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from PIL import Image
 
@@ -18,15 +20,30 @@ def shrink_short_side(pixels: np.ndarray, size: int) -> np.ndarray:
     return np.array(Image.fromarray(pixels).resize(new, _FILTER))
 
 
-def central_square(pixels: np.ndarray, size: int) -> np.ndarray:
-    """(size, size, 3) uint8: the short side brought to `size`, then the central square, as in the 2012 paper.
+def central_square(image: Image.Image, size: int) -> Image.Image:
+    """The short side brought to `size`, then the central square: size x size pixels, as in the 2012 paper.
 
-    One resampling does both: it computes the central square only.
+    One resampling does both: it computes the central square only. Where the short side has `size` pixels already,
+    nothing is resampled: the square begins at pixel (long side - size) // 2.
     """
-    height, width = pixels.shape[:2]
-    if height == width == size:
-        return pixels
-    side = min(height, width)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return np.array(Image.fromarray(pixels).resize((size, size), _FILTER, box=box))
+    width, height = image.size
+    if width == height == size:
+        return image
+    side = min(width, height)
+    if side == size:
+        left, top = (width - size) // 2, (height - size) // 2
+        return image.crop((left, top, left + size, top + size))
+    x, y = (width - side) / 2, (height - side) / 2
+    return image.resize((size, size), _FILTER, box=(x, y, x + side, y + side))
+
+
+def cut_and_resize(image: Image.Image, box: tuple[float, float, float, float], size: int) -> Image.Image:
+    """The box (left, top, right, bottom), as size x size pixels. Nothing outside of it has a say, as in torchvision.
+
+    The box is rounded outwards to whole pixels, which matters for images from draft mode only.
+    """
+    left, top = math.floor(box[0]), math.floor(box[1])
+    right, bottom = min(math.ceil(box[2]), image.width), min(math.ceil(box[3]), image.height)
+    piece = image.crop((left, top, right, bottom))
+    return piece.resize((size, size), _FILTER, box=(box[0] - left, box[1] - top, min(box[2], image.width) - left,
+                                                    min(box[3], image.height) - top))
