@@ -5,8 +5,9 @@
     python examples/alexnet_imagenet.py --data photos/ --crop 67 --out runs/photos      # a folder for each class
     python examples/alexnet_imagenet.py --resume ...                       # goes on where it was stopped
 
-Ctrl-C saves first; kill -9 loses at most --save-minutes.  The folder --out gets the checkpoint, the log (a JSON line
-per epoch), curves.png and filters.png.
+Ctrl-C saves first; kill -9 loses at most --save-minutes.  The folder --out gets checkpoints (the newest, the best, the
+last --keep), the log (a JSON line for each epoch, and every --log-every steps) and pictures; python -m tinyconv.report
+makes a page of it all.
 """
 
 from __future__ import annotations
@@ -87,13 +88,16 @@ def run(args: argparse.Namespace) -> None:
     print(tc.nn.summary(model, (1, 3, args.crop, args.crop)))
     optimizer = tc.optim.SGD(model.parameters(), args.lr, args.momentum, args.weight_decay)
     training = network | {name: getattr(args, name) for name in ("resize", "seed", "schedule")}
+    for name, values in zip(("pixel mean", "pixel std"), normalisation(args, data), strict=True):
+        training[name] = " ".join(map(repr, values.tolist()))
     free = {name: getattr(args, name) for name in options.MAY_CHANGE if getattr(args, name) is not None}
     trainer = Trainer(model, optimizer, options.make_schedule(args, optimizer), *loaders(args, data, devices[0]),
                       len(data.classes), out, clip_norm=args.clip_norm or None, label_smoothing=args.label_smoothing,
-                      limit_batches=args.limit_batches, save_minutes=args.save_minutes, print_freq=args.print_freq,
-                      settings=training, may_change=free)
+                      limit_batches=args.limit_batches, save_minutes=args.save_minutes, keep_last=args.keep,
+                      log_every=args.log_every, print_freq=args.print_freq, settings=training, may_change=free,
+                      options=vars(args), data=options.describe_data(args, data))
     if start:
-        trainer.resume(start)
+        trainer.resume(None if args.resume == "auto" else start)
     trainer.fit(args.epochs)
     pictures.filters(first_filters(model), out / "filters.png")
     seconds = sum(line["seconds"] for line in trainer.history)

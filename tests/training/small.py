@@ -44,5 +44,10 @@ def bits(run):
 
 def log(run):
     """The log without what depends on the clock."""
-    clock = ("seconds", "images_per_second", "peak_rss_mib")
-    return [{name: value for name, value in line.items() if name not in clock} for line in run.history]
+    return without_clock(run.history)
+
+
+def without_clock(lines):
+    """Lines of a log without what depends on the clock and the machine."""
+    clock = ("seconds", "images_per_second", "data_wait", "peak_rss_mib", "rss_mib", "workers_rss_mib", "time")
+    return [{name: value for name, value in line.items() if name not in clock} for line in lines]

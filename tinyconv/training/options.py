@@ -7,6 +7,7 @@ import math
 import shlex
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from ..models import VARIANTS
 from ..models.alexnet import INITS
@@ -87,7 +88,8 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
                        help="the size of the network's input (default: 224 or 227, as the variant has it)")
     group.add_argument("--color-noise", type=_float(least=0), metavar="SD",
                        help="strength of the paper's colour noise (default: 0.1, and 0 for a pack of grey images)")
-    group.add_argument("--workers", type=_int(0), default=1, help="threads that prepare images (default: %(default)s)")
+    group.add_argument("--workers", type=_int(0), default=1,
+                       help="processes that prepare images; 0: the training process itself (default: %(default)s)")
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
@@ -118,7 +120,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--out", default="runs/alexnet", metavar="FOLDER",
                        help="for the checkpoint, log and pictures (default: %(default)s)")
     group.add_argument("--resume", nargs="?", const="auto", metavar="CHECKPOINT",
-                       help="go on from this checkpoint; without a name from that in --out, if there is one")
+                       help="go on from this checkpoint; without a name, or with 'auto', from the newest whole one in "
+                            "--out, or from the beginning if there is none")
     group.add_argument("--test-only", action="store_true", help="no training: test the checkpoint")
     group.add_argument("--ten-crop", action="store_true",
                        help="at the end test with ten crops of each image, as in 2012")
@@ -128,6 +131,19 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
                        help="batches between two reports (default: %(default)s)")
     group.add_argument("--save-minutes", type=_float(least=0), default=5.0, metavar="M",
                        help="minutes between checkpoints within an epoch (default: %(default)s)")
+    group.add_argument("--keep", type=_int(0), default=3, metavar="K",
+                       help="keep the checkpoints of the last K epochs, besides the best (default: %(default)s)")
+    group.add_argument("--log-every", type=_int(1), default=50, metavar="N",
+                       help="steps between two lines of steps.jsonl (default: %(default)s)")
+
+
+def describe_data(options: argparse.Namespace, data: Any) -> dict[str, Any]:
+    """Where the images are, for ``run.json``: the path of the pack, or how synthetic ones are made."""
+    about = {"pack": None, "provenance": data.provenance, "images": {name: len(data.split(name))
+                                                                      for name in data.splits}}
+    if options.synthetic:
+        return about | {"synthetic": {"size": options.resize, "seed": options.seed}}
+    return about | {"pack": str(data.path.resolve())}
 
 
 def make_schedule(options: argparse.Namespace, optimizer: SGD) -> Schedule:
