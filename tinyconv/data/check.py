@@ -86,7 +86,7 @@ def _check_shards(pack: Pack, contents: Sharded, workers: int, after: Callable[[
         problems += found.problems
         if record.split == "train":
             sums.merge(found.statistics)
-            if pack.mean_image is not None and found.total is not None:
+            if found.total is not None and contents.manifest["mean_image"]:
                 total, count = total + found.total, count + record.images
     for split in contents.splits:
         images, listed = sum(record.images for record in contents.shards[split]), len(pack.split(split))

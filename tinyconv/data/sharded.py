@@ -51,8 +51,12 @@ class Sharded:
 
     @cached_property
     def mean_image(self) -> np.ndarray | None:
-        """(H, W, 3) float64 in 0..255, or None."""
-        return np.load(self.path / MEAN_IMAGE) if self.manifest["mean_image"] else None
+        """(H, W, 3) float64 in 0..255, or None. Raises PackError: its file is damaged."""
+        if not (record := self.manifest["mean_image"]):
+            return None
+        if problem := FileRecord(**record).problem(self.path):
+            raise PackError(f"{self.path} is a damaged pack: {problem}; pack the source again")
+        return np.load(self.path / MEAN_IMAGE)
 
     def images(self, split: str, in_memory: bool) -> ShardedImages:
         """The images of a split. `in_memory` is of no use here: the system keeps in memory what is read often."""

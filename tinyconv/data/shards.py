@@ -159,7 +159,6 @@ def _blocks(spool: IO[bytes], size: int) -> Iterator[bytes]:
 
 def shard_problem(file: Any, split: str, number: int) -> str:
     """What is wrong with an open shard's head, or ""."""
-    found = (layout.text(file.attrs.get("format")), file.attrs.get("version"), layout.text(file.attrs.get("split")),
-             file.attrs.get("number"))
-    expected = (SHARD_FORMAT, SHARD_VERSION, split, number)
+    found = [layout.text(file.attrs.get(name)) for name in ("format", "version", "split", "number")]
+    expected = [SHARD_FORMAT, str(SHARD_VERSION), split, str(number)]
     return "" if found == expected else f"its head says {found}, not {expected}"
