@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tinyconv.data import decode as module
-from tinyconv.data.decode import decode, encode_jpeg, encode_png, keepable
+from tinyconv.data.decode import decode, decode_picture, encode_jpeg, encode_png, keepable
 from tinyconv.data.errors import DecodeError
 
 RAMP = np.arange(20 * 30, dtype=np.uint8).reshape(20, 30)
@@ -86,6 +86,35 @@ def test_a_bomb_is_an_error_before_it_goes_off(monkeypatch):
 def test_floating_point_pixels_are_refused():
     with pytest.raises(DecodeError, match="8 bits"):
         decode(encoded(Image.fromarray(RAMP.astype(np.float32)), "TIFF"))
+
+
+def smooth(height: int, width: int) -> np.ndarray:
+    """A photo without detail, so that every other pixel tells it all."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([200 * y / height, 200 * x / width, 100 + 0 * x], axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("least, shape", [(None, (160, 240, 3)), (81, (160, 240, 3)), (80, (80, 120, 3)),
+                                          (41, (80, 120, 3)), (40, (40, 60, 3)), (20, (20, 30, 3)),
+                                          (1, (20, 30, 3)), (1000, (160, 240, 3))])
+def test_draft_mode_keeps_at_least_so_many_pixels(least, shape):
+    data = encode_jpeg(smooth(160, 240), 95)
+    pixels = decode(data, least)
+    assert pixels.shape == shape
+    whole = decode(data).astype(float)
+    step = 160 // shape[0]
+    means = whole.reshape(shape[0], step, shape[1], step, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(pixels, means, atol=3)  # JPEG's rounding
+    picture = decode_picture(data, lambda width, height: least if (width, height) == (240, 160) else -1)
+    assert picture.size == (240, 160)
+    np.testing.assert_array_equal(picture.image, pixels)
+
+
+def test_draft_mode_is_for_jpeg_and_keeps_the_kind():
+    np.testing.assert_array_equal(decode(encode_png(smooth(40, 40)), 5), smooth(40, 40))
+    assert (decode(encoded(Image.fromarray(RAMP // 4), "JPEG"), 5)[..., 0] < 70).all()  # grey
+    cmyk = decode(encoded(Image.new("CMYK", (80, 80), (0, 255, 255, 0)), "JPEG", quality=100), 20)
+    np.testing.assert_allclose(cmyk.astype(int), np.full((20, 20, 3), (255, 0, 0)), atol=3)
 
 
 def test_jpeg_and_png_are_kept_as_they_are():

@@ -18,11 +18,13 @@ _HOME = {
     "Loader": "loader",
     "Pack": "dataset",
     "PackError": "errors",
+    "RandomResizedCrop": "transforms",
     "SampleError": "errors",
     "Split": "dataset",
     "SyntheticData": "synthetic",
     "SyntheticSplit": "synthetic",
     "TrainTransform": "transforms",
+    "WorkerError": "team",
     "open_data": "opening",
 }
 

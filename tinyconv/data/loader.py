@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -54,6 +55,7 @@ class Loader:
         side = transform.square
         self._squares = Squares(len(split), side) if side and Squares.bytes(len(split), side) <= keep else None
         self._cutter = Cutter(split, transform, squares=self._squares is not None)
+        self._teams: weakref.WeakSet[Team] = weakref.WeakSet()
         self._idle: list[tuple[Team, SharedImages]] = []  # more than one if several epochs ran at a time
 
     def __enter__(self) -> Loader:
@@ -69,8 +71,8 @@ class Loader:
 
     @property
     def pids(self) -> list[int]:
-        """The process numbers of the workers that wait for the next epoch."""
-        return [pid for team, _ in self._idle for pid in team.pids]
+        """The process numbers of the workers, at work or waiting for the next epoch."""
+        return [pid for team in self._teams if team.usable for pid in team.pids]
 
     def close(self) -> None:
         """End the workers. Not necessary; the next epoch starts others."""
@@ -137,7 +139,9 @@ class Loader:
         side = self._cutter.side
         memory = self._squares.memory if self._squares else SharedImages(
             ((self.workers + 1) * self.batch, side, side, 3))
-        return Team(self._cutter, memory, self.workers), memory
+        team = Team(self._cutter, memory, self.workers)
+        self._teams.add(team)
+        return team, memory
 
     def _stock(self, hired: tuple[Team, SharedImages] | None, draws: AnyDraws | None) -> Stock:
         if self._squares:
