@@ -95,7 +95,7 @@ def test_shards_of_a_chosen_size(noise_folder, tmp_path):
     assert all(80_000 < size < 120_000 for size in sizes[:-1])
     pack(noise_folder, tmp_path / "crops.pack", crop=8, shard_mb=0.0192, workers=0, progress=False)  # 100 of 192 B
     with Pack(tmp_path / "crops.pack") as made:
-        assert [record.images for record in made._contents.shards["train"]] == [100, 100, 70]
+        assert [record.images for record in made.contents.shards["train"]] == [100, 100, 70]
 
 
 def test_crops_are_raw_and_have_a_mean_image(noise_folder, tmp_path):
@@ -371,6 +371,18 @@ def test_few_shards_are_open_at_a_time(noise_folder, tmp_path, monkeypatch):
 def test_a_worker_that_dies_is_noticed(noise_folder, tmp_path):
     with pytest.raises(PackError, match="a worker process died .*; what was finished is kept"):
         list(crew.in_order(_die, range(4), 2, lambda count: None, tmp_path))
+
+
+def test_workers_only_decode(tmp_path):
+    """Compiled kernels and their threads have no place in them."""
+    [modules] = crew.in_order(_modules, [0], 1, lambda count: None, tmp_path)
+    assert "PIL.Image" in modules and not modules & {"numba", "llvmlite", "scipy", "matplotlib", "torch", "cupy"}
+
+
+def _modules(item, count):
+    import tinyconv.data.shards  # noqa: F401
+
+    return set(sys.modules)
 
 
 def _die(item, count):

@@ -67,18 +67,17 @@ def build(out: Path, plan: Plan, workers: int, progress: bool) -> dict[str, Any]
     Raises PackError: no readable training image, disk full, another process is at it, `out` is something else.
     """
     part = out.with_name(f".{out.name}.part")
-    _restore(out)
+    if out.exists() and not (out / MANIFEST).is_file():
+        raise PackError(f"{out} exists and is no pack; choose another name, or remove it")
     try:
-        if (found := _same_and_whole(out, plan, progress)) is not None:
-            shutil.rmtree(part, ignore_errors=True)  # a build that was killed right after its last step
-            return found
         make_folder(part)
         with only_user_of(part):
-            _begin(part, plan)
-            pack = part / "pack"
-            records, skipped = _make_shards(part, plan, workers, progress)
-            manifest = _finish(pack, plan, records, skipped)
-            _put_in_place(pack, out)
+            _restore(out)
+            if (manifest := _same_and_whole(out, plan, progress)) is None:
+                _begin(part, plan)
+                records, skipped = _make_shards(part, plan, workers, progress)
+                manifest = _finish(part / "pack", plan, records, skipped)
+                _put_in_place(part / "pack", out)
             shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise PackError(error.strerror or str(error)) from error
@@ -102,8 +101,6 @@ def _same_and_whole(out: Path, plan: Plan, progress: bool) -> dict[str, Any] | N
     """The manifest of the pack that is there already, if this plan would make it again."""
     if not out.exists():
         return None
-    if not (out / MANIFEST).is_file():
-        raise PackError(f"{out} exists and is no pack; choose another name, or remove it")
     try:
         found = read_manifest(out)
         if found["fingerprint"] != plan.fingerprint or found["options"] != plan.to_json():

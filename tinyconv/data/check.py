@@ -69,8 +69,8 @@ def check(path: str | Path, *, workers: int | None = None, progress: bool = True
         images = {split: len(pack.split(split)) for split in pack.splits}
         with tqdm(None, "checking", sum(images.values()), unit=" images", unit_scale=True,
                   disable=not progress) as bar:
-            if isinstance(pack._contents, Sharded):
-                problems = _check_shards(pack, pack._contents, cores() if workers is None else workers, bar.update)
+            if isinstance(pack.contents, Sharded):
+                problems = _check_shards(pack, pack.contents, cores() if workers is None else workers, bar.update)
             else:
                 problems = _check_splits(pack, bar.update)
     return Verdict(images, problems)

@@ -50,13 +50,14 @@ class Pack:
     skipped       (file, reason) of every image of the source that is not in the pack
     provenance, licence   where the images come from, and under which terms
     fingerprint   of the source's files when they were packed, or ""
+    contents      the reader of this layout, for who must know it: `Sharded` or `SingleFile`
 
     Raises PackError: no file, no pack, of another version, truncated, or with labels out of range.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self._contents = found = _open(self.path)
+        self.contents = found = _open(self.path)
         self.classes: list[str] = found.classes
         self.wnids: list[str] = found.wnids
         self.splits: list[str] = found.splits
@@ -83,17 +84,17 @@ class Pack:
 
     def close(self) -> None:
         """Let go of the file. Splits of one file that are too large for memory can no longer be read."""
-        self._contents.close()
+        self.contents.close()
 
     @property
     def mean_image(self) -> np.ndarray | None:
         """See above; read when it is first asked for."""
-        return self._contents.mean_image
+        return self.contents.mean_image
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
         """See above."""
-        return self._contents.skipped
+        return self.contents.skipped
 
     def split(self, name: str) -> Split:
         """The split called `name`. Raises PackError: the pack has no such split, or is damaged."""
@@ -105,7 +106,7 @@ class Pack:
     def _read(self, name: str, in_memory: bool) -> Split:
         if name not in self.splits:
             raise PackError(f"{self.path} has no {name!r} split; it has {', '.join(self.splits)}")
-        return Split(self._contents.images(name, in_memory), self.path, name)
+        return Split(self.contents.images(name, in_memory), self.path, name)
 
 
 class Split:

@@ -20,6 +20,7 @@ DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
 _META = "data/meta.mat"
 _TRUTH = "data/ILSVRC2012_validation_ground_truth.txt"
 _VAL_NAME = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
+_FEW = 1000  # members of another tar file that are looked at in search of the three
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,6 @@ def _find(folder: Path) -> dict[str, Place]:
             if len(found) == 3 or (not found and i > _FEW):
                 break
     return found
-
-
-_FEW = 1000  # members of another tar file that are looked at in search of the three
 
 
 def read_devkit(place: Place, title: Path) -> tuple[list[Synset], list[int]]:
