@@ -26,8 +26,8 @@ KERNEL_TESTS, LADDER = "tests/kernels/test_cuda_kernels.py", "tests/kernels/test
 SELECTED = {  # words in the names of a layer's tests
     "dropout": "dropout or sectors", "elementwise": "Elementwise or sectors or whole", "lrn": "lrn or loud or sectors",
     "lrn_max_pool": "lrn or windows", "pool": "Pooling or largest or windows or pooling or pools",
-    "reduce": "Reduce or sectors", "relu": "relu or sectors", "softmax_cross_entropy": "Softmax or class or row or sectors",
-    "update": "Update or sectors"}
+    "reduce": "Reduce or sectors", "relu": "relu or sectors",
+    "softmax_cross_entropy": "Softmax or class or row or sectors", "update": "Update or sectors"}
 INVALID, KILLED, TIMEOUT, SURVIVED = "does not compile", "killed", "killed by the clock", "SURVIVED"
 _folders: list[str] = []
 _PROGRAM = """
