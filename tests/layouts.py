@@ -21,11 +21,11 @@ def place(array: Any, where: str, layout: str = "usual", dtype: Any = None, requ
         data = target.upload(array.T.copy(), plain=True).T
     elif layout == "sliced":
         larger = np.full([2 * n + 1 for n in array.shape], np.nan, array.dtype)
-        inside = tuple(slice(1, None, 2) for _ in array.shape)
+        inside = (*(slice(1, None, 2) for _ in array.shape), ...)  # with ... a view, even of a single number
         larger[inside] = array
         data = target.upload(larger, plain=True)[inside]
     else:
-        backwards = (slice(None, None, -1),) * array.ndim
+        backwards = (*(slice(None, None, -1),) * array.ndim, ...)
         data = target.upload(array[backwards].copy(), plain=True)[backwards]
     np.testing.assert_array_equal(target.download(data), array)
     return Tensor(data, target, requires_grad)

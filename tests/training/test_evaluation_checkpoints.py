@@ -3,21 +3,21 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
-import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
 import tinyconv as tc
 from tinyconv import evaluate as command
-from tinyconv.data import EvalTransform, Loader, open_data
+from tinyconv.data import EvalTransform, Loader, Pack, open_data
+from tinyconv.data.pack import pack
 from tinyconv.data.selection import Selection
 from tinyconv.data.synthetic import SyntheticSplit
 from tinyconv.models import alexnet
 from tinyconv.optim import SGD, Schedule
+from tinyconv.serialization import load, save
 from tinyconv.training import Trainer, checkpoint
 from tinyconv.training.matching import known_images
 from tinyconv.training.trained import evaluate_trained, load_trained
@@ -205,48 +205,43 @@ def test_classes_that_it_does_not_know(made, tmp_path, capsys):
     assert [line["images"] for line in whole["results"][0]["per_class"]] == [0, 3, 0, 0, 0, 0, 0, 0]
 
 
+def changed(path, to, leave_out="", bias=None, **settings):
+    """A checkpoint with other settings, at ``to``; without the state of the optimizer, which is most of it."""
+    state = load(path)
+    state["optimizer"] = {}
+    state["settings"] |= settings
+    state["settings"].pop(leave_out, None)
+    if bias is not None:
+        state["model"]["output.bias"][...] = bias
+    save(state, to)
+    return to
+
+
 def test_pixels_are_normalised_as_in_training(made, tmp_path):
     """By what the checkpoint has, else by what the pack trained on has; with the weights of 2012 by the mean alone."""
-    device, path = [tc.device("cpu")], copy(made.checkpoints[0], tmp_path / "changed.h5")
-    network = load_trained(path, made.data, device)
+    device, path, first = [tc.device("cpu")], tmp_path / "changed.h5", made.checkpoints[0]
+    network = load_trained(first, made.data, device)
     assert np.array_equal(network.mean, made.data.mean) and np.array_equal(network.std, made.data.std)
-    change(path, init="variant")
+    changed(first, path, init="variant")
     assert load_trained(path, made.data, device).std.tolist() == [1, 1, 1]
-    change(path, **{"init": "he", "pixel mean": "100 110 120.5", "pixel std": "50 60 70"})
+    changed(first, path, **{"pixel mean": "100 110 120.5", "pixel std": "50 60 70"})
     network = load_trained(path, made.data, device)
     assert network.mean.tolist() == [100, 110, 120.5] and network.std.tolist() == [50, 60, 70]
     other = SimpleNamespace(mean=np.array([1.0, 2, 3]), std=np.array([4.0, 0, 6]))
     network = load_trained(path, made.data, device, other)
     assert network.mean.tolist() == [1, 2, 3] and network.std.tolist() == [4, 1, 6]
-    change(path, **{"pixel std": "50 60"})
+    changed(first, path, **{"pixel mean": "100 110 120.5", "pixel std": "50 60"})
     with pytest.raises(checkpoint.CheckpointError, match="'50 60' is not three numbers"):
         load_trained(path, made.data, device)
 
 
-def copy(path, to):
-    to.write_bytes(Path(path).read_bytes())
-    return to
-
-
-def change(path, **settings):
-    """Other settings, all of them text, in a checkpoint."""
-    with h5py.File(path, "r+") as file:
-        group = file["state/settings"]
-        for name, value in settings.items():
-            if name in group:
-                del group[name]
-            group[name] = value
-
-
 def test_other_classes_and_damaged_checkpoints_are_one_clear_line(made, tmp_path, capsys):
     more = open_data(folders(made.embedded, tmp_path / "more", ["Trouser"], 2, 2), tmp_path, progress=False).path
-    bare, other = (copy(made.checkpoints[0], tmp_path / name) for name in ("bare.h5", "other.h5"))
-    with h5py.File(bare, "r+") as file:
-        del file["state/settings"].attrs["crop"]
+    first = made.checkpoints[0]
+    bare = changed(first, tmp_path / "bare.h5", leave_out="crop")
+    other = changed(first, tmp_path / "other.h5", **{"class names": "; ".join(CLASSES).replace("Bag", "Hat")})
     text = tmp_path / "text.h5"
     text.write_text("no checkpoint")
-    change(other, **{"class names": "; ".join(CLASSES).replace("Bag", "Hat")})
-    first = made.checkpoints[0]
     for arguments, message in (
             ([first, "--data", more], "knows none of the classes of the data"),
             ([first, "--data", tmp_path / "nowhere"], "nowhere"), ([tmp_path / "no.h5"], "there is no file"),
@@ -262,9 +257,7 @@ def test_other_classes_and_damaged_checkpoints_are_one_clear_line(made, tmp_path
 
 
 def test_weights_that_are_not_numbers_are_an_error_and_no_accuracy(made, tmp_path, capsys):
-    broken = copy(made.checkpoints[0], tmp_path / "broken.h5")
-    with h5py.File(broken, "r+") as file:
-        file["state/model/output.bias"][...] = np.nan
+    broken = changed(made.checkpoints[0], tmp_path / "broken.h5", bias=np.nan)
     code, _, error = run(capsys, broken, "--data", made.data.path)
     assert code == 1
     assert error.splitlines()[-1] == f"error: {broken}: the scores of image 0 are not numbers; the network is broken"
@@ -285,11 +278,26 @@ def test_a_selection_is_a_split():
     some = Selection(whole, np.array([4, 1]), np.array([7, 8]))
     assert len(some) == 2 and some.labels.tolist() == [7, 8]
     assert np.array_equal(some.image(0), whole.image(4)) and some.name(1) == whole.name(1)
-    assert Selection(whole, np.array([4, 1])).labels.tolist() == [1, 1]
+    assert Selection(whole, np.array([4, 1])).labels.tolist() == [1, 1] and some.encoded(0) is None
     with pytest.raises(IndexError, match="images 0..1; 2 is not"):
         some.image(2)
     with pytest.raises(ValueError, match="2 images has 1 labels"):
         Selection(whole, np.array([4, 1]), np.array([7]))
+
+
+def test_worker_processes_read_a_selection_of_files(made):
+    """It goes to them by pickle; the files of a pack are decoded there."""
+    pack(made.photos, made.root / "files.h5", storage="encoded", progress=False)
+    whole = Pack(made.root / "files.h5").split("val")
+    some = Selection(whole, np.array([9, 2, 30]))
+    assert some.encoded(1) == whole.encoded(2) is not None
+    centre = EvalTransform(RESIZE, 63, np.zeros(3), np.ones(3))
+    with Loader(some, 2, centre, shuffle=False, seed=0, workers=1) as loader, \
+            Loader(whole, 64, centre, shuffle=False, seed=0, workers=0) as all_of_them:
+        ((images, labels),) = all_of_them.epoch(0)
+        batches = list(loader.epoch(0))
+    assert np.array_equal(np.concatenate([b for b, _ in batches]), images[[9, 2, 30]])
+    assert np.concatenate([own for _, own in batches]).tolist() == labels[[9, 2, 30]].tolist()
 
 
 def test_names_that_are_there_twice_cannot_be_matched():
