@@ -1,14 +1,17 @@
 """Batches are the same whatever prepares them, can be resumed, and their memory is the consumer's."""
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tinyconv.data.dataset import Pack
 from tinyconv.data.errors import SampleError
 from tinyconv.data.loader import Loader
+from tinyconv.data.pack import pack
 from tinyconv.data.synthetic import SyntheticSplit
-from tinyconv.data.transforms import EvalTransform
+from tinyconv.data.transforms import EvalTransform, RandomResizedCrop, TrainTransform
 
 from .loading import EVAL, MEAN, RESIZED_CROP, STD, TEN_CROPS, TRAIN, Broken, Files, Pixels
 
@@ -217,6 +220,29 @@ def test_kept_files_need_workers_once():
         kept.close()
         list(kept.epoch(2))
         assert kept.pids == []
+
+
+@pytest.mark.parametrize("transform", ["paper", "resized crop"])
+def test_photos_of_a_sharded_pack(tmp_path_factory, transform):
+    """Real photos, 0 and 2 processes, and from the middle."""
+    photos = Path(__file__).parents[3] / "shared" / "data" / "imagenet-photos-200.tar"
+    if not photos.is_file():
+        pytest.skip("no photos of ImageNet on this machine")
+    folder = tmp_path_factory.getbasetemp() / "photos.pack"
+    if not folder.exists():
+        pack(photos, folder, workers=0, shard_images=50, resize=256, progress=False)
+    data = Pack(folder)
+    colour = {"color_noise": 0.1, "eigenvalues": data.eigenvalues, "eigenvectors": data.eigenvectors}
+    augment = {"paper": TrainTransform(256, 224, data.mean, data.std, **colour),
+               "resized crop": RandomResizedCrop(224, data.mean, data.std, **colour)}[transform]
+    loaders = [Loader(data.split("train"), 32, augment, shuffle=True, seed=3, workers=workers, keep=0)
+               for workers in (0, 2)]
+    expected = list(loaders[0].epoch(1))
+    assert_same(loaders[1].epoch(1), expected)
+    assert_same(loaders[1].epoch(1, start=3), expected[3:])
+    images = np.concatenate([images for images, _ in expected])
+    assert len(images) == len(data.split("train")) > 100
+    np.testing.assert_allclose([images.mean(), images.std()], [0, 1], atol=0.1)
 
 
 @pytest.mark.parametrize("options", [{"workers": -1}, {"seed": -1}, {"keep": -1}])

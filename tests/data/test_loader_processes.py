@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tinyconv.data import team
 from tinyconv.data.errors import SampleError
 from tinyconv.data.loader import Loader
 from tinyconv.data.team import WorkerError
@@ -75,6 +76,15 @@ def test_what_kills_a_worker_is_named(number: int, how: str) -> None:
     assert taken <= 2
 
 
+def test_leaving_the_loop_is_no_error_even_if_a_worker_died() -> None:
+    slow = loader(Slow(200))
+    for _ in slow.epoch(0):
+        os.kill(slow.pids[0], signal.SIGKILL)
+        break
+    assert slow.pids == []
+    assert len(next(slow.epoch(1))[1]) == 5
+
+
 def test_workers_killed_between_two_epochs() -> None:
     idle = loader(Files())
     list(idle.epoch(0))
@@ -95,6 +105,41 @@ def test_what_cannot_be_sent_is_named() -> None:
     split.name = lambda index: "a function that lives here"  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="workers is 2, but the split or the transform cannot be sent.*workers=0"):
         next(loader(split).epoch(0))
+
+
+def test_more_draws_than_a_message_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(team, "LONGEST", 100)
+    broken = loader(Files())
+    with pytest.raises(ValueError, match="draws for 1 images need more than 100 bytes"):
+        next(broken.epoch(0))
+    monkeypatch.undo()
+    assert len(list(broken.epoch(0))) == 5
+
+
+SCRIPT = """
+from tests.data.loading import EVAL, Files
+from tinyconv.data.loader import Loader
+
+class Own(Files):
+    pass
+
+def main():
+    print(sum(len(labels) for _, labels in Loader(Own(), 5, EVAL, shuffle=False, seed=0, workers=1, keep=0).epoch(0)))
+"""
+
+
+@pytest.mark.parametrize("guard, code", [('if __name__ == "__main__":', 0), ("if True:", 1)])
+def test_a_split_defined_in_a_script(tmp_path: Path, guard: str, code: int) -> None:
+    """The worker imports the script, which must not start the whole again: that is told, and does not go on and on."""
+    script = tmp_path / "script.py"
+    script.write_text(f"{SCRIPT}\n{guard}\n    main()\n")
+    done = subprocess.run([sys.executable, str(script)], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == code, done.stderr
+    if code:
+        assert 'begin its main part with if __name__ == "__main__"' in done.stderr
+    else:
+        assert done.stdout == "23\n"
 
 
 def test_workers_only_decode() -> None:

@@ -6,6 +6,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from .randomness import ORDER, generator
 from .shared import SharedImages
 from .squares import KEEP, Squares
 from .stock import Fresh, Kept, Ring, Stock
-from .team import Team
+from .team import Team, WorkerError
 from .transforms import AnyDraws, Transform
 
 Batch = tuple[np.ndarray, np.ndarray]
@@ -125,8 +126,9 @@ class Loader:
                 hired[0].stop()
             thread.shutdown(wait=True, cancel_futures=True)
             if hired and hired[0].usable:
-                hired[0].drop()
-                self._idle.append(hired)
+                with suppress(WorkerError):  # nobody needs that worker any more; the next epoch has another team
+                    hired[0].drop()
+                    self._idle.append(hired)
 
     def _hire(self) -> tuple[Team, SharedImages] | None:
         """A team that waits, or a new one; None if there is nothing for it to do."""

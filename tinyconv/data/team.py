@@ -201,7 +201,7 @@ def _start(inbox: socket.socket, memory: int) -> tuple[Connection, subprocess.Po
     ours, theirs = Pipe()
     with theirs:
         descriptors = (theirs.fileno(), inbox.fileno(), memory)
-        path = [entry or os.getcwd() for entry in sys.path]
+        path = [str(entry) or os.getcwd() for entry in sys.path]
         program = (f"import sys; sys.path[:] = {path!r}; from tinyconv.data.team_worker import main; "
                    f"main(*{descriptors}, {os.getpid()})")
         process = subprocess.Popen(
