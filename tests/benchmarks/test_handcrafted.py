@@ -91,8 +91,8 @@ def test_the_comparison_trains_both_sides_and_takes_a_checkpoint(tmp_path, capsy
     assert handcrafted.main([*QUICK, "--out", str(tmp_path / "a")]) == 0
     output = capsys.readouterr().out
     first = json.loads((tmp_path / "a" / "handcrafted.json").read_text())
-    assert [r["name"] for r in first["results"]] == ["HOG + softmax regression", "AlexNet, centre",
-                                                     "AlexNet, ten crops"]
+    assert [r["name"] for r in first["results"]] == ["HOG + softmax regression", "AlexNet, 1 epoch, centre",
+                                                     "AlexNet, 1 epoch, ten crops"]
     assert {r["trained_on"] for r in first["results"]} == {72} and {r["images"] for r in first["results"]} == {15}
     assert all(line["images"] == 5 for r in first["results"] for line in r["per_class"])
     handmade = first["results"][0]

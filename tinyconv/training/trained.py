@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..data.dataset import ImageSplit
-from ..data.loader import Loader
+from ..data.loader import Batch, Loader
 from ..data.transforms import EvalTransform
 from ..device import Device
 from ..models import alexnet
@@ -179,10 +179,11 @@ def _predictions(networks: Sequence[Trained], split: ImageSplit, ten_crop: bool,
                            workers=workers, empty=network.device.staging)
                for way, network in zip(ways, networks, strict=True)}
     with ExitStack() as stack:
-        epochs = [loader.epoch(0) for loader in loaders.values()]
-        for epoch in epochs:
-            if isinstance(epoch, Generator):  # its workers end now, and not when it is collected
-                stack.callback(epoch.close)
+        epochs: list[Iterator[Batch]] = []
+        for loader in loaders.values():  # their workers end with the last batch, or the first error
+            epochs.append(stack.enter_context(loader).epoch(0))
+            if isinstance(epochs[-1], Generator):
+                stack.callback(epochs[-1].close)
         for batches in zip(*epochs, strict=True):
             images = {way: photos for way, (photos, _) in zip(loaders, batches, strict=True)}
             labels = batches[0][1]
