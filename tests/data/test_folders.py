@@ -1,6 +1,7 @@
 """Class folders: splits, classes, hold-out, and folders that are none."""
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ import pytest
 from tinyconv.data.errors import PackError
 from tinyconv.data.photos import Photo, Skipped, photos
 from tinyconv.data.sources import fingerprint, open_source
+from tinyconv.data.trees import TarTree
 
-from .samples import flat, png
+from .samples import flat, png, tar_of
 
 
 def photos_of(folder):
@@ -107,3 +109,30 @@ def test_fingerprint_notices_a_change(class_folder):
     assert before == fingerprint(class_folder, open_source(class_folder))
     os.utime(class_folder / "bee" / "01.png", ns=(0, 1))
     assert before != fingerprint(class_folder, open_source(class_folder))
+
+
+def test_a_tar_file_is_listed_in_little_memory(tmp_path):
+    """A million photos: about 45 bytes and a name each. Python's own list of members would need a kilobyte."""
+    names = [f"n{label:08d}/n{label:08d}_{i:05d}.JPEG" for i in range(400) for label in range(10)]
+    (tmp_path / "in.tar").write_bytes(tar_of(dict.fromkeys(names, b"x")))
+    TarTree(tmp_path / "in.tar")  # imports and caches are not counted
+    tracemalloc.start()
+    tree = TarTree(tmp_path / "in.tar")
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 100 * len(names) and peak < 250_000 + 100 * len(names)
+    assert [name for name, _ in tree.files("n00000007")] == sorted(name for name in names if name < "n00000008"
+                                                                   and name > "n00000007")
+
+
+def test_one_folder_around_all_is_taken_off(tmp_path):
+    """tar c photos/ puts photos/ before every name; a class folder by itself stays a class."""
+    wrapped = {"photos/ant/1.png": b"", "photos/bee/2.png": b"", "photos/LICENSE": b"CC0"}
+    for files, classes in ((wrapped, ["ant", "bee"]), ({"./ant/1.png": b"", "./bee/2.png": b""}, ["ant", "bee"]),
+                           ({"ant/1.png": b"", "ant/2.png": b""}, ["ant"]),
+                           ({"x/train/ant/1.png": b"", "x/val/ant/2.png": b""}, ["ant"])):
+        (tmp_path / "in.tar").write_bytes(tar_of(files))
+        source = open_source(tmp_path / "in.tar")
+        assert source.classes == classes and source.total == sum(name.endswith("png") for name in files)
+        assert source.licence == ("CC0" if "photos/LICENSE" in files else "not stated by the source")
+        assert list(source.inputs) == [tmp_path / "in.tar"]

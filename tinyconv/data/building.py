@@ -32,6 +32,7 @@ from .manifest import (
     FileRecord,
     ShardRecord,
     all_files,
+    part_of,
     read_manifest,
     statistics_json,
     write_manifest,
@@ -66,7 +67,7 @@ def build(out: Path, plan: Plan, workers: int, progress: bool) -> dict[str, Any]
 
     Raises PackError: no readable training image, disk full, another process is at it, `out` is something else.
     """
-    part = out.with_name(f".{out.name}.part")
+    part = part_of(out)
     if out.exists() and not (out / MANIFEST).is_file():
         raise PackError(f"{out} exists and is no pack; choose another name, or remove it")
     try:
@@ -82,11 +83,6 @@ def build(out: Path, plan: Plan, workers: int, progress: bool) -> dict[str, Any]
     except OSError as error:
         raise PackError(error.strerror or str(error)) from error
     return manifest
-
-
-def unfinished(out: Path) -> bool:
-    """Whether the building of `out` has begun and not ended."""
-    return out.with_name(f".{out.name}.part").is_dir()
 
 
 def _restore(out: Path) -> None:

@@ -8,10 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from .building import unfinished
 from .decode import decode
 from .errors import DecodeError, PackError
-from .manifest import MANIFEST
+from .manifest import MANIFEST, part_of
 from .sharded import Sharded, ShardedImages
 from .single import SingleFile, SingleImages
 
@@ -159,6 +158,6 @@ def _open_split(path: Path, name: str) -> Split:
 def _open(path: Path) -> SingleFile | Sharded:
     if (path / MANIFEST).is_file():
         return Sharded(path)
-    if not path.exists() and unfinished(path):
+    if not path.exists() and part_of(path).is_dir():
         raise PackError(f"{path} is not finished; run the command that packs it once more, and it goes on")
     return SingleFile(path)

@@ -96,6 +96,11 @@ class ShardRecord:
                    PixelStatistics.from_json(found["statistics"]), [Skipped(*item) for item in found["skipped"]])
 
 
+def part_of(pack: Path) -> Path:
+    """Where the pack is built; the folder is there as long as that has begun and not ended."""
+    return pack.with_name(f".{pack.name}.part")
+
+
 def shard_name(split: str, number: int) -> str:
     """Shards sort by name up to 100,000 a split, and have unique names beyond."""
     return f"{split}-{number:05d}.h5"
