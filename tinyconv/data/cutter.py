@@ -41,7 +41,8 @@ class Cutter:
             else:
                 self._transform.cut(picture, out, draws, row)
         except Exception as error:
-            raise SampleError(f"image {index}, {self._split.name(index)}: {error}") from error
+            raise SampleError(f"image {index}, {self._split.name(index)}: "
+                              f"{str(error) or type(error).__name__}") from error
 
     def _read(self, index: int, draws: AnyDraws | None, row: int) -> Picture:
         encoded = getattr(self._split, "encoded", None)
