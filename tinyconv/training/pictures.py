@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +38,12 @@ def curves(history: Sequence[dict[str, Any]], path: str | os.PathLike[str]) -> N
 
 
 def filters(towers: Sequence[np.ndarray], path: str | os.PathLike[str]) -> None:
-    """The filters of the first layer as a PNG, one panel for each tower.
+    """The filters of the first layer as a PNG, see :func:`draw_filters`."""
+    _write(draw_filters(towers), path)
+
+
+def draw_filters(towers: Sequence[np.ndarray]) -> Any:
+    """The filters of the first layer as a figure, one panel for each tower.
 
     towers: weights (K, 3, R, S) of each.  Each filter is stretched on its own so that 0 is mid-grey."""
     from matplotlib.figure import Figure
@@ -48,7 +54,7 @@ def filters(towers: Sequence[np.ndarray], path: str | os.PathLike[str]) -> None:
         place = f"conv1, tower {i}" if len(towers) > 1 else "conv1"
         axes.set_title(f"{place} ({len(weights)} filters)")
         axes.set_axis_off()
-    _write(figure, path)
+    return figure
 
 
 def _mosaic(weights: np.ndarray) -> np.ndarray:
@@ -68,3 +74,5 @@ def _mosaic(weights: np.ndarray) -> np.ndarray:
 def _write(figure: Any, path: str | os.PathLike[str]) -> None:
     with temporary_beside(Path(path)) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
+    figure.clear()
+    gc.collect()  # a figure is full of cycles: megabytes, which would pile up for a dozen epochs

@@ -31,10 +31,10 @@ class Progress:
         self.whole = None
         if run is not None:
             epochs, wanted, best = run
-            self.whole = tqdm(total=wanted, desc="run", position=1, **how,
+            self.whole = tqdm(total=wanted, initial=epochs + done / images, desc="run", position=1, **how,
                               bar_format="{desc}: {n:.2f}/{total} epochs |{bar}|{postfix}")
-            self.whole.set_postfix_str("" if best is None else f"best top-1 {100 * best:.1f} %", refresh=False)
-            self.whole.update(epochs)
+            if best is not None:
+                self.whole.set_postfix_str(f"best top-1 {100 * best:.1f} %")
 
     def __enter__(self) -> Progress:
         return self
@@ -64,8 +64,9 @@ class Progress:
             text += f", waiting for data {100 * wait_share:.0f} %, {resident()['rss_mib']:.0f} MiB"
         if self.bar.disable:
             rate = (result.images - self.first) / max(time.monotonic() - self.began, 1e-9)
+            left = (self.images - result.images) / rate if rate else float("inf")
             print(f"{self.title}: {result.images}/{self.images} images, {rate:.0f} images/s, "
-                  f"{(self.images - result.images) / rate:.0f} s left, {text}", file=sys.stderr, flush=True)
+                  f"{left:.0f} s left, {text}", file=sys.stderr, flush=True)
         else:
             self.bar.set_postfix_str(text)
 

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import resource
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 _MIB = 1 << 20
 
 
-def resident() -> dict[str, float]:
-    """``rss_mib``: the resident memory of this process, and ``workers_rss_mib``: that of the processes that it started
-    with multiprocessing, in MiB.
+def resident(workers: Iterable[int] = ()) -> dict[str, float]:
+    """``rss_mib``: the resident memory of this process, and ``workers_rss_mib``: that of the processes with these
+    numbers together, in MiB.
 
     Memory that processes share counts in each of them.  Where there is no ``/proc`` the first is the peak so far and
     the second 0."""
-    workers = [_mib(child.pid) for child in multiprocessing.active_children()]
     return {"rss_mib": round(_mib(os.getpid()) or _peak(), 1),
-            "workers_rss_mib": round(sum(mib for mib in workers if mib), 1)}
+            "workers_rss_mib": round(sum(_mib(pid) or 0 for pid in workers), 1)}
 
 
-def _mib(pid: int | None) -> float | None:
+def _mib(pid: int) -> float | None:
     """None if there is no such process any more, or no ``/proc``."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])

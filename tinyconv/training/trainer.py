@@ -267,7 +267,7 @@ class Trainer:
     def _validate(self, epochs: int) -> Result:
         batches = islice(self.validation.epoch(0), self.limit)
         with Progress(f"validation {self.epoch + 1}/{epochs}", self._images(self.limit, self.validation), 0,
-                      self.print_freq, run=(self.epoch, epochs, self._best())) as progress:
+                      self.print_freq, run=(self.epoch + 1, epochs, self._best())) as progress:
 
             def after_batch(result: Result) -> None:
                 progress.update(result)
@@ -340,7 +340,7 @@ class Trainer:
 
     def _step_line(self) -> dict[str, Any]:
         return {"step": self.step, "epoch": self.epoch + 1, "batch": self.batch, "images": self.window.result.images,
-                **self.window.accuracy(), "lr": self.optimizer.lr, **self.window.speed(), **resident(),
+                **self.window.accuracy(), "lr": self.optimizer.lr, **self.window.speed(), **self._memory(),
                 "update_ratio": update_ratios(self.model, self.optimizer), "time": round(time.time(), 3)}
 
     def _log_line(self, validated: Result) -> dict[str, Any]:
@@ -349,9 +349,12 @@ class Trainer:
         for name, result in (("train", trained), ("val", validated)):
             line |= {f"{name}_loss": result.loss, f"{name}_top1": result.top1, f"{name}_top5": result.top5}
         return line | {"train_images": trained.images, "val_images": validated.images,
-                       "seconds": round(self.so_far.seconds, 3), **self.so_far.speed(), **resident(),
+                       "seconds": round(self.so_far.seconds, 3), **self.so_far.speed(), **self._memory(),
                        "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1 << 10),
                        "time": round(time.time(), 3)}
+
+    def _memory(self) -> dict[str, float]:
+        return resident([*self.train.pids, *self.validation.pids])
 
     def _write_log(self) -> None:
         write_text(self.out / "log.jsonl", "".join(json.dumps(line) + "\n" for line in self.history))
