@@ -31,7 +31,7 @@ def temporary_beside(path: Path) -> Iterator[Path]:
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise OSError(error.errno, f"cannot write {path}: {error.strerror or error}; what was there before is "
                                    "untouched; free some space or choose another place") from error
@@ -125,7 +125,7 @@ def only_user_of(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """A rename is only on the disk once its folder is (where the system can sync one)."""
     if os.name != "posix":
         return

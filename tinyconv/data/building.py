@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from ..safefile import _sync_folder, hdf5_stream, make_folder, only_user_of, temporary_beside, write_text
+from ..safefile import sync_folder, hdf5_stream, make_folder, only_user_of, temporary_beside, write_text
 from . import layout
 from .crew import in_order, wait_for_crew
 from .errors import PackError
@@ -291,5 +291,5 @@ def _put_in_place(pack: Path, out: Path) -> None:
     if out.exists():
         out.rename(old)
     pack.rename(out)
-    _sync_folder(out.parent)
+    sync_folder(out.parent)
     shutil.rmtree(old, ignore_errors=True)
