@@ -20,6 +20,7 @@ from tinyconv.training.checkpoint import read
 from tinyconv.training.options import command_to_resume
 
 from ..conftest import WHY_NO_CUDA
+from .small import without_clock
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "alexnet_imagenet.py"
 # Three batches of eight real images in each of two epochs: seconds, most of them for 20 million parameters on disk.
@@ -122,6 +123,83 @@ def test_kill_9_at_random_moments_changes_nothing(finished, tmp_path):
     assert [p for p in out.iterdir() if p.name.startswith(".")] == []  # what the kills left was overwritten
 
 
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A pack of 300 real images of three classes, as PNG files: those are what worker processes are for."""
+    folder = tmp_path_factory.mktemp("photos")
+    source = open_data(None, folder)
+    split = source.split("train")
+    for label in range(3):
+        (folder / "in" / f"class {label}").mkdir(parents=True)
+        for i in np.flatnonzero(split.labels == label)[:100]:
+            Image.fromarray(split.image(int(i))).save(folder / "in" / f"class {label}" / f"{i}.png")
+    pack(folder / "in", folder / "photos.h5", storage="encoded", progress=False)
+    return folder / "photos.h5"
+
+
+def logged(out, name):
+    return without_clock([json.loads(line) for line in (Path(out) / name).read_text().splitlines()])
+
+
+def still_running(out):
+    """Processes whose command line names the folder of the run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(out) in path.read_bytes().decode(errors="replace"):
+                found.append(path.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.slow
+def test_twenty_kills_in_the_middle_of_epochs_with_workers(photos, tmp_path):
+    """The same bytes in every checkpoint that is kept, and the same lines in both logs, as an undisturbed run.
+
+    A checkpoint every 0.6 seconds and after each epoch; a line of the log every third step, so that some kills lose
+    steps that are logged already.  The run is long enough for twenty attempts of a second or two."""
+    seed = random.Random().randrange(1 << 32)
+    moments = random.Random(seed)
+    arguments = ["--data", photos, "--epochs", "6", "--batch", "8", "--crop", "63", "--resize", "66", "--seed", "5",
+                 "--workers", "2", "--log-every", "3", "--print-freq", "1", "--save-minutes", "0.01", "--keep", "2",
+                 "--resume", "auto"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert run(whole, *arguments).returncode == 0
+    memory = [json.loads(line)["workers_rss_mib"] for line in (whole / "steps.jsonl").read_text().splitlines()]
+    assert memory[0] > 10, "there were no workers"
+    reached = []
+    for _ in range(20):
+        process = subprocess.Popen(command(killed, *arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                   text=True)
+        assert process.stderr is not None
+        for line in process.stderr:  # while it trains, not while it imports
+            if line.startswith("epoch") and "images/s" in line:
+                break
+        time.sleep(moments.uniform(0.3, 1.5))
+        assert process.poll() is None, "too quick to be killed so often; make the run longer"
+        process.kill()
+        process.wait()
+        process.stderr.close()
+        reached.append(read(killed / "checkpoint.h5")["position"]["batch"])
+    told = f"seed of the moments: {seed}; batches of the epoch in the checkpoints: {reached}"
+    assert sum(batch > 0 for batch in reached) >= 10, told
+    done = run(killed, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert parameters(killed) == parameters(whole), told
+    for name in ("best.h5", "checkpoints/epoch-0005.h5", "checkpoints/epoch-0006.h5"):
+        ours, right = (read(out / name) for out in (killed, whole))
+        assert {n: a.tobytes() for n, a in ours["model"].items()} == {
+            n: a.tobytes() for n, a in right["model"].items()}, told
+    assert len(list((killed / "checkpoints").iterdir())) == 2
+    for name in ("log.jsonl", "steps.jsonl"):
+        assert logged(killed, name) == logged(whole, name), told
+    assert [line["step"] for line in logged(killed, "steps.jsonl")] == list(range(3, logged(whole, "log.jsonl")[-1][
+        "step"] + 1, 3))
+    assert [p for p in killed.rglob(".*")] == [] and still_running(killed) == []
+    print(told)
+
+
 def test_ctrl_c_saves_and_says_how_to_go_on(finished, tmp_path):
     out = tmp_path / "stopped"
     process = subprocess.Popen(command(out, *QUICK), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -174,9 +252,18 @@ def test_a_full_disk_is_one_clear_line_and_the_old_checkpoint_stays(finished, tm
     out = tmp_path / "full"
     assert run(out, *QUICK, "--epochs", "1").returncode == 0
     before = (out / "checkpoint.h5").read_bytes()
-    limited = ("import resource, runpy, sys, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-               "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)); sys.argv = sys.argv[1:]; "
-               "runpy.run_path(sys.argv[0], run_name='__main__')")
+    limited = """
+import resource, runpy, signal, sys
+from tinyconv.training import Trainer
+fit = Trainer.fit
+def limited(*arguments):  # not before: anonymous memory, in which the loader has its images, counts as a file
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    fit(*arguments)
+Trainer.fit = limited
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
     done = subprocess.run([sys.executable, "-c", limited, *command(out, *QUICK, "--resume")[1:]],
                           capture_output=True, text=True, timeout=300)
     assert done.returncode == 1, done.stderr
