@@ -5,8 +5,8 @@
     loader = Loader(pack.split("train"), 64, train, shuffle=True, seed=0)
     for images, labels in loader.epoch(0): ...
 
-`python -m tinyconv.data.pack SOURCE OUT.h5` makes a pack, `... OUT.pack` one in shards. `layout.py` describes what is in
-one, `python -m tinyconv.data.check PACK` verifies it.
+`python -m tinyconv.data.pack SOURCE OUT.h5` makes a pack, `... OUT.pack` one in shards. `layout.py` describes what is
+in one, `python -m tinyconv.data.check PACK` verifies it.
 """
 
 from importlib import import_module

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from ..safefile import sync_folder, hdf5_stream, make_folder, only_user_of, temporary_beside, write_text
+from ..safefile import hdf5_stream, make_folder, only_user_of, sync_folder, temporary_beside, write_text
 from . import layout
 from .crew import in_order, wait_for_crew
 from .errors import PackError
