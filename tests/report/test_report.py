@@ -166,7 +166,9 @@ def test_the_curves_are_drawn_from_the_lines():
 
 def test_the_memory_of_workers_is_drawn_if_there_are_any(run):
     found = read_run(run.out)
-    assert len(charts(found)["Memory"].axes[0].lines) == 1
+    assert len(charts(found)["Memory"].axes[0].lines) == 2
     found.steps[0]["workers_rss_mib"] = 50.0
     (figure,) = [charts(found)["Memory"]]
-    assert [line.get_ydata().tolist()[0] for line in figure.axes[0].lines] == [found.steps[0]["rss_mib"], 50.0]
+    first = found.steps[0]
+    assert [line.get_ydata().tolist()[0] for line in figure.axes[0].lines] == [
+        first["rss_mib"], first["rss_mib"] - first["shared_mib"], 50.0]

@@ -49,5 +49,6 @@ def log(run):
 
 def without_clock(lines):
     """Lines of a log without what depends on the clock and the machine."""
-    clock = ("seconds", "images_per_second", "data_wait", "peak_rss_mib", "rss_mib", "workers_rss_mib", "time")
+    clock = ("seconds", "images_per_second", "data_wait", "peak_rss_mib", "rss_mib", "shared_mib", "workers_rss_mib",
+             "time")
     return [{name: value for name, value in line.items() if name not in clock} for line in lines]

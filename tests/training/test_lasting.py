@@ -1,6 +1,7 @@
 """What a run of days needs: checkpoints that are kept, a log that survives, one run for a folder, blame."""
 
 import json
+import mmap
 import os
 import re
 import subprocess
@@ -248,7 +249,12 @@ def test_memory_is_measured_in_mib():
     before = resident()["rss_mib"]
     block = np.ones(64 << 20, np.uint8)
     assert 60 < resident()["rss_mib"] - before < 70 and block.all()
-    assert resident()["workers_rss_mib"] == 0
+    assert resident()["workers_rss_mib"] == 0 and 5 < resident()["shared_mib"] < resident()["rss_mib"]
+    mapped = mmap.mmap(-1, 64 << 20)  # as the loader's images are
+    shared = resident()["shared_mib"]
+    mapped.write(bytes(64 << 20))
+    assert 60 < resident()["shared_mib"] - shared < 70
+    assert resident([os.getpid()])["workers_rss_mib"] == pytest.approx(resident()["rss_mib"], rel=0.05)
 
 
 # One run for a folder

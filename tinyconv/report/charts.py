@@ -61,8 +61,11 @@ def _both(quantity: str, run: Run, factor: float) -> list[tuple[str, Points, str
 
 
 def _memory(steps: Sequence[dict[str, Any]]) -> list[tuple[str, Points, str]]:
-    workers = points(steps, "workers_rss_mib")
-    return [("training", points(steps, "rss_mib"), "-")] + [("workers together", workers, "-")] * any(workers[1])
+    """Its own memory, which must stay flat, apart from images that the loader keeps, which is shared with workers."""
+    own = [{**line, "own": line["rss_mib"] - line["shared_mib"]} for line in steps if "shared_mib" in line]
+    curves = [("training", points(steps, "rss_mib"), "-"), ("without shared memory", points(own, "own"), "--"),
+              ("workers together", points(steps, "workers_rss_mib"), "-")]
+    return [curve for curve in curves if any(curve[1][1])]
 
 
 def _ratios(steps: Sequence[dict[str, Any]]) -> list[tuple[str, Points, str]]:

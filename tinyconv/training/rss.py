@@ -12,22 +12,25 @@ _MIB = 1 << 20
 
 
 def resident(workers: Iterable[int] = ()) -> dict[str, float]:
-    """``rss_mib``: the resident memory of this process, and ``workers_rss_mib``: that of the processes with these
-    numbers together, in MiB.
+    """The resident memory of this process (``rss_mib``), the part of it that is mapped from files or shared
+    (``shared_mib``: libraries, and images that the loader keeps, which fill up during the first epoch), and that of the
+    processes with these numbers together (``workers_rss_mib``), in MiB.
 
     Memory that processes share counts in each of them.  Where there is no ``/proc`` the first is the peak so far and
-    the second 0."""
-    return {"rss_mib": round(_mib(os.getpid()) or _peak(), 1),
-            "workers_rss_mib": round(sum(_mib(pid) or 0 for pid in workers), 1)}
+    the others 0."""
+    whole, shared = _mib(os.getpid()) or (_peak(), 0.0)
+    others = [found[0] for pid in workers if (found := _mib(pid))]
+    return {"rss_mib": round(whole, 1), "shared_mib": round(shared, 1), "workers_rss_mib": round(sum(others), 1)}
 
 
-def _mib(pid: int) -> float | None:
-    """None if there is no such process any more, or no ``/proc``."""
+def _mib(pid: int) -> tuple[float, float] | None:
+    """Resident, and shared or of files; None if there is no such process any more, or no ``/proc``."""
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError):
+        _, whole, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
+    except (OSError, ValueError):
         return None
-    return pages * os.sysconf("SC_PAGE_SIZE") / _MIB
+    page = os.sysconf("SC_PAGE_SIZE") / _MIB
+    return whole * page, shared * page
 
 
 def _peak() -> float:
