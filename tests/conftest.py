@@ -21,7 +21,7 @@ from tinyconv.device import known_devices
 # No deadline: the first example of a kernel compiles it, which takes seconds.
 _common: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("dev", max_examples=15, **_common)
-settings.register_profile("ci", max_examples=60, derandomize=True, print_blob=True, **_common)
+settings.register_profile("ci", max_examples=45, derandomize=True, print_blob=True, **_common)
 settings.register_profile("thorough", max_examples=500, **_common)  # by hand, to hunt for bugs
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") == "true" else "dev"))
 
