@@ -142,7 +142,8 @@ class Worker:
             if isinstance(item, _Mark):
                 item.event.happen(self._failure or self._untold.get(item.thread))
             elif isinstance(item, _Forget):
-                self._untold.pop(item.thread, None)
+                if self._untold.get(item.thread) is item.failure:
+                    del self._untold[item.thread]
                 self._failure = None if self._failure is item.failure else self._failure
             else:
                 if self._failure is None and not self._gone:
