@@ -67,13 +67,9 @@ class Step:
         import tinyconv as tc
         from tinyconv.parallel import exchange
 
-        towers = list(self.model.towers)
         x = tc.tensor(self.images, self.devices[0])
-        arrived = [x.to(tower.device) for tower in towers]
-        columns = [tower.stage(0)(a) for tower, a in zip(towers, arrived, strict=True)]
-        heard = exchange(columns, [tower.device for tower in towers])
-        columns = [tower.stage(1)(h) for tower, h in zip(towers, heard, strict=True)]
-        exchange(columns, [self.devices[0]])[0].mean().backward()
+        columns = self.model.columns([x.to(device) for device in self.model.devices], end=2)
+        exchange(columns, self.devices[:1])[0].mean().backward()
 
     def _fully_connected(self) -> None:
         """Stages 2 and 3, and the output layer; the gradient goes on to the features."""
@@ -81,12 +77,9 @@ class Step:
         import tinyconv.functional as F
         from tinyconv.parallel import exchange
 
-        towers = list(self.model.towers)
-        heard = [tc.tensor(self.features, tower.device, requires_grad=True) for tower in towers]
-        columns = [tower.stage(2)(h) for tower, h in zip(towers, heard, strict=True)]
-        heard = exchange(columns, [tower.device for tower in towers])
-        columns = [tower.stage(3)(h) for tower, h in zip(towers, heard, strict=True)]
-        F.cross_entropy(self.model.output(exchange(columns, [self.devices[0]])[0]), self.labels).backward()
+        heard = [tc.tensor(self.features, device, requires_grad=True) for device in self.model.devices]
+        columns = self.model.columns(heard, begin=2)
+        F.cross_entropy(self.model.output(exchange(columns, self.devices[:1])[0]), self.labels).backward()
 
 
 def serve(side: str, batch: int) -> None:

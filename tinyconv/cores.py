@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from .device import Array, Device
+from .device import Array, Device, memory_order
 from .device import device as find_device
 from .memory import Pool, borrowed_from
 from .origin import Origin, origin
@@ -141,10 +141,10 @@ class CpuPart(Device):
         host = np.asarray(array)
         loan = borrowed_from(host)
         if loan is None or loan.pool is not self._staging:
-            order = sorted(range(host.ndim), key=lambda axis: -host.strides[axis])  # as it lies: that is quickest
-            snapshot = self.staging(tuple(host.shape[axis] for axis in order), host.dtype)
-            host, given = snapshot.transpose([order.index(axis) for axis in range(host.ndim)]), host
-            np.copyto(host, given)
+            order, back = memory_order(host)  # as it lies: that is quickest
+            snapshot = self.staging(host.transpose(order).shape, host.dtype).transpose(back)
+            np.copyto(snapshot, host)
+            host = snapshot
         result = self.copy(host, plain)
         if host.nbytes > _LARGE:  # launches ahead cost nothing, but batches do
             self._uploads.append(self.mark())

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from .device import Array, Device
+from .device import Array, Device, memory_order
 from .device import device as find_device
 from .memory import Pool
 from .origin import origin
@@ -190,17 +190,16 @@ class CudaDevice(Device):
     def upload(self, array: np.ndarray, plain: bool = False) -> Array:
         """The bytes travel as they lie: the axes of a batch that is a view of pinned memory are turned on the GPU."""
         host = np.asarray(array)
-        order = sorted(range(host.ndim), key=lambda axis: -host.strides[axis])
-        if host.ndim and host.transpose(order).flags.c_contiguous:
-            host = host.transpose(order)
-        else:
-            order, host = list(range(host.ndim)), np.array(host, order="C")
+        order, back = memory_order(host)
+        host = host.transpose(order)
+        if not host.flags.c_contiguous:
+            host = np.array(host, order="C")
         result = self.empty(host.shape, host.dtype)
         with self.current():
             result.set(host, stream=self.stream)
             self._in_flight.append((self._mark(), host))
         self._let_go()
-        return self.dense(result.transpose([order.index(axis) for axis in range(host.ndim)]), plain)
+        return self.dense(result.transpose(back), plain)
 
     def _let_go(self) -> None:
         """Forget the host arrays that have been read."""

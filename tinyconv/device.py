@@ -130,6 +130,13 @@ class Device:
         return self.pool.empty(shape, dtype)
 
 
+def memory_order(array: np.ndarray) -> tuple[list[int], list[int]]:
+    """The axes of a host array from the largest stride to the smallest, and the transposition that undoes it: of a
+    batch that is a view of (N, H, W, C), (0, 2, 3, 1) and (0, 3, 1, 2)."""
+    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    return order, [order.index(axis) for axis in range(array.ndim)]
+
+
 def _in_other_words(error: Exception, note: str) -> Exception | None:
     """Name the kernel in the message (``add_note`` came with Python 3.11 only).  An error that has something else in
     the place of a message is told by a new one."""

@@ -57,11 +57,20 @@ class Towers(Module):
         self.towers = ModuleList(list(towers))
         self.output = output
 
+    @property
+    def devices(self) -> list[Device]:
+        """Of each tower."""
+        return [tower.device for tower in self.towers]
+
     def forward(self, x: Tensor) -> Tensor:
         # First x to all, then the first stage: a copy waits for what was launched before it on the device of x.
-        arrived = [x.to(tower.device) for tower in self.towers]
-        columns = [tower.stage(0)(a) for tower, a in zip(self.towers, arrived, strict=True)]
-        for i in range(1, len(self.towers[0].stage_names)):
-            heard = exchange(columns, [tower.device for tower in self.towers])
-            columns = [tower.stage(i)(h) for tower, h in zip(self.towers, heard, strict=True)]
-        return self.output(exchange(columns, [self.towers[0].device])[0])
+        columns = self.columns([x.to(device) for device in self.devices])
+        return self.output(exchange(columns, self.devices[:1])[0])
+
+    def columns(self, heard: Sequence[Tensor], begin: int = 0, end: int | None = None) -> list[Tensor]:
+        """What each tower makes of what it hears, by its stages from ``begin`` to before ``end`` (by default all)."""
+        numbers = range(len(self.towers[0].stage_names))[begin:end]
+        for i in numbers:
+            heard = exchange(heard, self.devices) if i > begin else heard
+            heard = [tower.stage(i)(h) for tower, h in zip(self.towers, heard, strict=True)]
+        return list(heard)
