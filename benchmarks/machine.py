@@ -9,14 +9,11 @@ import subprocess
 import sys
 from typing import Any
 
+from tinyconv.info import cores
+
 ISA = ("sse2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16", "amx_tile",
        "neon", "asimd", "sve")
 PACKAGES = ("tinyconv", "numpy", "numba", "llvmlite", "scipy", "torch")
-
-
-def cores() -> int:
-    """The processors that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe() -> dict[str, Any]:

@@ -28,11 +28,16 @@ def versions() -> list[str]:
             *(f"{name} {_version(name) or '-'}" for name in PACKAGES)]
 
 
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def processor() -> list[str]:
     from .kernels import isa
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return [f"device cpu: {cores} cores, tiles for {isa.chosen().name}", "device reference: the definitions, one core"]
+    return [f"device cpu: {cores()} cores, tiles for {isa.chosen().name}",
+            "device reference: the definitions, one core"]
 
 
 def gpus() -> list[str]:

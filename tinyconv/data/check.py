@@ -19,8 +19,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ..commandline import Parser
+from ..info import cores
 from .building import places
-from .crew import cores, in_order
+from .crew import in_order
 from .dataset import Pack, Split
 from .decode import decode
 from .errors import DecodeError, PackError

@@ -23,11 +23,6 @@ Work = Callable[[Item, Callable[[int], None]], Done]
 _POLL = 0.2  # seconds between two looks at the progress
 
 
-def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def in_order(work: Work[Item, Done], items: Iterable[Item], workers: int, after: Callable[[int], Any],
              lock: Path) -> Iterator[Done]:
     """work(item, count) of every item, in order, by `workers` processes (0: by this one).

@@ -21,8 +21,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..commandline import Parser
+from ..info import cores
 from .building import Plan, build
-from .crew import cores
 from .errors import PackError
 from .photos import Skipped, Source, photos
 from .prepare import QUALITY, STORAGES, Ready, Recipe, prepare
