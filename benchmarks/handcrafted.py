@@ -25,21 +25,22 @@ import numpy as np
 
 import tinyconv as tc
 from tinyconv.commandline import Parser
-from tinyconv.cuda import CudaUnavailable
-from tinyconv.data import EvalTransform, Loader, SampleError, TrainTransform, open_data
+from tinyconv.data import EvalTransform, Loader, TrainTransform, open_data
 from tinyconv.data.dataset import ImageSplit
 from tinyconv.data.selection import Selection
 from tinyconv.evaluate import percent
 from tinyconv.optim import SGD, cosine_schedule
 from tinyconv.safefile import make_folder, temporary_beside, write_text
-from tinyconv.training import Interrupted, Trainer, TrainingError
+from tinyconv.training import Trainer
 from tinyconv.training.evaluation import log_softmax
+from tinyconv.training.normalisation import as_settings, normalisation
 from tinyconv.training.tally import Tally
 from tinyconv.training.trained import evaluate_trained, load_trained
 
-from . import features
+from . import features, markdown
 from .ablation.__main__ import DATA
 from .arguments import positive
+from .exit_status import exit_status
 from .machine import describe
 
 RECIPE: dict[str, Any] = {"variant": "paper", "init": "he", "schedule": "cosine", "lr": 0.01, "batch": 64,
@@ -66,19 +67,7 @@ class Photos:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = _parse(arguments)
-    try:
-        features.require()
-        run(args)
-    except Interrupted as stop:
-        print(f"{stop}\nThe same command goes on from there.")
-        return 130
-    except KeyboardInterrupt:
-        print("interrupted; the last checkpoint, if there is one, is intact", file=sys.stderr)
-        return 130
-    except (features.MissingPackageError, SampleError, TrainingError, CudaUnavailable, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(lambda: run(args), features.MissingPackageError)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -108,6 +97,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> None:
+    features.require()
     photos = choose(open_data(args.data, args.out), args.classes, args.per_class, args.val_per_class)
     make_folder(args.out)
     print(f"{len(photos.train):,} training and {len(photos.val):,} test photos of {len(photos.classes)} classes")
@@ -181,17 +171,18 @@ def train(photos: Photos, args: argparse.Namespace, devices: Sequence[tc.Device]
     tc.manual_seed(args.seed)  # before the model: its initial weights follow from the seed
     model = tc.models.alexnet(RECIPE["variant"], len(photos.classes), devices, args.crop, RECIPE["init"])
     optimizer = SGD(model.parameters(), RECIPE["lr"])
-    pack, std = photos.pack, np.where(photos.std > 0, photos.std, 1)
-    augment = TrainTransform(args.resize, args.crop, photos.mean, std, color_noise=0.0 if pack.grey else 0.1,
+    pack = photos.pack
+    mean, std = normalisation(pack, RECIPE["variant"], RECIPE["init"])
+    augment = TrainTransform(args.resize, args.crop, mean, std, color_noise=0.0 if pack.grey else 0.1,
                              eigenvalues=pack.eigenvalues, eigenvectors=pack.eigenvectors)
     how: dict[str, Any] = {"empty": devices[0].staging}
     known = Loader(photos.train, RECIPE["batch"], augment, shuffle=True, seed=args.seed, **how)
-    asked = Loader(photos.val, RECIPE["batch"], EvalTransform(args.resize, args.crop, photos.mean, std),
+    asked = Loader(photos.val, RECIPE["batch"], EvalTransform(args.resize, args.crop, mean, std),
                    shuffle=False, seed=0, **how)
     settings = {name: value for name, value in RECIPE.items() if name not in ("batch", "clip_norm")} | {
         "crop": args.crop, "resize": args.resize, "seed": args.seed, "epochs": args.epochs,
         "class names": "; ".join(photos.classes), "data": pack.fingerprint,
-        "pixel mean": " ".join(map(str, photos.mean.tolist())), "pixel std": " ".join(map(str, std.tolist()))}
+        **as_settings(mean, std)}
     trainer = Trainer(model, optimizer, cosine_schedule(optimizer, args.epochs), known, asked, len(photos.classes),
                       args.out / "alexnet", clip_norm=RECIPE["clip_norm"], settings=settings)
     if trainer.checkpoint_path.exists():
@@ -204,13 +195,10 @@ def train(photos: Photos, args: argparse.Namespace, devices: Sequence[tc.Device]
 def table(results: Sequence[dict[str, Any]], photos: Photos) -> str:
     """Markdown: a line for each method, in brackets the 95 % interval; and what guessing would give."""
     chance = [100 * min(1.0, k / len(photos.classes)) for k in (1, 5)]
-    rows: list[tuple[str, ...]] = [("", "trained on", "top-1 [%]", "top-5 [%]", "training [s]"), ("---",) * 5]
-    rows += [(r["name"], "?" if r["trained_on"] is None else f"{r['trained_on']:,}", percent(r["top1"]),
+    rows = [(r["name"], "?" if r["trained_on"] is None else f"{r['trained_on']:,}", percent(r["top1"]),
               percent(r["top5"]), "-" if r["seconds"] is None else f"{r['seconds']:.0f}") for r in results]
-    rows.append(("guessing", "-", *(f"{share:.2f}" for share in chance), "-"))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("| " + " | ".join(cell.ljust(width, "-" if cell == "---" else " ")
-                                       for cell, width in zip(row, widths, strict=True)) + " |" for row in rows)
+    rows.append(("guessing", "-", f"{chance[0]:.2f}", f"{chance[1]:.2f}", "-"))
+    return markdown.table(("", "trained on", "top-1 [%]", "top-5 [%]", "training [s]"), rows)
 
 
 def picture(results: Sequence[dict[str, Any]], photos: Photos, path: Path) -> None:

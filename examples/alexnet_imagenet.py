@@ -18,14 +18,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import tinyconv as tc
 from tinyconv.commandline import Parser
 from tinyconv.cuda import CudaUnavailable
 from tinyconv.data import EvalTransform, Loader, SampleError, SyntheticData, TrainTransform, open_data
 from tinyconv.models.alexnet import VARIANTS, first_filters
 from tinyconv.training import Interrupted, Trainer, TrainingError, checkpoint, evaluate, options, pictures
+from tinyconv.training.normalisation import as_settings, normalisation
 
 EMBEDDED = {"resize": 72, "crop": 67, "epochs": 5, "batch": 64}  # what suits the embedded images
 
@@ -88,8 +87,7 @@ def run(args: argparse.Namespace) -> None:
     print(tc.nn.summary(model, (1, 3, args.crop, args.crop)))
     optimizer = tc.optim.SGD(model.parameters(), args.lr, args.momentum, args.weight_decay)
     training = network | {name: getattr(args, name) for name in ("resize", "seed", "schedule")}
-    for name, values in zip(("pixel mean", "pixel std"), normalisation(args, data), strict=True):
-        training[name] = " ".join(map(repr, values.tolist()))
+    training |= as_settings(*normalisation(data, args.variant, args.init))
     free = {name: getattr(args, name) for name in options.MAY_CHANGE if getattr(args, name) is not None}
     trainer = Trainer(model, optimizer, options.make_schedule(args, optimizer), *loaders(args, data, devices[0]),
                       len(data.classes), out, clip_norm=args.clip_norm or None, label_smoothing=args.label_smoothing,
@@ -107,7 +105,7 @@ def run(args: argparse.Namespace) -> None:
 
 def loaders(args: argparse.Namespace, data: Any, device: tc.Device) -> tuple[Loader, Loader]:
     noise = args.color_noise if args.color_noise is not None else 0.0 if data.grey else 0.1
-    mean, std = normalisation(args, data)
+    mean, std = normalisation(data, args.variant, args.init)
     augment = TrainTransform(args.resize, args.crop, mean, std, color_noise=noise,
                              eigenvalues=data.eigenvalues, eigenvectors=data.eigenvectors)
     centre = EvalTransform(args.resize, args.crop, mean, std)
@@ -116,15 +114,8 @@ def loaders(args: argparse.Namespace, data: Any, device: tc.Device) -> tuple[Loa
             Loader(data.split("val"), args.batch, centre, shuffle=False, seed=0, **how))
 
 
-def normalisation(args: argparse.Namespace, data: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the pixels; the originals of 2012 only took off the mean, and their initial
-    weights of 0.01 are meant for pixels up to 255."""
-    raw = args.init == "variant" and args.variant in ("paper", "caffe")
-    return data.mean, np.ones(3) if raw else np.where(data.std > 0, data.std, 1)
-
-
 def test(args: argparse.Namespace, model: Any, data: Any, device: tc.Device, name: Any) -> None:
-    mean, std = normalisation(args, data)
+    mean, std = normalisation(data, args.variant, args.init)
     transform = EvalTransform(args.resize, args.crop, mean, std, ten_crop=args.ten_crop)
     split = "test" if "test" in data.splits else "val"
     loader = Loader(data.split(split), max(1, args.batch // transform.rows), transform, shuffle=False, seed=0,

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .commandline import Parser
+from .commandline import Parser, whole_number
 
 FORMAT, VERSION = "tinyconv-evaluation", 1
 
@@ -57,27 +57,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
                         help="leave out images of classes that the networks do not know")
     parser.add_argument("--device", default="cpu", metavar="NAME[,NAME]",
                         help="cpu, cuda:0, reference ...; two names: one for each tower (default: %(default)s)")
-    parser.add_argument("--batch", type=_positive, default=128, help="crops in a batch (default: %(default)s)")
-    parser.add_argument("--workers", type=_not_negative, default=1,
+    parser.add_argument("--batch", type=whole_number(1), default=128, help="crops in a batch (default: %(default)s)")
+    parser.add_argument("--workers", type=whole_number(0), default=1,
                         help="of the loader, that prepare images (default: %(default)s)")
-    parser.add_argument("--worst", type=_not_negative, default=10, metavar="N",
+    parser.add_argument("--worst", type=whole_number(0), default=10, metavar="N",
                         help="tell the N worst classes and pairs of classes (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the whole result to this file")
     return parser.parse_args(arguments)
-
-
-def _positive(text: str) -> int:
-    return _at_least(1, text)
-
-
-def _not_negative(text: str) -> int:
-    return _at_least(0, text)
-
-
-def _at_least(least: int, text: str) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, not {text!r}")
-    return int(text)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinyconv.commandline import Parser
-from tinyconv.cuda import CudaUnavailable
-from tinyconv.data import SampleError, open_data
-from tinyconv.training import Interrupted, TrainingError
+from tinyconv.data import open_data
 
 from ..arguments import pattern, positive
+from ..exit_status import exit_status
 from . import table
 from .networks import NETWORKS
 from .runs import Recipe, Run, finished, train
@@ -37,18 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("there are no photos beside this repository; name a folder with the ILSVRC2012 files with --data")
     recipe = Recipe(options.epochs, options.batch, options.lr, limit_batches=options.limit_batches,
                     data=options.data.resolve().name.removesuffix(".pack.h5"), devices=tuple(options.devices))
-    try:
-        work(runs, recipe, options.data, options.out)
-    except Interrupted as stop:
-        print(f"{stop}\nThe same command goes on from there.")
-        return 130
-    except KeyboardInterrupt:
-        print("interrupted; the last checkpoint, if there is one, is intact", file=sys.stderr)
-        return 130
-    except (SampleError, TrainingError, CudaUnavailable, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(lambda: work(runs, recipe, options.data, options.out))
 
 
 def work(runs: Sequence[Run], recipe: Recipe, source: Path, out: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tinyconv.safefile import write_text
 
+from .. import markdown
 from .networks import NETWORKS, Network
 
 Results = Sequence[dict[str, Any]]
@@ -51,14 +52,11 @@ def effects(results: Results) -> list[dict[str, Any]]:
 
 def text(results: Results) -> str:
     """Markdown: the table, and a sentence for each idea."""
-    rows = [HEAD, tuple("---" for _ in HEAD), *(_cells(line) for line in lines(results))]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = ["| " + " | ".join(cell.ljust(w, "-" if set(cell) == {"-"} else " ")
-                               for cell, w in zip(row, widths, strict=True)) + " |" for row in rows]
+    table = markdown.table(HEAD, [_cells(line) for line in lines(results)])
     notes = [f"{e['idea']}: the error falls by {_percent(e['top1_gain'])} points (top-1) and "
              f"{_percent(e['top5_gain'])} points (top-5), mean (least to most) of {e['pairs']} pairs of runs of the "
              "same seed." for e in effects(results)]
-    return "\n".join([*table, "", "Errors in %, mean (least to most) over the seeds, on the validation photos after "
+    return "\n".join([table, "", "Errors in %, mean (least to most) over the seeds, on the validation photos after "
                       "the last epoch.", *notes]) + "\n"
 
 

@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..commandline import Parser
+from ..commandline import Parser, whole_number
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,19 +53,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, metavar="FILE", help="the page (default: report.html in RUN_DIR)")
     parser.add_argument("--data", type=Path, metavar="PACK",
                         help="where the images are now (default: where the run had them)")
-    parser.add_argument("--images", type=_not_negative, default=5000, metavar="N",
+    parser.add_argument("--images", type=whole_number(0), default=5000, metavar="N",
                         help="try the network on so many validation images, evenly spread; 0: on none "
                              "(default: %(default)s)")
     parser.add_argument("--device", default="cpu", metavar="NAME", help="where to (default: %(default)s)")
-    parser.add_argument("--workers", type=_not_negative, default=1,
+    parser.add_argument("--workers", type=whole_number(0), default=1,
                         help="processes that prepare the images (default: %(default)s)")
     return parser.parse_args(arguments)
-
-
-def _not_negative(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, not {text!r}")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from ..nn import Module
 from . import checkpoint
 from .checkpoint import CheckpointError
 from .evaluation import Result, evaluating, mean_log_probability, predict
+from .normalisation import from_settings, normalisation
 from .tally import Tally
 
 CENTRE = 4  # the central crop's place among the ten
@@ -75,7 +76,7 @@ def load_trained(path: str | os.PathLike[str], data: Any, devices: Sequence[Devi
         model.load_state_dict(state["model"])
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} holds another network than its settings say: {error.args[0]}") from error
-    mean, std = _normalisation(path, settings, data, statistics)
+    mean, std = _scaling(path, settings, data, statistics)
     about = {name: settings[name] for name in ("variant", "init", "resize", "crop", "seed", "training images")
              if name in settings} | {"epochs": state["position"].get("epoch")}
     return Trained(str(path), model, devices[0], classes, settings["resize"], settings["crop"], mean, std, about)
@@ -92,22 +93,13 @@ def _class_names(path: Any, settings: Mapping[str, Any], expected: Sequence[str]
     return names
 
 
-def _normalisation(path: Any, settings: Mapping[str, Any], data: Any,
-                   statistics: Any) -> tuple[np.ndarray, np.ndarray]:
-    """``pixel mean`` and ``pixel std`` of the settings, three numbers each as text, with blanks between; otherwise what
-    the example takes from the pack: its mean and standard deviation, and for initial weights as of 2012 the mean
-    alone."""
-    if statistics is None and {"pixel mean", "pixel std"} <= set(settings):
-        try:
-            mean, std = (np.array(str(settings[f"pixel {name}"]).split(), np.float64).reshape(3)
-                         for name in ("mean", "std"))
-        except ValueError as error:
-            raise CheckpointError(f"{path} is damaged: its pixel mean {settings['pixel mean']!r} or std "
-                                  f"{settings['pixel std']!r} is not three numbers") from error
-        return mean, std
-    data = data if statistics is None else statistics
-    raw = settings["init"] == "variant" and settings["variant"] in ("paper", "caffe")
-    return data.mean, np.ones(3) if raw else np.where(data.std > 0, data.std, 1)
+def _scaling(path: Any, settings: Mapping[str, Any], data: Any, statistics: Any) -> tuple[np.ndarray, np.ndarray]:
+    """What the settings say; otherwise, or with ``statistics``, what the example takes from a pack."""
+    try:
+        told = from_settings(settings) if statistics is None else None
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+    return told or normalisation(data if statistics is None else statistics, settings["variant"], settings["init"])
 
 
 def same_classes(networks: Sequence[Trained]) -> list[str]:
