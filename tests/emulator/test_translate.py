@@ -497,6 +497,20 @@ extern "C" __global__ void kernel(unsigned* sum, unsigned* y)
     assert (y[:, 1:] == [3, 2 ** 32 - 1, 0, 1, 0, 0, 127, 3, 1]).all()
 
 
+def test_what_lies_behind_shared_memory_is_not_shared() -> None:
+    """Arrays of the host can lie there: which of them are a kernel's own must not hang on where malloc put them."""
+    code = """
+extern "C" __global__ void kernel(unsigned* y)
+{
+    __shared__ unsigned tile[32];
+    asm volatile("{ .reg .pred p; isspacep.shared p, %1; selp.u32 %0, 1, 0, p; }"
+                 : "=r"(y[threadIdx.x]) : "l"(tile + 8 * threadIdx.x));
+}"""
+    y = np.zeros(8, np.uint32)
+    launch(kernel(code), 1, 8, y)
+    assert y.tolist() == [1, 1, 1, 1, 1, 0, 0, 0]
+
+
 @pytest.mark.parametrize(("instruction", "message"), [
     ("dp4a.u32.u32 %0, %1, %1, %1;", "instruction dp4a"), ("activemask.b32 %0;", "instruction activemask"),
     ("min.u32 %0, %1, %1, %1;", "number of operands"), ("mul.lo.cc.u32 %0, %1, %1;", "modifier .cc"),

@@ -18,6 +18,7 @@ struct Thread {
     uint32_t index;           // within the block: x + y * ntid.x + ...
     uint32_t dynamic_shared;  // where dynamic shared memory begins, after the static arrays
     char* shared;             // the block's shared memory
+    uint32_t shared_nbytes;
     uint64_t steps;           // how often it jumped backwards (CHECK)
     char* stack_end;          // no function may begin below
     Block* block;
@@ -135,9 +136,10 @@ template <class T, class Operation> inline T atomic(char* at, Operation operatio
     return old;
 }
 
+// The end counts too: a pointer past an array's last element belongs to its space.
 inline bool in_shared(Thread& thread, uint64_t address)
 {
-    return address - reinterpret_cast<uint64_t>(thread.shared) < 1 << 18;
+    return address - reinterpret_cast<uint64_t>(thread.shared) <= thread.shared_nbytes;
 }
 inline uint32_t shift_amount(uint32_t highest, uint32_t top) { return highest == ~0u ? highest : top - highest; }
 inline uint32_t lanes_below(uint32_t lane) { return (1u << lane) - 1; }

@@ -41,6 +41,7 @@ void Block::prepare(ThreadState& thread, uint32_t index)
     thread.ntid = r.block, thread.nctaid = r.grid;
     thread.index = index, thread.steps = 0, thread.block = this;
     thread.shared = reinterpret_cast<char*>((reinterpret_cast<uint64_t>(shared.data()) + 127) / 128 * 128);
+    thread.shared_nbytes = r.static_shared + r.dynamic_shared;
     thread.dynamic_shared = r.static_shared;
     thread.state = State::Ready, thread.groups = 0, thread.frame = nullptr, thread.clock = 1;
     thread.copies.clear();
