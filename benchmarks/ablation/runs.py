@@ -1,11 +1,7 @@
-"""One training run: a network and a seed.  It has a folder of its own, and is taken up again where it was stopped.
-
-``result.json`` appears in the folder, complete, when the run is finished; it is what says so.
-"""
+"""One training run: a network and a seed.  It has a folder of its own, and is taken up again where it was stopped."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +9,9 @@ from typing import Any
 import tinyconv as tc
 from tinyconv.data import EvalTransform, Loader, TrainTransform
 from tinyconv.optim import cosine_schedule
-from tinyconv.safefile import write_text
-from tinyconv.training import Trainer, TrainingError
+from tinyconv.training import Trainer
 
+from .. import result_file
 from .networks import PIXELS, Network
 
 RESIZE = 64  # what the photos have, so that they are cropped and never scaled
@@ -54,19 +50,7 @@ class Run:
 
 def finished(run: Run, recipe: Recipe, out: Path) -> dict[str, Any] | None:
     """The result, or None.  Raises TrainingError if it is one of another recipe, or damaged."""
-    path = run.folder(out) / "result.json"
-    if not path.exists():
-        return None
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        before, now = result["settings"], _settings(run, recipe)
-    except (ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{path} is damaged ({error}); remove it, and its run is finished again") from error
-    for name, value in now.items():
-        if before.get(name) != value:
-            raise TrainingError(f"{run.folder(out)} holds a run with {name} {before.get(name)}, not {value}; "
-                                "choose another folder with --out")
-    return result
+    return result_file.finished(run.folder(out), _settings(run, recipe))
 
 
 def train(run: Run, recipe: Recipe, data: Any, out: Path) -> dict[str, Any]:
@@ -85,10 +69,9 @@ def train(run: Run, recipe: Recipe, data: Any, out: Path) -> dict[str, Any]:
     if trainer.checkpoint_path.exists():
         trainer.resume()
     trainer.fit(recipe.epochs)
-    result = {"network": run.network.name, "seed": run.seed, "settings": _settings(run, recipe), "devices": names,
-              "macs": cost.multiply_accumulates, "parameters": cost.parameters, "epochs": trainer.history}
-    write_text(run.folder(out) / "result.json", json.dumps(result, indent=1) + "\n")
-    return result
+    return result_file.keep(run.folder(out), _settings(run, recipe), {
+        "network": run.network.name, "seed": run.seed, "devices": names, "macs": cost.multiply_accumulates,
+        "parameters": cost.parameters, "epochs": trainer.history})
 
 
 def _whole(name: str) -> str:

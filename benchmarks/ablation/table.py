@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 from tinyconv.safefile import write_text
 
 from .. import markdown
+from ..spread import percent, spread
 from .networks import NETWORKS, Network
 
 Results = Sequence[dict[str, Any]]
@@ -27,8 +28,8 @@ def lines(results: Results) -> list[dict[str, Any]]:
             table.append({
                 "network": network.name, "macs": own[0]["macs"], "parameters": own[0]["parameters"],
                 "seeds": [r["seed"] for r in own],
-                "top1_error": _spread(map(_error("top1"), own)), "top5_error": _spread(map(_error("top5"), own)),
-                "train_loss": _spread(r["epochs"][-1]["train_loss"] for r in own),
+                "top1_error": spread(map(_error("top1"), own)), "top5_error": spread(map(_error("top5"), own)),
+                "train_loss": spread(r["epochs"][-1]["train_loss"] for r in own),
                 # the median, since the first epoch decodes the photos and the very first compiles kernels
                 "seconds_per_epoch": median(epoch["seconds"] for r in own for epoch in r["epochs"])})
     return table
@@ -46,15 +47,15 @@ def effects(results: Results) -> list[dict[str, Any]]:
                  if (other := _counterpart(name, without)) and (other, seed) in by_run]
         if pairs:
             found.append({"idea": idea, "pairs": len(pairs)} | {
-                f"{top}_gain": _spread(_error(top)(b) - _error(top)(a) for a, b in pairs) for top in ("top1", "top5")})
+                f"{top}_gain": spread(_error(top)(b) - _error(top)(a) for a, b in pairs) for top in ("top1", "top5")})
     return found
 
 
 def text(results: Results) -> str:
     """Markdown: the table, and a sentence for each idea."""
     table = markdown.table(HEAD, [_cells(line) for line in lines(results)])
-    notes = [f"{e['idea']}: the error falls by {_percent(e['top1_gain'])} points (top-1) and "
-             f"{_percent(e['top5_gain'])} points (top-5), mean (least to most) of {e['pairs']} pairs of runs of the "
+    notes = [f"{e['idea']}: the error falls by {percent(e['top1_gain'])} points (top-1) and "
+             f"{percent(e['top5_gain'])} points (top-5), mean (least to most) of {e['pairs']} pairs of runs of the "
              "same seed." for e in effects(results)]
     return "\n".join([table, "", "Errors in %, mean (least to most) over the seeds, on the validation photos after "
                       "the last epoch.", *notes]) + "\n"
@@ -71,11 +72,6 @@ def _error(top: str) -> Callable[[dict[str, Any]], float]:
     return lambda result: 1 - result["epochs"][-1][f"val_{top}"]
 
 
-def _spread(values: Iterable[float]) -> dict[str, float]:
-    every = list(values)
-    return {"mean": mean(every), "min": min(every), "max": max(every)}
-
-
 def _counterpart(name: str, without: dict[str, Any]) -> str | None:
     """The network that lacks one idea and is otherwise like ``name``; None if that lacks it itself."""
     (network,) = (n for n in NETWORKS if n.name == name)
@@ -87,9 +83,5 @@ def _counterpart(name: str, without: dict[str, Any]) -> str | None:
 def _cells(line: dict[str, Any]) -> tuple[str, ...]:
     loss = line["train_loss"]
     return (line["network"], f"{line['macs'] / 1e6:.2f} M", f"{line['parameters']:,}", str(len(line["seeds"])),
-            _percent(line["top1_error"]), _percent(line["top5_error"]),
+            percent(line["top1_error"]), percent(line["top5_error"]),
             f"{loss['mean']:.3f} ({loss['min']:.3f} to {loss['max']:.3f})", f"{line['seconds_per_epoch']:.1f}")
-
-
-def _percent(spread: dict[str, float]) -> str:
-    return "{mean:.1f} ({min:.1f} to {max:.1f})".format(**{name: 100 * value for name, value in spread.items()})

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import tinyconv as tc
+from benchmarks import result_file
 from benchmarks.ablation import __main__ as cli
-from benchmarks.ablation import runs, table
+from benchmarks.ablation import table
 from benchmarks.ablation.networks import NETWORKS, PIXELS
 from tinyconv.data.opening import EMBEDDED
 from tinyconv.training.checkpoint import read
@@ -89,7 +90,7 @@ def test_a_kill_and_a_second_call_go_on(tmp_path, capsys):
 def test_a_run_goes_on_from_its_checkpoint(tmp_path, monkeypatch, capsys):
     """Stopped after the epoch, before the result was written; the checkpoint knows all that the result needs."""
     arguments = [*QUICK, "--out", str(tmp_path), "--only", "one, LRN", "--seeds", "0"]
-    monkeypatch.setattr(runs, "write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(result_file, "write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     assert cli.main(arguments) == 130
     weights = read(tmp_path / "one-LRN-seed-0" / "checkpoint.h5")["model"]
     monkeypatch.undo()

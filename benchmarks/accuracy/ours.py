@@ -1,0 +1,56 @@
+"""tinyconv's side of the comparison: the commands that a user would type, each a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tinyconv.training import TrainingError
+
+from .recipe import CROPS, Recipe, Run
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "alexnet_imagenet.py"
+_INTERRUPTED = 130
+
+
+def train(run: Run, recipe: Recipe, data: Any, folder: Path) -> dict[str, Any]:
+    """Train, or go on training, in the folder; then evaluate the last weights on the photos of "val".
+
+    Raises TrainingError: a command failed (it has told why).  KeyboardInterrupt: it was interrupted."""
+    _do(str(EXAMPLE), *training_options(run, recipe), "--data", str(data.path), "--out", str(folder))
+    evaluation = folder / "evaluation.json"
+    _do("-m", "tinyconv.evaluate", str(folder / "checkpoint.h5"), "--data", str(data.path), "--ten-crop",
+        "--json", str(evaluation), "--worst", "0")
+    by_crops = {line["crops"]: line for line in json.loads(evaluation.read_text(encoding="utf-8"))["results"]}
+    accuracies = {crops: _accuracy(by_crops[name]) for crops, name in CROPS.items()}
+    history = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    return {**accuracies, "images": by_crops[CROPS["ten"]]["images"], "epochs": [
+        {name: line[name] for name in ("epoch", "train_loss", "val_top1", "val_top5", "seconds")} for line in history]}
+
+
+def training_options(run: Run, recipe: Recipe) -> list[str]:
+    """The example's options for this recipe."""
+    given: dict[str, Any] = {
+        "variant": recipe.variant, "init": "he", "resize": recipe.resize, "crop": recipe.crop, "epochs": recipe.epochs,
+        "batch": recipe.batch, "lr": recipe.lr, "schedule": "cosine", "momentum": recipe.momentum,
+        "weight-decay": recipe.weight_decay, "clip-norm": recipe.clip_norm, "color-noise": recipe.color_noise,
+        "seed": run.seed, "resume": "auto"}
+    if recipe.limit_batches:
+        given["limit-batches"] = recipe.limit_batches
+    return [word for name, value in given.items() for word in (f"--{name}", str(value))]
+
+
+def _do(*words: str) -> None:
+    """Run ``python words``, whose progress goes where this program's goes."""
+    status = subprocess.run([sys.executable, *words]).returncode
+    if status == _INTERRUPTED:
+        raise KeyboardInterrupt
+    if status:
+        raise TrainingError(f"{' '.join(words[:2])} ended with exit status {status}; its own message is above")
+
+
+def _accuracy(result: dict[str, Any]) -> dict[str, float]:
+    return {top: result[top]["share"] for top in ("top1", "top5")}
