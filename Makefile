@@ -5,6 +5,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 KERNELS := $(shell find kernels -name '*.py' ! -name cuda.py ! -name reference.py ! -path '*/gpu/*')
 PYTEST_ARGS ?=
+JOBS   ?= 2
 TRAIN_ARGS  ?=
 TORCH  ?= torch==2.13.0
 
@@ -17,8 +18,8 @@ help:  ## show this list
 train: $(VENV)/.warm  ## train the two-tower AlexNet on the embedded images: about 4 minutes on two cores; goes on where it was stopped
 	$(PY) examples/alexnet_imagenet.py --resume $(TRAIN_ARGS)
 
-test: $(VENV)/.dev $(VENV)/.warm  ## run the test suite (all but the slow tests); PYTEST_ARGS="-k lrn" for some of it
-	$(PY) -m pytest $(PYTEST_ARGS)
+test: $(VENV)/.dev $(VENV)/.warm  ## run the test suite (all but the slow tests), two at a time; PYTEST_ARGS="-k lrn" for some, JOBS=0 one by one
+	$(PY) -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.dev $(VENV)/.warm  ## run the tests that take minutes: interrupted training, fifty steps beside PyTorch ...
 	$(PY) -m pytest -m slow $(PYTEST_ARGS)

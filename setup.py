@@ -28,8 +28,8 @@ setup(
         "emulator": ["nvidia-cuda-nvrtc>=13"],  # and a C++ compiler
         "mpi": ["mpi4py>=3.1"],
         # The compiler's version is fixed: tests compare what it makes of the kernels with budgets.
-        "dev": ["pytest>=7.4", "hypothesis>=6.80", "ruff>=0.4", "mypy>=1.8", "cupy-cuda13x==14.2.0",
-                "nvidia-cuda-nvrtc==13.5.37", "nvidia-cuda-runtime==13.5.37", "nvidia-cuda-nvdisasm==13.5.37",
-                "scikit-image>=0.22", "scikit-learn>=1.4"],  # for benchmarks.handcrafted
+        "dev": ["pytest>=7.4", "pytest-xdist>=3.2", "hypothesis>=6.80", "ruff>=0.4", "mypy>=1.8",
+                "cupy-cuda13x==14.2.0", "nvidia-cuda-nvrtc==13.5.37", "nvidia-cuda-runtime==13.5.37",
+                "nvidia-cuda-nvdisasm==13.5.37", "scikit-image>=0.22", "scikit-learn>=1.4"],  # for benchmarks.handcrafted
     },
 )
