@@ -30,6 +30,7 @@ setup(
         # The compiler's version is fixed: tests compare what it makes of the kernels with budgets.
         "dev": ["pytest>=7.4", "pytest-xdist>=3.2", "hypothesis>=6.80", "ruff>=0.4", "mypy>=1.8",
                 "cupy-cuda13x==14.2.0", "nvidia-cuda-nvrtc==13.5.37", "nvidia-cuda-runtime==13.5.37",
-                "nvidia-cuda-nvdisasm==13.5.37", "scikit-image>=0.22", "scikit-learn>=1.4"],  # for benchmarks.handcrafted
+                "nvidia-cuda-nvdisasm==13.5.37",
+                "scikit-image>=0.22", "scikit-learn>=1.4"],  # for benchmarks.handcrafted
     },
 )
