@@ -21,7 +21,15 @@ from typing import Any
 import tinyconv as tc
 from tinyconv.commandline import Parser
 from tinyconv.cuda import CudaUnavailable
-from tinyconv.data import EvalTransform, Loader, SampleError, SyntheticData, TrainTransform, open_data
+from tinyconv.data import (
+    EvalTransform,
+    Loader,
+    RandomResizedCrop,
+    SampleError,
+    SyntheticData,
+    TrainTransform,
+    open_data,
+)
 from tinyconv.models.alexnet import VARIANTS, first_filters
 from tinyconv.training import Interrupted, Trainer, TrainingError, checkpoint, evaluate, options, pictures
 from tinyconv.training.normalisation import as_settings, normalisation
@@ -46,6 +54,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     args.resize = args.resize or args.crop * 8 // 7
     if args.resize < args.crop:
         parser.error(f"--resize {args.resize} is smaller than --crop {args.crop}; a crop must fit into the image")
+    if args.least_area is not None and args.augmentation != "resized-crop":
+        parser.error(f"--least-area {args.least_area:g} is for --augmentation resized-crop; leave it out")
     return args
 
 
@@ -86,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
 
     print(tc.nn.summary(model, (1, 3, args.crop, args.crop)))
     optimizer = tc.optim.SGD(model.parameters(), args.lr, args.momentum, args.weight_decay)
-    training = network | {name: getattr(args, name) for name in ("resize", "seed", "schedule")}
+    training = network | {name: getattr(args, name) for name in ("resize", "seed", "schedule", "augmentation")}
     training |= as_settings(*normalisation(data, args.variant, args.init))
     free = {name: getattr(args, name) for name in options.MAY_CHANGE if getattr(args, name) is not None}
     trainer = Trainer(model, optimizer, options.make_schedule(args, optimizer), *loaders(args, data, devices[0]),
@@ -105,9 +115,11 @@ def run(args: argparse.Namespace) -> None:
 
 def loaders(args: argparse.Namespace, data: Any, device: tc.Device) -> tuple[Loader, Loader]:
     noise = args.color_noise if args.color_noise is not None else 0.0 if data.grey else 0.1
+    colour = {"color_noise": noise, "eigenvalues": data.eigenvalues, "eigenvectors": data.eigenvectors}
     mean, std = normalisation(data, args.variant, args.init)
-    augment = TrainTransform(args.resize, args.crop, mean, std, color_noise=noise,
-                             eigenvalues=data.eigenvalues, eigenvectors=data.eigenvectors)
+    augment: Any = TrainTransform(args.resize, args.crop, mean, std, **colour)
+    if args.augmentation == "resized-crop":
+        augment = RandomResizedCrop(args.crop, mean, std, scale=(args.least_area or 0.08, 1.0), **colour)
     centre = EvalTransform(args.resize, args.crop, mean, std)
     how = {"workers": args.workers, "empty": device.staging}
     return (Loader(data.split("train"), args.batch, augment, shuffle=True, seed=args.seed, **how),

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,6 +94,21 @@ def test_workers_killed_between_two_epochs() -> None:
     with pytest.raises(WorkerError, match="was killed"):
         list(idle.epoch(1))
     assert len(list(idle.epoch(1))) == 5
+
+
+def test_workers_that_hang_are_told_of_and_may_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(team, "_SILENCE", 0.4)
+    slow = loader(Slow(40))
+    batches = slow.epoch(0)
+    next(batches)
+    for pid in slow.pids:
+        os.kill(pid, signal.SIGSTOP)
+    goes_on = threading.Timer(1.5, lambda pids: [os.kill(pid, signal.SIGCONT) for pid in pids], [slow.pids])
+    goes_on.start()
+    with pytest.warns(RuntimeWarning, match=rf"processes {slow.pids[0]}, {slow.pids[1]}\) are alive, but none") as told:
+        assert len(list(batches)) == 7
+    goes_on.join()
+    assert len(told) == 1
 
 
 def test_a_worker_that_cannot_start_says_why() -> None:

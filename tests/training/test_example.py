@@ -236,6 +236,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(finished, tmp_path):
     (["--schedule", "step", "--step-every", "0"], "--step-every: must be at least 0.01, not 0"),
     (["--label-smoothing", "2"], "--label-smoothing: must be at least 0 and at most 1, not 2"),
     (["--seed", "-1"], "--seed: must be at least 0"),
+    (["--least-area", "0.5"], "--least-area 0.5 is for --augmentation resized-crop"),
+    (["--augmentation", "resized-crop", "--least-area", "0"], "--least-area: must be greater than 0 and at most 1"),
 ])
 def test_bad_input_is_one_clear_line(tmp_path, arguments, message):
     (tmp_path / "empty").mkdir()
@@ -284,6 +286,25 @@ def test_every_variant_device_and_schedule_runs(tmp_path):
         assert "top-1" in done.stdout
 
 
+def losses(out):
+    """Of each step, where --log-every was 1."""
+    return [json.loads(line)["loss"] for line in (out / "steps.jsonl").read_text().splitlines()]
+
+
+def test_augmentation_is_chosen(tmp_path):
+    """The same images in the same order: the first losses differ by how they are cut, and by nothing else."""
+    seen = {}
+    for name, options in (("paper", []), ("boxes", ["--augmentation", "resized-crop"]),
+                          ("large", ["--augmentation", "resized-crop", "--least-area", "0.9"])):
+        out = tmp_path / name
+        done = run(out, *QUICK, *options, "--epochs", "1", "--limit-batches", "1", "--batch", "4", "--log-every", "1")
+        assert done.returncode == 0, done.stderr
+        seen[name] = losses(out)
+    assert len({tuple(curve) for curve in seen.values()}) == 3
+    done = run(tmp_path / "boxes", *QUICK, "--epochs", "2", "--limit-batches", "1", "--batch", "4", "--resume")
+    assert done.returncode == 1 and "augmentation" in done.stderr.splitlines()[-1]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(WHY_NO_CUDA is not None, reason=str(WHY_NO_CUDA))
 def test_twenty_steps_on_a_gpu_have_the_losses_of_the_cpu(tmp_path):
@@ -291,11 +312,10 @@ def test_twenty_steps_on_a_gpu_have_the_losses_of_the_cpu(tmp_path):
     what that changes grows with each step; after twenty it is still below 1e-4."""
     curves = {}
     for device in ("cpu", "cuda:0"):
-        done = run(tmp_path / device, "--epochs", "20", "--limit-batches", "1", "--batch", "4", "--crop", "63",
-                   "--resize", "66", "--seed", "5", "--device", device)
+        done = run(tmp_path / device, "--epochs", "2", "--limit-batches", "10", "--batch", "4", "--crop", "63",
+                   "--resize", "66", "--seed", "5", "--device", device, "--log-every", "1")
         assert done.returncode == 0, done.stderr
-        lines = (tmp_path / device / "log.jsonl").read_text().splitlines()
-        curves[device] = [json.loads(line)["train_loss"] for line in lines]
+        curves[device] = losses(tmp_path / device)
     assert len(curves["cpu"]) == 20 and max(curves["cpu"]) > 1.1 * min(curves["cpu"]), "a flat curve proves nothing"
     assert curves["cuda:0"] == pytest.approx(curves["cpu"], rel=1e-4)
 

@@ -19,6 +19,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+import warnings
 import weakref
 from collections import Counter, deque
 from contextlib import suppress
@@ -37,6 +39,7 @@ from .transforms import AnyDraws
 _MOST = 64  # images in a piece
 _SHARES = 4  # pieces of a batch for each worker: the batch is complete soon after the slowest of them
 _PATIENCE = 0.2  # seconds between two looks whether the consumer still wants the batch
+_SILENCE = 60.0  # seconds without an answer until that is told
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -116,11 +119,20 @@ class Team:
     def wait(self, ticket: int) -> None:
         """Return when all images of the ticket are made.
 
+        A worker that is alive and silent may read from a disk that hangs: only a warning tells of it, for it may go on.
+
         Raises SampleError: one could not be. WorkerError: a worker has died. Stopped: after `stop`."""
+        heard = time.monotonic()
         while self._missing[ticket]:
             if self._stopped.is_set():
                 raise Stopped
-            self._hear(_PATIENCE)
+            if self._hear(_PATIENCE):
+                heard = time.monotonic()
+            elif time.monotonic() - heard > _SILENCE:
+                warnings.warn(f"the loader's workers (processes {', '.join(map(str, self.pids))}) are alive, but none "
+                              f"has answered for {_SILENCE:g} s: does a disk hang, or were they stopped?",
+                              RuntimeWarning, stacklevel=2)
+                heard = math.inf  # once for each batch
         del self._missing[ticket]
         if ticket in self._problems:
             raise SampleError(self._problems.pop(ticket))
@@ -147,8 +159,10 @@ class Team:
                 self._queue.send(self._backlog[0])
                 self._backlog.popleft()
 
-    def _hear(self, seconds: float | None) -> None:
-        for line in wait(list(self._crew), seconds):
+    def _hear(self, seconds: float | None) -> bool:
+        """Take what answers there are, or wait so long for one; returns whether there was any."""
+        lines = wait(list(self._crew), seconds)
+        for line in lines:
             assert isinstance(line, Connection)
             try:
                 answer = Answer(*line.recv())
@@ -158,6 +172,7 @@ class Team:
             if answer.problem:
                 self._problems.setdefault(answer.ticket, answer.problem)
         self._send()
+        return bool(lines)
 
     def _greet(self, line: Connection, setup: Setup) -> None:
         try:

@@ -47,11 +47,20 @@ class _Raw(str):
     """HTML."""
 
 
+class _Number(str):
+    """A number, written out."""
+
+
+def _number(value: float | None, digits: int) -> str:
+    """With so many digits after the point, as all numbers of a column have; nothing for None."""
+    return _Number("" if value is None else f"{value:,.{digits}f}")
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, _Raw):
         return f"<td>{value}</td>"
-    if isinstance(value, (int, float)):
-        return f'<td class="number">{value:,}</td>'
+    if isinstance(value, (int, _Number)):
+        return f'<td class="number">{value if isinstance(value, _Number) else _number(value, 0)}</td>'
     return f"<td>{escape(str(value))}</td>"
 
 
@@ -101,15 +110,15 @@ def _curves(run: Run) -> str:
 def _epochs(run: Run) -> str:
     head = ("epoch", "loss", "top-1 %", "validation loss", "top-1 %", "top-5 %", "learning rate", "images/s",
             "waiting %", "RSS MiB")
-    rows = [(line["epoch"], round(line["train_loss"], 4), round(100 * line["train_top1"], 2),
-             round(line["val_loss"], 4), round(100 * line["val_top1"], 2), round(100 * line["val_top5"], 2),
-             f"{line['lr']:.4g}", line.get("images_per_second", ""), _percent(line.get("data_wait")),
-             line.get("rss_mib", line.get("peak_rss_mib", ""))) for line in run.epochs]
+    rows = [(line["epoch"], _number(line["train_loss"], 4), _number(100 * line["train_top1"], 2),
+             _number(line["val_loss"], 4), _number(100 * line["val_top1"], 2), _number(100 * line["val_top5"], 2),
+             f"{line['lr']:.4g}", _number(line.get("images_per_second"), 1), _percent(line.get("data_wait")),
+             _number(line.get("rss_mib", line.get("peak_rss_mib")), 1)) for line in run.epochs]
     return table(head, rows) if rows else _note("No epoch is finished yet.")
 
 
-def _percent(share: float | None) -> Any:
-    return "" if share is None else round(100 * share, 1)
+def _percent(share: float | None) -> str:
+    return _number(None if share is None else 100 * share, 1)
 
 
 def _filters(run: Run) -> str:

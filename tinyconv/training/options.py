@@ -14,11 +14,12 @@ from ..models.alexnet import INITS
 from ..optim import SGD, Plateau, Schedule, cosine_schedule, step_schedule
 
 SCHEDULES = ("cosine", "step", "plateau", "constant")
+AUGMENTATIONS = ("paper", "resized-crop")
 
 
 # What a resumed run may have otherwise than before; it is told.
 MAY_CHANGE = ("epochs", "lr", "momentum", "weight_decay", "clip_norm", "label_smoothing", "warmup", "step_every",
-              "patience", "color_noise")
+              "patience", "color_noise", "least_area")
 
 
 def command_to_resume(arguments: list[str] | None = None) -> str:
@@ -86,6 +87,11 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
                        help="the short side of each image after scaling (default: 256, or 8/7 of --crop if given)")
     group.add_argument("--crop", type=_int(1), metavar="PIXELS",
                        help="the size of the network's input (default: 224 or 227, as the variant has it)")
+    group.add_argument("--augmentation", choices=AUGMENTATIONS, default="paper",
+                       help="paper: a random crop of the scaled image; resized-crop: a box of any size and shape, "
+                            "scaled to the crop; both mirrored half the time (default: %(default)s)")
+    group.add_argument("--least-area", type=_float(above=0, most=1), metavar="SHARE",
+                       help="of resized-crop: the smallest box, as a share of the image (default: 0.08)")
     group.add_argument("--color-noise", type=_float(least=0), metavar="SD",
                        help="strength of the paper's colour noise (default: 0.1, and 0 for a pack of grey images)")
     group.add_argument("--workers", type=_int(0), default=1,
