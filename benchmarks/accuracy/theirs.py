@@ -1,5 +1,8 @@
 """PyTorch's side of the comparison: the same network, trained and evaluated by the same recipe.
 
+One thing is PyTorch's own: its SGD keeps the learning rate outside the velocity (see ``tinyconv.optim.SGD``), which
+matters only while the rate changes quickly.
+
 Imported only where PyTorch is installed.
 """
 
