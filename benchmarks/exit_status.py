@@ -21,6 +21,9 @@ def exit_status(work: Callable[[], None], *errors: type[Exception]) -> int:
     except KeyboardInterrupt:
         print("interrupted; the last checkpoint, if there is one, is intact", file=sys.stderr)
         return 130
+    except MemoryError:
+        print("error: not enough memory; use a smaller --batch, or fewer or smaller photos", file=sys.stderr)
+        return 1
     except (SampleError, TrainingError, CudaUnavailable, ValueError, OSError, *errors) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -54,7 +54,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     args.resize = args.resize or args.crop * 8 // 7
     if args.resize < args.crop:
         parser.error(f"--resize {args.resize} is smaller than --crop {args.crop}; a crop must fit into the image")
-    if args.least_area is not None and args.augmentation != "resized-crop":
+    if args.augmentation == "resized-crop":
+        args.least_area = args.least_area or 0.08
+    elif args.least_area is not None:
         parser.error(f"--least-area {args.least_area:g} is for --augmentation resized-crop; leave it out")
     return args
 
@@ -84,6 +86,8 @@ def run(args: argparse.Namespace) -> None:
     devices = [tc.device(name) for name in args.device.split(",")]  # before hours of packing, perhaps
     data = SyntheticData(size=args.resize, seed=args.seed) if args.synthetic else open_data(args.data, out)
     print(f"{len(data.classes)} classes; {data.provenance}")
+    if args.color_noise is None:
+        args.color_noise = 0.0 if data.grey else 0.1
 
     tc.manual_seed(args.seed)  # before the model: its initial weights follow from the seed
     model = tc.models.alexnet(args.variant, len(data.classes), devices, args.crop, args.init)
@@ -114,12 +118,11 @@ def run(args: argparse.Namespace) -> None:
 
 
 def loaders(args: argparse.Namespace, data: Any, device: tc.Device) -> tuple[Loader, Loader]:
-    noise = args.color_noise if args.color_noise is not None else 0.0 if data.grey else 0.1
-    colour = {"color_noise": noise, "eigenvalues": data.eigenvalues, "eigenvectors": data.eigenvectors}
+    colour = {"color_noise": args.color_noise, "eigenvalues": data.eigenvalues, "eigenvectors": data.eigenvectors}
     mean, std = normalisation(data, args.variant, args.init)
     augment: Any = TrainTransform(args.resize, args.crop, mean, std, **colour)
     if args.augmentation == "resized-crop":
-        augment = RandomResizedCrop(args.crop, mean, std, scale=(args.least_area or 0.08, 1.0), **colour)
+        augment = RandomResizedCrop(args.crop, mean, std, scale=(args.least_area, 1.0), **colour)
     centre = EvalTransform(args.resize, args.crop, mean, std)
     how = {"workers": args.workers, "empty": device.staging}
     return (Loader(data.split("train"), args.batch, augment, shuffle=True, seed=args.seed, **how),

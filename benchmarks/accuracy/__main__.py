@@ -1,7 +1,7 @@
 """Train AlexNet with tinyconv and with PyTorch, several seeds each, and print the table of their accuracies.
 
-Runs that are finished are not repeated; one that was stopped goes on from its last checkpoint.  The table is of the
-finished runs that --only and --seeds choose.
+Runs that are finished are not repeated; one that was stopped goes on from its last checkpoint.  Two commands may work
+side by side, each with an --only of its own; the table is of all finished runs of these --seeds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tinyconv.commandline import Parser, whole_number
+from tinyconv.commandline import Parser, number, whole_number
 from tinyconv.data import open_data
 from tinyconv.models import VARIANTS
 
@@ -24,14 +24,14 @@ from ..ablation.__main__ import DATA
 from ..arguments import pattern, positive
 from ..exit_status import exit_status
 from . import ours, table
-from .recipe import SIDES, Recipe, Run
+from .recipe import MOST_EPOCHS, MOST_SEED, SIDES, Recipe, Run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
-    runs = [Run(side, seed) for seed in options.seeds for side in SIDES]  # a seed done is a whole comparison
-    runs = [run for run in runs if options.only.search(run.label)]
+    every = [Run(side, seed) for seed in options.seeds for side in SIDES]  # a seed done is a whole comparison
+    runs = [run for run in every if options.only.search(run.label)]
     if not runs:
         parser.error(f"no run matches --only {options.only.pattern!r}; there is, for example, "
                      f"{Run(SIDES[0], options.seeds[0]).label!r}")
@@ -42,20 +42,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if any(run.side == "PyTorch" for run in runs) and not find_spec("torch"):
         parser.error("PyTorch is not installed: make torch; or only the other side: --only tinyconv")
     recipe = Recipe(**{field.name: getattr(options, field.name) for field in fields(Recipe)})
-    return exit_status(lambda: work(runs, recipe, options.data, options.out))
+    return exit_status(lambda: work(runs, every, recipe, options.data, options.out))
 
 
-def work(runs: Sequence[Run], recipe: Recipe, source: Path, out: Path) -> None:
-    """Do what is not done; write the table anew after each run, so that there is one if the next is stopped."""
+def work(runs: Sequence[Run], every: Sequence[Run], recipe: Recipe, source: Path, out: Path) -> None:
+    """Do those of the ``runs`` that are not done.  The table, of what is finished of ``every`` run, is written anew
+    after each, so that there is one if the next is stopped."""
     data = open_data(source, out)
-    settings = {run: run.settings(recipe, data.fingerprint) for run in runs}
-    results = {run: result_file.finished(run.folder(out), settings[run]) for run in runs}
-    missing = [run for run, result in results.items() if result is None]
-    for number, run in enumerate(missing, 1):
-        print(f"run {number} of {len(missing)}: {run.label}", flush=True)
-        results[run] = result_file.keep(run.folder(out), settings[run], _train(run, recipe, data, run.folder(out)))
-        table.write([result for result in results.values() if result], out)
-    done = [result for result in results.values() if result]
+
+    def result(run: Run) -> dict[str, Any] | None:
+        return result_file.finished(run.folder(out), run.settings(recipe, data.fingerprint))
+
+    missing = [run for run in runs if result(run) is None]
+    for count, run in enumerate(missing, 1):
+        print(f"run {count} of {len(missing)}: {run.label}", flush=True)
+        settings = run.settings(recipe, data.fingerprint)
+        result_file.begin(run.folder(out), settings)
+        result_file.keep(run.folder(out), settings, _train(run, recipe, data, run.folder(out)))
+        table.write([found for run in every if (found := result(run))], out)
+    done = [found for run in every if (found := result(run))]
     table.write(done, out)
     print(table.text(done) + f"\nwritten to {out}")
 
@@ -77,19 +82,22 @@ def _parser() -> argparse.ArgumentParser:
                         help="for the pack, a folder for each run, accuracy.json, .md and .png")
     parser.add_argument("--only", type=pattern, default=re.compile(""), metavar="REGEX",
                         help='only runs whose label matches, for example "PyTorch" or "seed 0"')
-    parser.add_argument("--seeds", type=whole_number(0), nargs="+", default=[0, 1, 2], metavar="N", help="at least 0")
+    parser.add_argument("--seeds", type=whole_number(0, MOST_SEED), nargs="+", default=[0, 1, 2], metavar="N",
+                        help="of the runs")
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument("--variant", choices=VARIANTS, default=Recipe.variant, help="which AlexNet")
-    for name, what in (("resize", "short side of a photo, in pixels"), ("crop", "side of the network's input"),
-                       ("epochs", "of each run"), ("batch", "images in a step")):
-        recipe.add_argument(f"--{name}", type=positive, default=getattr(Recipe, name), metavar="N", help=what)
-    for name, what in (("lr", "learning rate at first; it falls as a cosine"), ("momentum", "of the steps"),
-                       ("weight-decay", "of all parameters"), ("clip-norm", "largest norm of all gradients together"),
-                       ("color-noise", "standard deviation of the paper's colour noise")):
-        recipe.add_argument(f"--{name}", type=float, default=getattr(Recipe, name.replace("-", "_")), metavar="X",
+    for name, kind, what in (
+            ("resize", positive, "short side of a photo, in pixels"), ("crop", positive, "side of the network's input"),
+            ("epochs", whole_number(1, MOST_EPOCHS - 1), "of each run"), ("batch", positive, "images in a step"),
+            ("lr", number(above=0), "learning rate at first; it falls as a cosine"),
+            ("momentum", number(least=0, below=1), "of the steps"),
+            ("weight-decay", number(least=0), "of all parameters"),
+            ("clip-norm", number(least=0), "largest norm of all gradients together; 0: no limit"),
+            ("color-noise", number(least=0), "standard deviation of the paper's colour noise"),
+            ("limit-batches", whole_number(0), "only N batches of each epoch and of its validation: a quick try; "
+                                               "0: all")):
+        recipe.add_argument(f"--{name}", type=kind, default=getattr(Recipe, name.replace("-", "_")), metavar="N",
                             help=what)
-    recipe.add_argument("--limit-batches", type=whole_number(0), default=0, metavar="N",
-                        help="only N batches of each epoch and validation: a quick try; 0: all")
     return parser
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 SIDES = ("tinyconv", "PyTorch")
+MOST_EPOCHS, MOST_SEED = 1000, 4_000_000  # see theirs.py
 CROPS = {"centre": "centre", "ten": "ten crops"}  # and what tinyconv.evaluate calls them
 
 
@@ -19,7 +20,7 @@ class Recipe:
                    mirrored half the time
     color_noise    standard deviation of the paper's colour noise
     clip_norm      the largest norm of all gradients together; 0: no limit
-    limit_batches  only so many batches of an epoch; 0: all
+    limit_batches  only so many batches of an epoch, and of its validation; 0: all
     """
 
     variant: str = "paper"

@@ -8,6 +8,7 @@ Imported only where PyTorch is installed.
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from pathlib import Path
@@ -19,46 +20,81 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 import tinyconv as tc
-from tinyconv.safefile import make_folder, temporary_beside
+from tinyconv.safefile import make_folder, only_user_of, temporary_beside
+from tinyconv.training import TrainingError
 
 from .. import torch_networks
 from .pictures import Crops, Photos
-from .recipe import Recipe, Run
+from .recipe import MOST_EPOCHS, Recipe, Run
 
 _AT_ONCE = 100  # photos in a batch of the evaluation
 
 
 def train(run: Run, recipe: Recipe, data: Any, folder: Path) -> dict[str, Any]:
-    """Train, or go on training after the last whole epoch; then evaluate on the photos of "val"."""
+    """Train, or go on training after the last whole epoch; then evaluate on the photos of "val".
+
+    Raises TrainingError: the loss is no number, or the checkpoint is damaged.  OSError: another run uses the folder.
+    """
     make_folder(folder)
-    torch.manual_seed(run.seed)  # the initial weights follow from the seed, each epoch from the seed and its number
-    network = initial(recipe, len(data.classes))
-    optimizer = torch.optim.SGD(network.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
-    history: list[dict[str, Any]] = []
-    checkpoint = folder / "checkpoint.pt"
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        history = state["history"]
-        print(f"going on after {len(history)} epochs")
-    crops = Crops(data, recipe.crop, recipe.color_noise)
-    known = Photos(data.split("train"), recipe.resize, "training photos") if len(history) < recipe.epochs else None
-    asked = Photos(data.split("val"), recipe.resize, "validation photos")
-    while known and len(history) < recipe.epochs:
+    with only_user_of(folder):
+        _reseed(run, 0)
+        network = initial(recipe, len(data.classes))
+        optimizer = torch.optim.SGD(network.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
+        history = _load(folder / "checkpoint.pt", network, optimizer)
+        crops = Crops(data, recipe.crop, recipe.color_noise)
+        asked = Photos(data.split("val"), recipe.resize, "validation photos")
+        if len(history) < recipe.epochs:
+            known = Photos(data.split("train"), recipe.resize, "training photos")
+            _epochs(run, recipe, network, optimizer, history, known, asked, crops, folder / "checkpoint.pt")
+        return {**evaluate(network, asked, crops, ten=True), "images": len(asked), "epochs": history}
+
+
+def _epochs(run: Run, recipe: Recipe, network: nn.Module, optimizer: torch.optim.Optimizer,
+            history: list[dict[str, Any]], known: Photos, asked: Photos, crops: Crops, checkpoint: Path) -> None:
+    """Train for the epochs that are missing; add a line to the history, and write a checkpoint, after each."""
+    shown = asked.first(recipe.limit_batches * recipe.batch or len(asked))
+    while len(history) < recipe.epochs:
         began = time.monotonic()
-        torch.manual_seed((run.seed << 32) + len(history) + 1)
+        _reseed(run, len(history) + 1)
         loss = epoch(network, optimizer, known, crops, recipe, len(history))
         seconds = time.monotonic() - began
-        accuracy = evaluate(network, asked, crops, ten=False)["centre"]
+        accuracy = evaluate(network, shown, crops, ten=False)["centre"]
         history.append({"epoch": len(history) + 1, "train_loss": loss, "val_top1": accuracy["top1"],
                         "val_top5": accuracy["top5"], "seconds": seconds})
         print("epoch {epoch}: loss {train_loss:.4f}, validation top-1 {val_top1:.2%}, top-5 {val_top5:.2%}, "
               "{seconds:.0f} s".format(**history[-1]), flush=True)
-        with temporary_beside(checkpoint) as temporary:
-            torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict(), "history": history},
-                       temporary)
-    return {**evaluate(network, asked, crops, ten=True), "images": len(asked), "epochs": history}
+        _save(checkpoint, network, optimizer, history)
+
+
+def _reseed(run: Run, epoch: int) -> None:
+    """An epoch's random numbers follow from the run's seed and its number; 0 is for the initial weights.
+
+    PyTorch's generator for the CPU uses the lower 32 bits of a seed only, hence no larger factor."""
+    torch.manual_seed(run.seed * MOST_EPOCHS + epoch)
+
+
+def _load(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """The history of the epochs that the network and the optimizer have then behind them; [] without a checkpoint."""
+    if not checkpoint.exists():
+        return []
+    try:
+        state = torch.load(checkpoint, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        history: list[dict[str, Any]] = state["history"]
+    except Exception as error:  # of whatever kind: torch.load raises many
+        raise TrainingError(f"{checkpoint} is damaged ({type(error).__name__}: {error}); remove it, and the run "
+                            "begins anew") from error
+    print(f"going on after {len(history)} epochs")
+    return history
+
+
+def _save(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer,
+          history: list[dict[str, Any]]) -> None:
+    whole = io.BytesIO()  # torch.save would answer a full disk with an error that names neither file nor reason
+    torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict(), "history": history}, whole)
+    with temporary_beside(checkpoint) as temporary:
+        temporary.write_bytes(whole.getbuffer())
 
 
 def initial(recipe: Recipe, classes: int) -> nn.Module:
@@ -75,7 +111,9 @@ def initial(recipe: Recipe, classes: int) -> nn.Module:
 
 def epoch(network: nn.Module, optimizer: torch.optim.Optimizer, photos: Photos, crops: Crops, recipe: Recipe,
           done: int) -> float:
-    """Train for an epoch after ``done`` epochs; returns the mean loss of its photos."""
+    """Train for an epoch after ``done`` epochs; returns the mean loss of its photos.
+
+    Raises TrainingError: the loss is no number."""
     network.train()
     batches = torch.randperm(len(photos)).split(recipe.batch)
     total, seen = 0.0, 0
@@ -90,6 +128,9 @@ def epoch(network: nn.Module, optimizer: torch.optim.Optimizer, photos: Photos, 
         nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm or math.inf)
         optimizer.step()
         total, seen = total + len(batch) * loss.item(), seen + len(batch)
+        if not math.isfinite(total):
+            raise TrainingError(f"PyTorch's loss is {loss.item()} in batch {number + 1} of epoch {done + 1}; the "
+                                "checkpoint of the epoch before is intact; a smaller --lr may help")
     return total / seen
 
 

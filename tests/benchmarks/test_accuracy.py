@@ -1,6 +1,7 @@
 """The comparison of accuracies: tinyconv's side, the table's numbers, bad input.  PyTorch's: test_accuracy_torch.py."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -66,16 +67,37 @@ def test_a_command_that_fails_is_told(photos, tmp_path, capfd):
     folder.mkdir()
     (folder / "checkpoint.h5").write_bytes(b"no checkpoint")
     assert cli.main([*QUICK, "--data", str(photos), "--out", str(tmp_path), "--only", "tinyconv"]) == 1
-    assert "alexnet_imagenet.py" in capfd.readouterr().err.splitlines()[-1]
+    *_, own, last = capfd.readouterr().err.splitlines()
+    assert "checkpoint.h5" in own and "examples/alexnet_imagenet.py ended with exit status 1" in last
     assert result_file.finished(folder, {}) is None
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(photos, tmp_path):
+    command = [sys.executable, "-m", "benchmarks.accuracy", *QUICK, "--epochs", "50", "--data", str(photos),
+               "--out", str(tmp_path), "--only", "tinyconv"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "First loss" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130 and "everything is saved" in output
+    assert "examples/alexnet_imagenet.py" in output.splitlines()[-1]
+    settings = json.loads((tmp_path / "tinyconv-seed-3" / "settings.json").read_text())
+    assert settings["epochs"] == 50
+
+    done = subprocess.run([*command, "--epochs", "1"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "holds a run with epochs 50, not 1" in done.stderr
 
 
 @pytest.mark.parametrize("arguments, message", [
     (["--only", "Caffe"], "no run matches --only 'Caffe'"), (["--seeds", "-1"], "at least 0"),
-    (["--crop", "80"], "must fit into the image"), (["--data", "nowhere"], "nowhere does not exist")])
+    (["--crop", "80"], "must fit into the image"), (["--lr", "nan"], "must be greater than 0"),
+    (["--epochs", "1000"], "at most 999"), (["--data", "nowhere"], "nowhere does not exist")])
 def test_bad_input_is_one_clear_line(photos, tmp_path, arguments, message):
     command = [sys.executable, "-m", "benchmarks.accuracy", *QUICK, "--data", str(photos),
-               "--out", str(tmp_path / "out"), *arguments]
+               "--out", str(tmp_path / "out"), "--only", "tinyconv", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode in (1, 2)
     (line,) = done.stderr.splitlines()

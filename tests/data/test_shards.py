@@ -200,7 +200,7 @@ def test_killed_and_resumed(noise_folder, tmp_path):
     pack(noise_folder, tmp_path / "good.pack", shard_images=3, workers=0, progress=False)
     out = tmp_path / "out.pack"
     command = pack_command(noise_folder, out, "--shard-images", 3, "--workers", 2)
-    for goal in (5, 30, 55):
+    for goal in (5, 20, 35):
         assert run_and_kill(command, lambda goal=goal: len(records_in(tmp_path)) >= goal, tmp_path)
         damaged = tmp_path / ".out.pack.part" / "pack" / f"{records_in(tmp_path)[0].stem}.h5"
         damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")

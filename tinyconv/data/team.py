@@ -129,10 +129,11 @@ class Team:
             if self._hear(_PATIENCE):
                 heard = time.monotonic()
             elif time.monotonic() - heard > _SILENCE:
-                warnings.warn(f"the loader's workers (processes {', '.join(map(str, self.pids))}) are alive, but none "
-                              f"has answered for {_SILENCE:g} s: does a disk hang, or were they stopped?",
-                              RuntimeWarning, stacklevel=2)
-                heard = math.inf  # once for each batch
+                # The time makes it a new text: of a warning with the same text only the first is shown.
+                warnings.warn(f"{time.strftime('%H:%M:%S')}: the loader's workers (processes "
+                              f"{', '.join(map(str, self.pids))}) are alive, but none has answered for {_SILENCE:g} s: "
+                              "does a disk hang, or were they stopped?", RuntimeWarning, stacklevel=2)
+                heard = math.inf  # once for each silence
         del self._missing[ticket]
         if ticket in self._problems:
             raise SampleError(self._problems.pop(ticket))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
 import shlex
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from ..commandline import number, whole_number
 from ..models import VARIANTS
 from ..models.alexnet import INITS
 from ..optim import SGD, Plateau, Schedule, cosine_schedule, step_schedule
@@ -34,35 +34,7 @@ def command_to_resume(arguments: list[str] | None = None) -> str:
 
 
 def _int(least: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        value = int(text)
-        if not least <= value < 2 ** 31:
-            raise argparse.ArgumentTypeError(f"must be at least {least} and less than 2**31, not {value}")
-        return value
-
-    parse.__name__ = "int"  # for argparse's message
-    return parse
-
-
-def _float(*, least: float = -math.inf, above: float = -math.inf, most: float = math.inf,
-           below: float = math.inf) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        value = float(text)
-        if not (math.isfinite(value) and least <= value <= most and above < value < below):
-            limits = [f"at least {least:g}"] * (least > -math.inf) + [f"greater than {above:g}"] * (above > -math.inf)
-            limits += [f"at most {most:g}"] * (most < math.inf) + [f"less than {below:g}"] * (below < math.inf)
-            raise argparse.ArgumentTypeError(f"must be {' and '.join(limits)}, not {text}")
-        return value
-
-    parse.__name__ = "float"
-    return parse
-
-
-def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2 ** 64:
-        raise argparse.ArgumentTypeError(f"must be at least 0 and less than 2**64, not {value}")
-    return value
+    return whole_number(least, 2 ** 31 - 1)
 
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:
@@ -90,9 +62,9 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--augmentation", choices=AUGMENTATIONS, default="paper",
                        help="paper: a random crop of the scaled image; resized-crop: a box of any size and shape, "
                             "scaled to the crop; both mirrored half the time (default: %(default)s)")
-    group.add_argument("--least-area", type=_float(above=0, most=1), metavar="SHARE",
+    group.add_argument("--least-area", type=number(above=0, most=1), metavar="SHARE",
                        help="of resized-crop: the smallest box, as a share of the image (default: 0.08)")
-    group.add_argument("--color-noise", type=_float(least=0), metavar="SD",
+    group.add_argument("--color-noise", type=number(least=0), metavar="SD",
                        help="strength of the paper's colour noise (default: 0.1, and 0 for a pack of grey images)")
     group.add_argument("--workers", type=_int(0), default=1,
                        help="processes that prepare images; 0: the training process itself (default: %(default)s)")
@@ -102,22 +74,22 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=_int(0), default=90, help="(default: %(default)s)")
     group.add_argument("--batch", type=_int(1), default=128, help="images in a step (default: %(default)s)")
-    group.add_argument("--lr", type=_float(above=0), default=0.01, help="learning rate (default: %(default)s)")
+    group.add_argument("--lr", type=number(above=0), default=0.01, help="learning rate (default: %(default)s)")
     group.add_argument("--schedule", choices=SCHEDULES, default="cosine",
                        help="cosine: down to 0; step: a tenth every --step-every epochs; plateau: a tenth when "
                             "validation stops improving, as in 2012; constant (default: %(default)s)")
-    group.add_argument("--step-every", type=_float(least=0.01), default=30, metavar="EPOCHS",
+    group.add_argument("--step-every", type=number(least=0.01), default=30, metavar="EPOCHS",
                        help="(default: %(default)s)")
     group.add_argument("--patience", type=_int(1), default=5, metavar="EPOCHS",
                        help="how long plateau waits for an improvement (default: %(default)s)")
-    group.add_argument("--warmup", type=_float(least=0), default=0, metavar="EPOCHS",
+    group.add_argument("--warmup", type=number(least=0), default=0, metavar="EPOCHS",
                        help="over which the rate first rises from 0 (default: %(default)s)")
-    group.add_argument("--momentum", type=_float(least=0, below=1), default=0.9, help="(default: %(default)s)")
-    group.add_argument("--weight-decay", type=_float(least=0), default=5e-4, help="(default: %(default)s)")
-    group.add_argument("--clip-norm", type=_float(least=0), default=5.0, metavar="NORM",
+    group.add_argument("--momentum", type=number(least=0, below=1), default=0.9, help="(default: %(default)s)")
+    group.add_argument("--weight-decay", type=number(least=0), default=5e-4, help="(default: %(default)s)")
+    group.add_argument("--clip-norm", type=number(least=0), default=5.0, metavar="NORM",
                        help="the largest norm of all gradients together; 0: no limit (default: %(default)s)")
-    group.add_argument("--label-smoothing", type=_float(least=0, most=1), default=0.0, help="(default: %(default)s)")
-    group.add_argument("--seed", type=_seed, default=0,
+    group.add_argument("--label-smoothing", type=number(least=0, most=1), default=0.0, help="(default: %(default)s)")
+    group.add_argument("--seed", type=whole_number(0, 2 ** 64 - 1), default=0,
                        help="all random numbers follow from it (default: %(default)s)")
 
 
@@ -135,7 +107,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
                        help="do only N batches of each epoch and test: a quick try")
     group.add_argument("--print-freq", type=_int(1), default=20, metavar="N",
                        help="batches between two reports (default: %(default)s)")
-    group.add_argument("--save-minutes", type=_float(least=0), default=5.0, metavar="M",
+    group.add_argument("--save-minutes", type=number(least=0), default=5.0, metavar="M",
                        help="minutes between checkpoints within an epoch (default: %(default)s)")
     group.add_argument("--keep", type=_int(0), default=3, metavar="K",
                        help="keep the checkpoints of the last K epochs, besides the best (default: %(default)s)")

@@ -126,7 +126,7 @@ class Trainer:
         self._own = _identity(self.checkpoint_path)
         print(f"going on after {self.epoch} epochs and {self.batch} batches")
         for name, value in self.may_change.items():
-            if (before := state["may change"].get(name)) != value:
+            if (before := state["may change"].get(name, value)) != value:
                 print(f"changed since the checkpoint: {name} was {before}, now {value}")
 
     def _restore(self, path: Path) -> dict[str, Any]:
