@@ -88,7 +88,7 @@ def test_initial_weights_have_the_same_distribution(variant):
 def test_an_epoch_is_the_same_on_both_sides(monkeypatch):
     """The same weights and batches, the last of which is smaller; no dropout.  Weight decay, momentum and clipping all
     have their part.  The rate hardly changes, since PyTorch's momentum answers to that in another way."""
-    recipe = Recipe(crop=63, batch=8, epochs=900, lr=0.02, weight_decay=0.1, clip_norm=20.0, color_noise=0.0)
+    recipe = Recipe(crop=63, batch=8, epochs=900, lr=0.002, weight_decay=0.2, clip_norm=20.0, color_noise=0.0)
     random = np.random.default_rng(0)
     x, labels = random.standard_normal((20, 3, 63, 63)).astype(np.float32), random.integers(0, 6, 20)
     tc.manual_seed(0)
@@ -125,7 +125,7 @@ def test_an_epoch_is_the_same_on_both_sides(monkeypatch):
     assert max(norms) > recipe.clip_norm > min(norms), "clipping must have had a part, and not the whole"
     ours, their_weights = torch_networks.merge_towers(model.state_dict()), network.state_dict()
     for name, weights in ours.items():
-        assert np.allclose(weights, their_weights[name].numpy(), atol=2e-3 * np.abs(weights).max()), name
+        assert np.allclose(weights, their_weights[name].numpy(), atol=5e-4 * np.abs(weights).max()), name
 
 
 def test_evaluation_counts(photos):
