@@ -19,6 +19,7 @@ One idea per file, in the order in which a run uses them:
 Programs of their own: ``gpu.py`` times a GPU, ``cuda/`` reads what the compiler made, ``two_devices.py`` times two
 devices, ``loading.py`` the loader.  ``ablation/`` trains what the 2012 paper compared: two towers or one, with LRN or
 without; ``accuracy/`` trains AlexNet beside PyTorch; ``handcrafted.py`` compares it with what it replaced.
+What those that train share: ``photos.py``, ``choice.py``, ``result_file.py``, ``spread.py``, ``exit_status.py``.
 
 Where both are used in one process (the tests do), tinyconv is imported before PyTorch: its kernels ask OpenMP for
 threads that spin only shortly while they wait (see ``kernels/jit.py``), and whoever comes first decides.  PyTorch's own

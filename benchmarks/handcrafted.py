@@ -38,10 +38,10 @@ from tinyconv.training.tally import Tally
 from tinyconv.training.trained import evaluate_trained, load_trained
 
 from . import features, markdown
-from .ablation.__main__ import DATA
 from .arguments import positive
 from .exit_status import exit_status
 from .machine import describe
+from .photos import add_data, require_data
 
 RECIPE: dict[str, Any] = {"variant": "paper", "init": "he", "schedule": "cosine", "lr": 0.01, "batch": 64,
                           "clip_norm": 5.0}
@@ -73,8 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="python -m benchmarks.handcrafted", description=__doc__,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DATA if DATA.is_dir() else None, metavar="SOURCE",
-                        help="a pack, a folder of photos or one with the ILSVRC2012 files (default: %(default)s)")
+    add_data(parser)
     parser.add_argument("--out", type=Path, default=Path("runs/handcrafted"), metavar="FOLDER",
                         help="(default: %(default)s)")
     photos = parser.add_argument_group("which photos")
@@ -91,8 +90,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     network.add_argument("--device", default="cpu", metavar="NAME[,NAME]", help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the held-out photos and of the training")
     args = parser.parse_args(arguments)
-    if args.data is None:
-        parser.error("there are no photos beside this repository; name some with --data")
+    require_data(parser, args)
     return args
 
 

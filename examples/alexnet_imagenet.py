@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import tinyconv as tc
-from tinyconv.commandline import Parser
+from tinyconv.commandline import Parser, exit_status
 from tinyconv.cuda import CudaUnavailable
 from tinyconv.data import (
     EvalTransform,
@@ -64,20 +64,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
     try:
-        run(args)
+        return exit_status(lambda: run(args), SampleError, TrainingError, CudaUnavailable,
+                           interrupted="the last checkpoint, if there is one, is intact",
+                           memory="use a smaller --batch or --crop")
     except Interrupted as stop:
         print(f"{stop}\nGo on with: {options.command_to_resume(arguments)}")
         return 130
-    except KeyboardInterrupt:
-        print("interrupted; the last checkpoint, if there is one, is intact", file=sys.stderr)
-        return 130
-    except MemoryError:
-        print("error: not enough memory; use a smaller --batch or --crop", file=sys.stderr)
-        return 1
-    except (SampleError, TrainingError, CudaUnavailable, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def run(args: argparse.Namespace) -> None:

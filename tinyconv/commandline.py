@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -13,6 +14,30 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}; --help lists all options\n")
+
+
+def exit_status(work: Callable[[], object], *errors: type[Exception], interrupted: str = "nothing was written",
+                memory: str = "use a smaller --batch") -> int:
+    """Do the work, and return the exit status of the command: 0; after Ctrl-C 130; 1 if something is wrong, which is
+    one clear line.
+
+    errors       what has a message for the user, besides ValueError and OSError
+    interrupted  what Ctrl-C leaves behind
+    memory       what to do when the memory is too small
+    """
+    expected: tuple[type[Exception], ...] = (ValueError, OSError, *errors)
+    try:
+        work()
+    except KeyboardInterrupt:
+        print(f"interrupted; {interrupted}", file=sys.stderr)
+        return 130
+    except MemoryError:
+        print(f"error: not enough memory; {memory}", file=sys.stderr)
+        return 1
+    except expected as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:

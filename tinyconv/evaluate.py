@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .commandline import Parser, whole_number
+from .commandline import Parser, exit_status, whole_number
 
 FORMAT, VERSION = "tinyconv-evaluation", 1
 
@@ -25,18 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     from .cuda import CudaUnavailable
     from .data import SampleError
 
-    try:
-        run(args)
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
-    except MemoryError:
-        print("error: not enough memory; use a smaller --batch", file=sys.stderr)
-        return 1
-    except (SampleError, CudaUnavailable, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(lambda: run(args), SampleError, CudaUnavailable)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

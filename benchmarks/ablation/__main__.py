@@ -7,7 +7,6 @@ finished runs that --only and --seeds choose.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,25 +14,21 @@ from pathlib import Path
 from tinyconv.commandline import Parser
 from tinyconv.data import open_data
 
-from ..arguments import pattern, positive
+from ..arguments import positive
+from ..choice import add_choice, chosen
 from ..exit_status import exit_status
+from ..photos import add_data, require_data
 from . import table
 from .networks import NETWORKS
 from .runs import Recipe, Run, finished, train
-
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "ilsvrc-tiny"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
-    runs = [Run(network, seed) for seed in options.seeds for network in NETWORKS]  # a seed done is a whole comparison
-    runs = [run for run in runs if options.only.search(run.label)]
-    if not runs:
-        parser.error(f"no run matches --only {options.only.pattern!r}; there are, for example, "
-                     f"{Run(NETWORKS[0], options.seeds[0]).label!r} and {Run(NETWORKS[-1], options.seeds[0]).label!r}")
-    if options.data is None:
-        parser.error("there are no photos beside this repository; name a folder with the ILSVRC2012 files with --data")
+    every = [Run(network, seed) for seed in options.seeds for network in NETWORKS]  # a seed done is a whole comparison
+    runs = chosen(parser, options, every)
+    require_data(parser, options)
     recipe = Recipe(options.epochs, options.batch, options.lr, limit_batches=options.limit_batches,
                     data=options.data.resolve().name.removesuffix(".pack.h5"), devices=tuple(options.devices))
     return exit_status(lambda: work(runs, recipe, options.data, options.out))
@@ -56,13 +51,10 @@ def work(runs: Sequence[Run], recipe: Recipe, source: Path, out: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m benchmarks.ablation", description=__doc__,
                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DATA if DATA.is_dir() else None, metavar="DIR",
-                        help="a folder with the ILSVRC2012 files, or anything else that open_data takes")
+    add_data(parser)
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"), metavar="DIR",
                         help="for the pack, a folder for each run, ablation.json and ablation.md")
-    parser.add_argument("--only", type=pattern, default=re.compile(""), metavar="REGEX",
-                        help='only runs whose label matches, for example "two, LRN" or "seed 0"')
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="at least 0")
+    add_choice(parser, "two, LRN", 2 ** 64 - 1)
     parser.add_argument("--devices", nargs="+", default=["cpu"], metavar="NAME",
                         help="of the two towers, for example cpu:0 cpu:1; one tower has the first, or the whole cpu")
     parser.add_argument("--epochs", type=positive, default=Recipe.epochs, metavar="N", help="of each run")

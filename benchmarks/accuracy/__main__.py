@@ -7,7 +7,6 @@ side by side, each with an --only of its own; the table is of all finished runs 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -20,9 +19,10 @@ from tinyconv.data import open_data
 from tinyconv.models import VARIANTS
 
 from .. import result_file
-from ..ablation.__main__ import DATA
-from ..arguments import pattern, positive
+from ..arguments import positive
+from ..choice import add_choice, chosen
 from ..exit_status import exit_status
+from ..photos import add_data, require_data
 from . import ours, table
 from .recipe import MOST_EPOCHS, MOST_SEED, SIDES, Recipe, Run
 
@@ -31,12 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     every = [Run(side, seed) for seed in options.seeds for side in SIDES]  # a seed done is a whole comparison
-    runs = [run for run in every if options.only.search(run.label)]
-    if not runs:
-        parser.error(f"no run matches --only {options.only.pattern!r}; there is, for example, "
-                     f"{Run(SIDES[0], options.seeds[0]).label!r}")
-    if options.data is None:
-        parser.error("there are no photos beside this repository; name some with --data")
+    runs = chosen(parser, options, every)
+    require_data(parser, options)
     if options.crop > options.resize:
         parser.error(f"--resize {options.resize} is smaller than --crop {options.crop}; a crop must fit into the image")
     if any(run.side == "PyTorch" for run in runs) and not find_spec("torch"):
@@ -76,14 +72,10 @@ def _train(run: Run, recipe: Recipe, data: Any, folder: Path) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m benchmarks.accuracy", description=__doc__,
                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DATA if DATA.is_dir() else None, metavar="SOURCE",
-                        help="a pack, a folder of photos or one with the ILSVRC2012 files")
+    add_data(parser)
     parser.add_argument("--out", type=Path, default=Path("runs/accuracy"), metavar="DIR",
                         help="for the pack, a folder for each run, accuracy.json, .md and .png")
-    parser.add_argument("--only", type=pattern, default=re.compile(""), metavar="REGEX",
-                        help='only runs whose label matches, for example "PyTorch" or "seed 0"')
-    parser.add_argument("--seeds", type=whole_number(0, MOST_SEED), nargs="+", default=[0, 1, 2], metavar="N",
-                        help="of the runs")
+    add_choice(parser, "PyTorch", MOST_SEED)
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument("--variant", choices=VARIANTS, default=Recipe.variant, help="which AlexNet")
     for name, kind, what in (

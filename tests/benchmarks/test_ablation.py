@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 import tinyconv as tc
-from benchmarks import result_file
+from benchmarks import photos, result_file
 from benchmarks.ablation import __main__ as cli
 from benchmarks.ablation import table
 from benchmarks.ablation.networks import NETWORKS, PIXELS
 from tinyconv.data.opening import EMBEDDED
 from tinyconv.training.checkpoint import read
+
+from ..stopping import stop_in_training
 
 ROOT = Path(__file__).resolve().parents[2]
 # Three batches of eight embedded images in an epoch.
@@ -59,17 +61,8 @@ def test_all_networks_start_with_a_signal_of_the_same_size():
 def test_a_kill_and_a_second_call_go_on(tmp_path, capsys):
     """Killed in the midst of the second of two runs.  The same command does what is missing, and nothing twice."""
     arguments = [*QUICK, "--limit-batches", "12", "--out", str(tmp_path), "--seeds", "4", "--only", "two, L|one, no"]
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.ablation", *arguments], cwd=ROOT,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    starts = 0
-    for line in process.stderr:
-        starts += "First loss" in line
-        if starts == 2:
-            break
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stderr.close()
+    command = [sys.executable, "-m", "benchmarks.ablation", *arguments]
+    stop_in_training(command, signal.SIGKILL, run=2, cwd=ROOT)
     first = tmp_path / "two-LRN-seed-4" / "result.json"
     before = first.stat().st_mtime_ns
     assert not (tmp_path / "one-no-LRN-seed-4" / "result.json").exists()
@@ -141,7 +134,7 @@ def test_bad_input_is_one_clear_line(tmp_path, arguments, message):
 
 
 def test_without_photos_one_is_told_to_name_some(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "DATA", tmp_path / "nowhere")
+    monkeypatch.setattr(photos, "DATA", tmp_path / "nowhere")
     with pytest.raises(SystemExit) as end:
         cli.main(["--out", str(tmp_path)])
     assert end.value.code == 2 and "with --data" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from benchmarks import result_file
 from benchmarks.accuracy import __main__ as cli
 from benchmarks.accuracy import table
 
+from ..stopping import stop_in_training
 from .accuracy_photos import make
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,14 +76,8 @@ def test_a_command_that_fails_is_told(photos, tmp_path, capfd):
 def test_ctrl_c_saves_and_the_same_command_goes_on(photos, tmp_path):
     command = [sys.executable, "-m", "benchmarks.accuracy", *QUICK, "--epochs", "50", "--data", str(photos),
                "--out", str(tmp_path), "--only", "tinyconv"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "First loss" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 130 and "everything is saved" in output
+    status, output = stop_in_training(command, signal.SIGINT, cwd=ROOT)
+    assert status == 130 and "everything is saved" in output
     assert "examples/alexnet_imagenet.py" in output.splitlines()[-1]
     settings = json.loads((tmp_path / "tinyconv-seed-3" / "settings.json").read_text())
     assert settings["epochs"] == 50

@@ -20,6 +20,7 @@ from tinyconv.training.checkpoint import read
 from tinyconv.training.options import command_to_resume
 
 from ..conftest import WHY_NO_CUDA
+from ..stopping import stop_in_training
 from .small import without_clock
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "alexnet_imagenet.py"
@@ -202,14 +203,8 @@ def test_twenty_kills_in_the_middle_of_epochs_with_workers(photos, tmp_path):
 
 def test_ctrl_c_saves_and_says_how_to_go_on(finished, tmp_path):
     out = tmp_path / "stopped"
-    process = subprocess.Popen(command(out, *QUICK), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "First loss" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 130
+    status, output = stop_in_training(command(out, *QUICK), signal.SIGINT)
+    assert status == 130
     assert "everything is saved" in output and output.splitlines()[-1].startswith("Go on with:")
     assert output.splitlines()[-1].endswith("--resume")
     assert run(out, *QUICK, "--resume").returncode == 0

@@ -12,38 +12,35 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..commandline import Parser, whole_number
+from ..commandline import Parser, exit_status, whole_number
 
 
 def main(arguments: list[str] | None = None) -> int:
     args = _parse(arguments)
     from ..cuda import CudaUnavailable
+
+    return exit_status(lambda: _write(args), CudaUnavailable, memory="look at fewer --images")
+
+
+def _write(args: argparse.Namespace) -> None:
     from ..safefile import write_text
     from .mistakes import MistakesUnavailable, find_mistakes
     from .page import page
     from .run import read_run
 
-    try:
-        run = read_run(args.run)
-        out = args.out or args.run / "report.html"
-        if not out.parent.is_dir():  # told now, and not after the validation
-            raise OSError(f"cannot write {out}: there is no folder {out.parent}; make it first")
-        mistakes: object = "left out, as asked for with --images 0"
-        if args.images:
-            try:
-                mistakes = find_mistakes(run, args.images, args.data, args.device, args.workers)
-            except MistakesUnavailable as why:
-                print(f"without the network's mistakes: {why}", file=sys.stderr)
-                mistakes = str(why)
-        write_text(out, page(run, mistakes))
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
-    except (CudaUnavailable, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    run = read_run(args.run)
+    out = args.out or args.run / "report.html"
+    if not out.parent.is_dir():  # told now, and not after the validation
+        raise OSError(f"cannot write {out}: there is no folder {out.parent}; make it first")
+    mistakes: object = "left out, as asked for with --images 0"
+    if args.images:
+        try:
+            mistakes = find_mistakes(run, args.images, args.data, args.device, args.workers)
+        except MistakesUnavailable as why:
+            print(f"without the network's mistakes: {why}", file=sys.stderr)
+            mistakes = str(why)
+    write_text(out, page(run, mistakes))
     print(f"wrote {out}, {out.stat().st_size / 1e6:.1f} MB")
-    return 0
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

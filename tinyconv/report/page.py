@@ -51,7 +51,7 @@ class _Number(str):
     """A number, written out."""
 
 
-def _number(value: float | None, digits: int) -> str:
+def _number(value: float | None, digits: int) -> _Number:
     """With so many digits after the point, as all numbers of a column have; nothing for None."""
     return _Number("" if value is None else f"{value:,.{digits}f}")
 
@@ -59,8 +59,10 @@ def _number(value: float | None, digits: int) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, _Raw):
         return f"<td>{value}</td>"
-    if isinstance(value, (int, _Number)):
-        return f'<td class="number">{value if isinstance(value, _Number) else _number(value, 0)}</td>'
+    if isinstance(value, int):
+        value = _number(value, 0)
+    if isinstance(value, _Number):
+        return f'<td class="number">{value}</td>'
     return f"<td>{escape(str(value))}</td>"
 
 
