@@ -69,10 +69,10 @@ def picture(results: Results, path: Path) -> None:
         for side, colour in zip(SIDES, ("#1b6ca8", "#e6842a"), strict=True):
             for number, run in enumerate(_of(results, side)):
                 axes.plot([line["epoch"] for line in run["epochs"]], [scale * line[quantity] for line in run["epochs"]],
-                          color=colour, linewidth=1, label=side if number == 0 else None)
+                          color=colour, linewidth=1, marker=".", label=side if number == 0 else None)
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend()
     with temporary_beside(path) as temporary:
