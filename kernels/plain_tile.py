@@ -27,6 +27,24 @@ def gather(vectors, lanes, itemsize):
     return gather
 
 
+def even(vectors, lanes, itemsize):
+    width = vectors * lanes
+
+    def even(rows, a, step_a, depth, b, step_b, init, init_step, y, y_step, relu):
+        a, b, init, y = numbers(a, itemsize), numbers(b, itemsize), numbers(init, itemsize), numbers(y, itemsize)
+        for r in range(rows):
+            here = r * y_step
+            for c in range(width):
+                y[here + c] = init[r * init_step + c]
+            for k in range(depth):
+                factor = a[r * step_a + k]
+                for c in range(width):
+                    y[here + c] += factor * b[k * step_b + c]
+            for c in range(width):
+                y[here + c] = 0 if relu and y[here + c] < 0 else y[here + c]
+    return even
+
+
 def panel(vectors, lanes, itemsize):
     width = vectors * lanes
 

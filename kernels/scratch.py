@@ -1,26 +1,25 @@
-"""Dealing out a kernel's scratch memory: one block of bytes, cut into arrays."""
+"""Scratch memory for kernels: several arrays in one block, which goes back when the kernel has returned."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 _ALIGNMENT = 64  # bytes: each array starts on a cache line of its own
+Spec = tuple[tuple[int, ...], Any]  # shape, dtype
 
 
-def nbytes(*arrays: tuple[tuple[int, ...], Any]) -> int:
-    """The bytes that :func:`deal` needs for arrays of these (shape, dtype)."""
-    return sum(_padded(math.prod(shape) * np.dtype(dtype).itemsize) for shape, dtype in arrays)
-
-
-def deal(scratch: np.ndarray, *arrays: tuple[tuple[int, ...], Any]) -> list[np.ndarray]:
-    """Uninitialised arrays of these (shape, dtype), one after the other in ``scratch``."""
-    result, at = [], 0
+def deal(borrow: Callable[[int], Any], *arrays: Spec) -> list[Any]:
+    """Uninitialised arrays of these (shape, dtype), one after the other in the one block of bytes that ``borrow``,
+    given a size, returns.  A kernel gets this as ``scratch``, with ``borrow`` filled in by its device."""
+    places, size = [], 0
     for shape, dtype in arrays:
-        size = math.prod(shape) * np.dtype(dtype).itemsize
-        result.append(scratch[at:at + size].view(dtype).reshape(shape))
-        at += _padded(size)
-    return result
+        end = size + math.prod(shape) * np.dtype(dtype).itemsize
+        places.append((size, end, shape, dtype))
+        size = -(-end // _ALIGNMENT) * _ALIGNMENT
+    block = borrow(size)
+    return [block[begin:end].view(dtype).reshape(shape) for begin, end, shape, dtype in places]
 
 
 def prepared(kept, key, space, fill):
@@ -30,11 +29,11 @@ def prepared(kept, key, space, fill):
         fill(space)
         return space
     if key not in kept:
-        block = np.empty(space.nbytes + _ALIGNMENT, np.uint8)
-        kept[key], = deal(block[-block.ctypes.data % _ALIGNMENT:], (space.shape, space.dtype))
+        kept[key], = deal(_aligned, (space.shape, space.dtype))
         fill(kept[key])
     return kept[key]
 
 
-def _padded(size: int) -> int:
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
+def _aligned(size: int) -> np.ndarray:
+    block = np.empty(size + _ALIGNMENT, np.uint8)
+    return block[-block.ctypes.data % _ALIGNMENT:][:size]

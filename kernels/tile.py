@@ -2,14 +2,19 @@
 
 A *tile* is a small block of a result, R rows x J vectors, that stays in registers while a whole sum of products runs
 through it.  Compilers do not find this form by themselves, so its code is written out here as LLVM instructions, which
-Numba compiles for the processor at hand.  There are three kinds.  They differ in where the numbers of a step lie:
+Numba compiles for the processor at hand.  There are four kinds.  They differ in where the numbers of a step lie:
 
     gather   y[r, c] = init[r, c] + sum over t, k of  a[row[r] + tap[t] + k]     * b[t*KI + k, c]
+    even     y[r, c] = init[r, c] + sum over k of     a[r*step_a + k]            * b[k, c]
     panel    y[r, c] = init[r, c] + sum over t, k of  a[tap_a[t] + k*step_a + r] * b[tap_b[t] + k*step_b + c]
     dot      y[r, c] = y[r, c]    + sum over k of     a[r*step_a + k]            * b[c*step_b + k]
 
-A gather tile can apply a ReLU to what it stores.  The y of a gather or a panel tile may *stream*, go past the caches to
-memory: then it must lie on vector boundaries.
+An even tile is a gather tile of one tap whose rows are equally far apart.  It needs an address for every seventh
+row only, and so has a register left to ask for what lies behind its last row: the rows of the next tile, if they
+follow.
+
+A gather or an even tile can apply a ReLU to what it stores.  The y of all but a dot tile may *stream*, go past the
+caches to memory: then it must lie on vector boundaries.
 
 A dot tile has a vector of partial sums for each number of y, because both its factors lie along k: for products with
 few columns, which would leave the lanes of the others empty.  It has R rows x J columns.
@@ -55,6 +60,12 @@ class _Code:
         for distance in distances:
             pointer = self.b.gep(pointer, [self.int(distance) if isinstance(distance, int) else distance])
         return pointer
+
+    def bytes(self, distance):
+        return self.b.mul(distance, self.int(self.item))
+
+    def twice(self, distance):
+        return self.b.shl(distance, self.int(1))
 
     def entry(self, table, i):
         return self.b.load(self.at(table, i))
@@ -117,6 +128,17 @@ class _Code:
             "llvm.prefetch", (byte,), ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag]))
         self.b.call(function, [self.b.bitcast(pointer, byte), flag(int(writing)), flag(3), flag(1)])  # to stay, data
 
+    def expect_rows(self, targets, columns):
+        """Have all of a tile's y fetched, before it is multiplied."""
+        for target in targets:
+            for j in range(columns):
+                self.expect(self.at(target, self.lanes * j), writing=True)
+
+    def opaque(self, value):
+        """The same integer, of which the compiler knows nothing: it cannot replace it by another plus a distance."""
+        same = ir.InlineAsm(ir.FunctionType(_INT, [_INT]), "", "=r,0")
+        return self.b.call(same, [value])
+
     def loop(self, count, state, body):
         """``for i in range(count): state = body(i, state)``, with the state (a list of values) in registers."""
         b = self.b
@@ -152,6 +174,13 @@ def _multiply(code, acc, a, b, columns):
 
 
 _AHEAD = 32  # steps: 450 cycles of a full tile, about as long as the third cache takes
+_LINE = 64  # bytes of a cache line
+
+
+def _expect_ahead(code, b, columns):
+    """A processor does that by itself, but not across the pages of memory."""
+    for j in range(columns):
+        code.expect(code.at(b, code.lanes * (_AHEAD * columns + j)))
 
 
 def _gather(code, rows, columns, args, streams):
@@ -162,26 +191,59 @@ def _gather(code, rows, columns, args, streams):
     acc = [code.load(code.at(init, code.entry(init_row, r), code.lanes * j))
            for r in range(rows) for j in range(columns)]
 
-    for r in range(0 if streams else rows):
-        for j in range(columns):
-            code.expect(code.at(y, code.entry(y_row, r), code.lanes * j), writing=True)
+    targets = [code.at(y, code.entry(y_row, r)) for r in range(rows)]
+    if not streams:
+        code.expect_rows(targets, columns)
 
     def one_tap(t, state):
         def body(_, state):
             k, b, *acc = state
-            for j in range(columns):  # a processor does that by itself, but not across the pages of memory
-                code.expect(code.at(b, code.lanes * (_AHEAD * columns + j)))
+            _expect_ahead(code, b, columns)
             acc = _multiply(code, acc, lambda r: code.at(starts[r], k), b, columns)
             return [code.b.add(k, code.int(1)), code.at(b, step_b), *acc]
 
         return code.loop(depth, [code.entry(tap, t), *state], body)[1:]
 
     _, *acc = code.loop(taps, [b, *acc], one_tap)
-    floor, store = code.floor(relu), code.stream if streams else code.store
-    for r in range(rows):
-        target = code.at(y, code.entry(y_row, r))
+    _finish(code, acc, targets, relu, streams)
+
+
+def _finish(code, acc, targets, relu, streams):
+    """The rows to their places, with ``relu`` 0 where they are negative."""
+    floor, store, columns = code.floor(relu), code.stream if streams else code.store, len(acc) // len(targets)
+    for r, target in enumerate(targets):
         for j in range(columns):
             store(code.clip(acc[r * columns + j], floor), code.at(target, code.lanes * j))
+
+
+_REACH = 7  # rows that one address serves: x86 adds once, twice or four times what is in a register as it loads
+
+
+def _even(code, rows, columns, args, streams):
+    a, step_a, depth, b, step_b, init, init_step, y, y_step, relu = args
+    step = code.opaque(code.bytes(step_a))
+    three, five = (code.opaque(code.b.mul(step, code.int(n))) for n in (3, 5))
+    beyond = [code.int(0), step, code.twice(step), three, code.twice(code.twice(step)), five, code.twice(three)]
+    heads = [code.opaque(code.b.add(a, code.b.mul(step, code.int(r)))) for r in range(0, rows, _REACH)]
+    count, behind = len(heads), code.numbers(code.b.add(a, code.b.mul(step, code.int(rows))))
+    b, init, y = map(code.numbers, (b, init, y))
+    acc = [code.load(code.at(init, code.b.mul(init_step, code.int(r)), code.lanes * j))
+           for r in range(rows) for j in range(columns)]
+    targets = [code.at(y, code.b.mul(y_step, code.int(r))) for r in range(rows)]
+    if not streams:
+        code.expect_rows(targets, columns)
+
+    def body(_, state):
+        heads, (b, behind, *acc) = state[:count], state[count:]
+        code.expect(behind)
+        _expect_ahead(code, b, columns)
+        acc = _multiply(code, acc, lambda r: code.numbers(code.b.add(heads[r // _REACH], beyond[r % _REACH])), b,
+                        columns)
+        following = [code.opaque(code.b.add(head, code.int(code.item))) for head in heads]
+        return [*following, code.at(b, step_b), code.at(behind, _LINE // code.item), *acc]
+
+    acc = code.loop(depth, [*heads, b, behind, *acc], body)[count + 2:]
+    _finish(code, acc, targets, relu, streams)
 
 
 def _panel(code, rows, columns, args, streams):
@@ -228,7 +290,7 @@ def _dot(code, rows, columns, args, streams):
             code.b.store(code.b.fadd(code.b.load(target), code.sum(acc[r * columns + c])), target)
 
 
-_KINDS = {"gather": _gather, "panel": _panel, "dot": _dot}
+_KINDS = {"gather": _gather, "even": _even, "panel": _panel, "dot": _dot}
 
 
 @intrinsic(prefer_literal=True)
@@ -263,6 +325,13 @@ def _vector_gather(streams, most, width, lanes, item):
     return gather
 
 
+def _vector_even(streams, most, width, lanes, item):
+    def even(rows, a, step_a, depth, b, step_b, init, init_step, y, y_step, relu):
+        _emit("even", streams, most, width, lanes, item, rows,
+              (a, step_a, depth, b, step_b, init, init_step, y, y_step, relu))
+    return even
+
+
 def _vector_panel(streams, most, width, lanes, item):
     def panel(rows, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step):
         _emit("panel", streams, most, width, lanes, item, rows,
@@ -276,8 +345,8 @@ def _vector_dot(streams, most, width, lanes, item):
     return dot
 
 
-ARGUMENTS = {"gather": 13, "panel": 13, "dot": 8}
-_MAKERS = {"gather": _vector_gather, "panel": _vector_panel, "dot": _vector_dot}
+ARGUMENTS = {"gather": 13, "even": 11, "panel": 13, "dot": 8}
+_MAKERS = {"gather": _vector_gather, "even": _vector_even, "panel": _vector_panel, "dot": _vector_dot}
 
 
 @cache

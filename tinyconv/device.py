@@ -11,6 +11,7 @@ of its own: ``cores.py``.  ``cuda:0``, ``cuda:1`` ... are GPUs: ``cuda.py``.
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from .kernels.scratch import Spec, deal
 from .memory import Pool
 from .origin import origin
 from .timeline import recorder
@@ -73,9 +75,8 @@ class Device:
     def launch(self, kernel: str, *arrays: Array, **options: Any) -> None:
         """Run ``kernel``, for example ``"lrn.forward"``: the function ``forward`` of ``kernels/lrn/<kind>.py``.
 
-        A kernel fills the arrays that it is given and allocates nothing.  If its module has a function
-        ``forward_workspace``, that is asked with the same arguments how many bytes of scratch memory the kernel needs,
-        and the kernel gets them as ``scratch``."""
+        A kernel fills the arrays that it is given and allocates nothing.  If it has a parameter ``scratch`` it gets
+        :meth:`scratch`, for memory that it needs until it returns."""
         record, begin = recorder(self.name, kernel, origin), perf_counter()
         self._run(kernel, arrays, options)
         if record:
@@ -83,15 +84,19 @@ class Device:
 
     def _run(self, kernel: str, arrays: Sequence[Array], options: dict[str, Any], where: object = None) -> None:
         try:
-            run, workspace = find_kernel(kernel, self.kind)
-            if workspace is not None:
-                options["scratch"] = self._scratch.empty((workspace(*arrays, **options),), np.uint8)
+            run, wants_scratch = find_kernel(kernel, self.kind)
+            if wants_scratch:
+                options["scratch"] = self.scratch
             run(*arrays, **options)
         except Exception as error:
             note = f"{kernel} on {self.name}{f', launched at {where}' if where else ''}"
             if told := _in_other_words(error, note):
                 raise told from error
             raise
+
+    def scratch(self, *arrays: Spec) -> list[Array]:
+        """Uninitialised arrays of these (shape, dtype), in one block of the pool."""
+        return deal(lambda size: self._scratch.empty((size,), np.uint8), *arrays)
 
     def synchronize(self) -> None:
         """Wait until every launch has finished.  These devices run a launch at once, so there is nothing to wait
@@ -148,10 +153,12 @@ def _in_other_words(error: Exception, note: str) -> Exception | None:
 
 
 @cache
-def find_kernel(kernel: str, kind: str) -> tuple[Callable[..., None], Callable[..., int] | None]:
+def find_kernel(kernel: str, kind: str) -> tuple[Callable[..., None], bool]:
+    """The kernel of that name, and whether it wants scratch memory."""
     folder, function = kernel.split(".")
     module = importlib.import_module(f"tinyconv.kernels.{folder}.{kind}")
-    return getattr(module, function), getattr(module, f"{function}_workspace", None)
+    run = getattr(module, function)
+    return run, "scratch" in inspect.signature(getattr(run, "py_func", run)).parameters
 
 
 _DEVICES = {"cpu": Device("cpu", channels_last=True), "reference": Device("reference", channels_last=False)}

@@ -7,17 +7,20 @@ nobody reads, with a stand-in for CuPy that compiles nothing and only notes each
 from __future__ import annotations
 
 import importlib
+import inspect
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from tinyconv.kernels import gpu
 from tinyconv.kernels.gpu import ladder
+from tinyconv.kernels.scratch import deal
 
 from .calls import CALLS, empty
 from .compiler import Program
@@ -55,9 +58,10 @@ def launches(architecture: int) -> list[Launch]:
 def _call(name: str, arrays: list[Any], options: dict[str, Any]) -> None:
     layer, function = name.split(".")
     module = importlib.import_module(f"tinyconv.kernels.{layer}.cuda")
-    if workspace := getattr(module, f"{function}_workspace", None):
-        options["scratch"] = empty(workspace(*arrays, **options), np.uint8)
-    getattr(module, function)(*arrays, **options)
+    kernel = getattr(module, function)
+    if "scratch" in inspect.signature(kernel).parameters:
+        options["scratch"] = partial(deal, lambda size: empty(size, np.uint8))
+    kernel(*arrays, **options)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import isa, tile
 from ..jit import jit, prange
+from ..layout import channels_last
 from ..runs import clear, run, where
 from .direct import needed_size, window_runs
 from .packing import frame_row, pack_row, unpack
@@ -19,9 +20,9 @@ _BANDS, _ROWS = 32, 8  # at most so many, and none with fewer rows of gy
 _CACHE = 300 << 10  # bytes of x and gy that a task takes at a time
 
 
-def backward_weight(xs, gys, ys, gw, stride, padding, groups, arrays):
-    """All arrays but gw channels-last; ``arrays`` as :func:`plan` wants them."""
-    windows, panels, sums = arrays
+def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
+    windows, panels, sums = scratch(*_plan(x, gy, gw, stride, groups))
+    xs, gys, ys = channels_last(x), channels_last(gy), None if y is None else channels_last(y)
     best, item, (_, C, R, S) = isa.chosen(), xs.itemsize, gw.shape
     tap, length = window_runs(R, S, C, windows.shape[2], xs.shape[3])
     _sum_bands(xs, gys, ys, windows, panels, sums, padding, stride, groups, R, length, tap, tile.height(length),
@@ -31,7 +32,7 @@ def backward_weight(xs, gys, ys, gw, stride, padding, groups, arrays):
     unpack(sums[0], gw, groups, best.lanes(item))
 
 
-def plan(x, gy, gw, stride, groups):
+def _plan(x, gy, gw, stride, groups):
     """The (shape, dtype) of each thread's rows of x (height, width, channels) and of gy, and of the bands' sums."""
     item, (K, C, R, S), (N, channels, _, _), (_, _, P, Q) = x.itemsize, gw.shape, x.shape, gy.shape
     columns, width = isa.chosen().padded(K // groups, item), needed_size(gy, gw, stride)[1]

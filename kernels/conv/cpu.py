@@ -5,7 +5,6 @@ Each pass has two ways, direct (``direct.py``, ``gradient.py``) and Winograd's (
 
 from ..bias import sum_pixels
 from ..layout import channels_last
-from ..scratch import nbytes
 from . import choice, direct, gradient
 from . import winograd as wino
 
@@ -37,19 +36,3 @@ def backward_weight(x, gy, gw, gb, y=None, *, stride, padding, groups, scratch):
         sum_pixels(channels_last(gy), None if y is None else channels_last(y), gb)
 
 
-def forward_workspace(x, weight, bias, y, *, stride, padding, groups, relu=False, kept=None):
-    if choice.winograd(_forward(kept), x, weight, y, stride, groups):
-        return nbytes(*wino.forward_plan(x, weight, y, groups))
-    return nbytes(*direct.forward_plan(x, weight, y, stride, padding, groups))
-
-
-def backward_input_workspace(gy, weight, gx, y=None, *, stride, padding, groups):
-    if choice.winograd(choice.INPUT, gx, weight, gy, stride, groups):
-        return nbytes(*wino.backward_plan(gy, weight, gx, groups))
-    return nbytes(*direct.backward_plan(gy, weight, gx, y, stride, padding, groups))
-
-
-def backward_weight_workspace(x, gy, gw, gb, y=None, *, stride, padding, groups):
-    if choice.winograd(choice.WEIGHT, x, gw, gy, stride, groups):
-        return nbytes(*wino.gradient_plan(x, gy, gw, groups))
-    return nbytes(*gradient.plan(x, gy, gw, stride, padding, groups))

@@ -9,7 +9,6 @@ import numpy as np
 
 from ..gpu import Source, blocks, ladder
 from ..gpu.product import DEPTH, SQUARES, Cut, add_up, padded
-from ..scratch import deal, nbytes
 
 _FORWARD = {rung: Source(__file__, f"{rung}.cu") for rung in ladder.RUNGS["conv.forward"]}
 _NAIVE = _FORWARD["naive"]
@@ -31,7 +30,7 @@ def forward(x, weight, bias, y, *, stride, padding, groups, relu=False, kept=Non
         _FORWARD[rung].launch("forward", grid, count, x, weight, bias, y, relu, *shape)
     else:
         cut = _forward_cut(weight, y, groups)
-        packed, table, parts = deal(scratch, *_forward_plan(weight, y, groups))
+        packed, table, parts = scratch(*_forward_plan(weight, y, groups))
         depth, pitch = packed.shape[1:]
         squares = blocks(depth, 32) * (pitch // 32), groups
         _PACK.launch("pack_forward", squares, _THREADS, weight, packed, table, depth, pitch, *shape)
@@ -40,11 +39,6 @@ def forward(x, weight, bias, y, *, stride, padding, groups, relu=False, kept=Non
                  y if whole else parts, relu and whole, depth, pitch, cut.per_part // DEPTH, *shape)
         if not whole:
             add_up(parts, y, bias, relu)
-
-
-def forward_workspace(x, weight, bias, y, *, stride, padding, groups, relu=False, kept=None):
-    packs = _rung("conv.forward", x, weight, y, stride, groups) in ("vectorised", "tf32")
-    return nbytes(*_forward_plan(weight, y, groups)) if packs else 0
 
 
 def _forward_cut(weight, y, groups):
@@ -64,19 +58,13 @@ def backward_input(gy, weight, gx, y=None, *, stride, padding, groups, scratch):
         _one_per_thread(_NAIVE, "backward_input", gx.size, gy, weight, gx, y, *shape, real=gx.dtype)
         return
     cut = _input_cut(weight, gx, stride, groups)
-    packed, table, parts = deal(scratch, *_input_plan(weight, gx, stride, groups))
+    packed, table, parts = scratch(*_input_plan(weight, gx, stride, groups))
     depth, pitch = packed.shape[2:]
     _one_per_thread(_PACK, "pack_backward_input", packed.size, weight, packed, table, depth, pitch, *shape)
     _product(_INPUT, "backward_input", cut, cut.products, gy, packed, table, parts if len(parts) else gx, y, depth,
              pitch, cut.per_part // DEPTH, *shape, MASKED=int(y is not None))
     if len(parts):
         add_up(parts, gx)
-
-
-def backward_input_workspace(gy, weight, gx, y=None, *, stride, padding, groups):
-    if _rung("conv.backward_input", gx, weight, gy, stride, groups) == "naive":
-        return 0
-    return nbytes(*_input_plan(weight, gx, stride, groups))
 
 
 def _input_cut(weight, gx, stride, groups):
@@ -102,7 +90,7 @@ def backward_weight(x, gy, gw, gb, y=None, *, stride, padding, groups, scratch):
         _one_per_thread(_NAIVE, "backward_weight", gw.size, x, gy, gw, y, *shape, real=x.dtype)
     else:
         cut = _weight_cut(gy, gw, groups)
-        table, parts = deal(scratch, *_weight_plan(gy, gw, groups))
+        table, parts = scratch(*_weight_plan(gy, gw, groups))
         _one_per_thread(_PACK, "windows", P * Q, table, *shape)
         _product(_WEIGHT, "backward_weight", cut, groups, x, gy, table, parts if len(parts) else gw, y,
                  cut.per_part // DEPTH, _bytes(x), _bytes(gy), *shape, MASKED=int(y is not None))
@@ -110,12 +98,6 @@ def backward_weight(x, gy, gw, gb, y=None, *, stride, padding, groups, scratch):
             add_up(parts, gw)
     if gb is not None:
         _BIAS.launch("bias_gradient", K, _THREADS, gy, y, gb, N, K, P * Q, real=x.dtype)
-
-
-def backward_weight_workspace(x, gy, gw, gb, y=None, *, stride, padding, groups):
-    if _rung("conv.backward_weight", x, gw, gy, stride, groups) == "naive":
-        return 0
-    return nbytes(*_weight_plan(gy, gw, groups))
 
 
 def _weight_cut(gy, gw, groups):

@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import isa, tile
 from ..layout import channels_last
-from ..scratch import deal, nbytes, prepared
+from ..scratch import prepared
 from .packing import frame, pack_backward, pack_bias, pack_forward
 from .rows import Grid, product
 
@@ -24,13 +24,15 @@ _FRAMES = 4 << 20  # bytes of framed images at a time
 
 
 def forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch):
-    weight = np.ascontiguousarray(weight)
-    packed, offsets, frames = deal(scratch, *forward_plan(x, weight, y, stride, padding, groups))
+    weight, (K, C, R, S) = np.ascontiguousarray(weight), weight.shape
+    packed, offsets, frames = scratch(*_forward_plan(x, weight, y, stride, padding, groups))
     packed = prepared(kept, ("direct", groups), packed,
                       lambda panels: pack_forward(weight, panels, groups, isa.chosen().lanes(weight.itemsize)))
-    pack_bias(bias, offsets, groups)
+    if bias is None or K // groups < offsets.shape[1]:
+        pack_bias(bias, offsets, groups)
+    else:
+        offsets = bias.reshape(groups, -1)
     xs, ys = channels_last(x), channels_last(y)
-    K, C, R, S = weight.shape
     (_, P, Q, _), streams = ys.shape, tile.may_stream(ys, K // groups)
     for source, images in _framed(xs, None, frames, *padding):
         _, H, W, channels = source.shape
@@ -41,7 +43,7 @@ def forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch):
                 columns=K // groups, tap=tap, depth=depth, relu=relu, streams=streams)
 
 
-def forward_plan(x, weight, y, stride, padding, groups):
+def _forward_plan(x, weight, y, stride, padding, groups):
     """The (shape, dtype) of packed weights, packed bias and framed images."""
     N, C, H, W = x.shape
     needed = needed_size(y, weight, stride)
@@ -62,7 +64,7 @@ def backward_input(gy, weight, gx, y, stride, padding, groups, scratch):
     if not _few_channels(weight, stride, groups):
         _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch)
         return
-    joined, wide, rest = deal(scratch, *backward_plan(gy, weight, gx, y, stride, padding, groups))
+    joined, wide = scratch(*_joined_plan(gy, weight, gx, stride, padding))
     C, step = weight.shape[1], stride[1]
     joined[...] = 0
     for b in range(step):
@@ -72,7 +74,7 @@ def backward_input(gy, weight, gx, y, stride, padding, groups, scratch):
         images = slice(begin, min(begin + len(wide), len(gx)))
         some = wide[:images.stop - begin]
         _backward_phases(gy[images], joined, some.transpose(0, 3, 1, 2), None if y is None else y[images],
-                         (stride[0], 1), (padding[0], 0), 1, rest)
+                         (stride[0], 1), (padding[0], 0), 1, scratch)
         frame(some.reshape(*some.shape[:2], -1, C), None, channels_last(gx)[images], 0, -padding[1])
 
 
@@ -80,29 +82,17 @@ def _few_channels(weight, stride, groups):
     return groups == 1 and stride[1] > 1 and weight.shape[1] < isa.chosen().lanes(weight.itemsize)
 
 
-def backward_plan(gy, weight, gx, y, stride, padding, groups):
-    """The (shape, dtype) of what ``_backward_phases`` needs; with few channels, of the weights and of some images of gx
-    whose pixels are joined, and bytes for the rest."""
-    if not _few_channels(weight, stride, groups):
-        return _phases_plan(gy, weight, gx, y, stride, padding, groups)
+def _joined_plan(gy, weight, gx, stride, padding):
+    """The (shape, dtype) of the weights and of some images of gx whose pixels are joined."""
     (K, C, R, S), (N, _, H, W), step = weight.shape, gx.shape, stride[1]
     taps = -(-S // step)
     width = max(-(-(W + padding[1]) // step), gy.shape[3] + taps - 1)
-    wide, dtype = _frames_spec((N, H, width, step * C), gx.dtype)
-    joined = (K, step * C, R, taps)
-    rest = _phases_plan(gy, _stand_in(joined, dtype), _stand_in((N, step * C, H, width), dtype), y, (stride[0], 1),
-                        (padding[0], 0), 1)
-    return (joined, dtype), (wide, dtype), ((nbytes(*rest),), np.uint8)
-
-
-def _stand_in(shape, dtype):
-    """Something that has the shape, and is nowhere."""
-    return np.broadcast_to(np.empty((), dtype), shape)
+    return ((K, step * C, R, taps), gx.dtype), _frames_spec((N, H, width, step * C), gx.dtype)
 
 
 def _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch):
     weight = np.ascontiguousarray(weight)
-    packed, zeros, frames = deal(scratch, *_phases_plan(gy, weight, gx, y, stride, padding, groups))
+    packed, zeros, frames = scratch(*_phases_plan(gy, weight, gx, y, stride, padding, groups))
     gys, gxs, (K, C, _, _) = channels_last(gy), channels_last(gx), weight.shape
     (top, left), _ = _frame_of_gradient(gy, weight, gx, stride, padding)
     pack_bias(None, zeros, groups)

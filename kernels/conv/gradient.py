@@ -18,7 +18,6 @@ from .. import isa, tile
 from ..jit import jit, prange
 from ..layout import channels_last
 from ..runs import add, clear, copy, run, where
-from ..scratch import deal
 from . import bands
 from .direct import needed_size, window_pixels
 from .packing import pack_row, unpack
@@ -29,12 +28,11 @@ _FEW = 8  # fewer channels than this make no panel
 
 
 def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
-    arrays = deal(scratch, *plan(x, gy, gw, stride, padding, groups))
-    xs, gys, ys = channels_last(x), channels_last(gy), None if y is None else channels_last(y)
     if gw.shape[1] < _FEW:
-        bands.backward_weight(xs, gys, ys, gw, stride, padding, groups, arrays)
+        bands.backward_weight(x, gy, gw, y, stride, padding, groups, scratch)
         return
-    pixels, gradients, sums = arrays
+    xs, gys, ys = channels_last(x), channels_last(gy), None if y is None else channels_last(y)
+    pixels, gradients, sums = scratch(*_plan(x, gy, gw, stride, groups))
     best, item, (K, C, R, S) = isa.chosen(), x.itemsize, gw.shape
     _, P, Q, _ = gys.shape
     for begin in range(0, len(xs), len(gradients)):
@@ -53,12 +51,10 @@ def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
     unpack(sums, gw, groups, best.lanes(item))
 
 
-def plan(x, gy, gw, stride, padding, groups):
-    """The (shape, dtype) of panels of x, panels of gy, and the sums for gw; with few channels, what ``bands`` needs.
+def _plan(x, gy, gw, stride, groups):
+    """The (shape, dtype) of panels of x, panels of gy, and the sums for gw.
 
     The first two hold a chunk of images: (images, tiles, height, width, channels) and (images, numbers)."""
-    if gw.shape[1] < _FEW:
-        return bands.plan(x, gy, gw, stride, groups)
     item, (K, C, R, S), (_, _, P, Q) = x.itemsize, gw.shape, gy.shape
     columns, tall = isa.chosen().padded(K // groups, item), tile.height(C)
     height, width = needed_size(gy, gw, stride)

@@ -47,11 +47,12 @@ def product(source, weights, bias, result, *, rows, source_grid, result_grid, gr
     best, item = isa.chosen(), source.itemsize
     count = rows[0] * rows[1] * rows[2]
     even = source_grid.even(rows) and result_grid.even(rows)
+    kind = "even" if even and len(tap) == 1 else "gather"  # one run of memory after the other
     blocks = _blocks(-(-count // best.rows), (source.nbytes + result.nbytes) // groups,
                      len(tap) * depth * best.columns(item) * item, groups * -(-columns // best.columns(item)))
     _product(source.reshape(-1), weights.reshape(-1), bias.reshape(-1), result.reshape(-1), rows, source_grid,
-             result_grid, group_steps, groups, columns, tap, depth, int(relu), even, blocks, best.rows,
-             best.lanes(item), tile.address("gather", item, 2, streams), tile.address("gather", item, 1, streams))
+             result_grid, group_steps, groups, columns, tap, depth, int(relu), even, kind == "even", blocks,
+             best.rows, best.lanes(item), tile.address(kind, item, 2, streams), tile.address(kind, item, 1, streams))
 
 
 def _blocks(tiles, nbytes, panel, panels):
@@ -71,7 +72,7 @@ def _place(n, p, q, grid):
 
 @jit
 def _product(source, weights, bias, result, rows, source_grid, result_grid, group_steps, groups, columns, tap, depth,
-             relu, even, blocks, tall, lanes, wide_tile, narrow_tile):
+             relu, even, simple, blocks, tall, lanes, wide_tile, narrow_tile):
     count, length = rows[0] * rows[1] * rows[2], tap.size * depth
     wide = 2 * lanes
     panels, all_tiles = (columns + wide - 1) // wide, (count + tall - 1) // tall
@@ -111,12 +112,17 @@ def _product(source, weights, bias, result, rows, source_grid, result_grid, grou
                         p, q = p + 1, 0
                         if p == rows[1]:
                             n, p = n + 1, 0
-            if valid == width:
+            whole = valid == width  # else the last vector would reach into the next pixel
+            to, to_rows, step = where(result, goal), where(targets, 0), result_grid.right
+            if not whole:
+                to, to_rows, step = where(spare, 0), where(spare_rows, 0), wide
+            if simple:
+                tile.call(address, (end - begin, where(source, start), source_grid.right, depth, b, width, init, 0, to,
+                                    step, relu))
+            else:
                 tile.call(address, (end - begin, where(source, start), where(places, 0), where(tap, 0), tap.size, depth,
-                                    b, width, init, where(zeros, 0), where(result, goal), where(targets, 0), relu))
-            else:  # the last vector would reach into the next pixel
-                tile.call(address, (end - begin, where(source, start), where(places, 0), where(tap, 0), tap.size, depth,
-                                    b, width, init, where(zeros, 0), where(spare, 0), where(spare_rows, 0), relu))
+                                    b, width, init, where(zeros, 0), to, to_rows, relu))
+            if not whole:
                 for r in range(end - begin):
                     copy(run(result, goal + targets[r], valid), run(spare, r * wide, valid))
 

@@ -15,6 +15,9 @@ from ..jit import inline
 from ..runs import run
 
 CHUNK = 64  # channels at a time: a tile and its transform fill half of a first-level cache
+SKEW = 80  # numbers between the 36 places, lest the 36 runs of a tile all fall into the same few sets of a cache
+ROWS = 16  # of transformed weights that a thread collects
+PLACE = ROWS * CHUNK + SKEW  # numbers from place to place of those
 _ROW = 6 * CHUNK
 
 
@@ -85,8 +88,8 @@ def _a_along(step):
     return a
 
 
-def _g_along(step):
-    """v = G w, for 3 or 5 taps: three are five whose last two are 0."""
+def _g_along(step, apart):
+    """v = G w, for 3 or 5 taps: three are five whose last two are 0.  The numbers of v are ``apart``."""
     @inline
     def g(taps, w, v, count):
         number, last = w.dtype.type, (taps - 1) * step
@@ -97,11 +100,11 @@ def _g_along(step):
             at_infinity = w[c + last]
             even, odd, even2, odd2 = w0 + w2 + w4, w1 + w3, w0 + four * w2 + sixteen * w4, two * w1 + eight * w3
             v[c] = quarter * w0
-            v[c + step] = sixth * (even + odd)
-            v[c + 2 * step] = sixth * (even - odd)
-            v[c + 3 * step] = part * (even2 + odd2)
-            v[c + 4 * step] = part * (even2 - odd2)
-            v[c + 5 * step] = at_infinity
+            v[c + apart] = sixth * (even + odd)
+            v[c + 2 * apart] = sixth * (even - odd)
+            v[c + 3 * apart] = part * (even2 + odd2)
+            v[c + 4 * apart] = part * (even2 - odd2)
+            v[c + 5 * apart] = at_infinity
     return g
 
 
@@ -128,7 +131,7 @@ def _g_transposed_along(step):
 _b_down, _b_across = _b_along(_ROW), _b_along(CHUNK)
 _a_transposed_down, _a_transposed_across = _a_transposed_along(_ROW), _a_transposed_along(CHUNK)
 _a_down, _a_across = _a_along(_ROW), _a_along(CHUNK)
-_g_down, _g_across = _g_along(_ROW), _g_along(CHUNK)
+_g_down, _g_across = _g_along(_ROW, _ROW), _g_along(CHUNK, PLACE)
 _g_transposed_down, _g_transposed_across = _g_transposed_along(_ROW), _g_transposed_along(CHUNK)
 
 
@@ -157,11 +160,13 @@ def a_both(m, gy, v, spare):
 
 
 @inline
-def g_both(taps, w, v, spare):
-    """v = G w G', of the first ``taps`` rows and columns of w; the next ones, up to five, and of ``spare``, are 0."""
+def g_both(taps, w, v, at, spare):
+    """v = G w G', of the first ``taps`` rows and columns of w; the next ones, up to five, and of ``spare``, are 0.
+
+    The 36 runs of v begin at ``at`` and are PLACE apart."""
     _g_down(taps, w, spare, taps * CHUNK)
     for i in range(6):
-        _g_across(taps, run(spare, i * _ROW, _ROW), run(v, i * _ROW, _ROW), CHUNK)
+        _g_across(taps, run(spare, i * _ROW, _ROW), run(v, at + 6 * i * PLACE, 5 * PLACE + CHUNK), CHUNK)
 
 
 @inline

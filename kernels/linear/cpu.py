@@ -15,7 +15,6 @@ from .. import isa, tile
 from ..bias import sum_pixels
 from ..jit import jit, prange
 from ..runs import clear, copy, copy_where, run, where
-from ..scratch import deal, nbytes
 
 _DOWN = 16  # rows of w that the input gradient takes at a time: as many runs of memory as a core can follow
 _TILES = 4  # tiles of images: so many find three times as many rows in the caches worth while
@@ -24,7 +23,7 @@ _FEW = 8  # images: more fill the lanes of a gather tile well enough
 
 
 def forward(x, weight, bias, y, *, relu=False, scratch):
-    columns, sums, dense_x, dense_w = deal(scratch, *_forward_plan(x, weight))
+    columns, sums, dense_x, dense_w = scratch(*_forward_plan(x, weight))
     x, weight = _dense(x, dense_x), _dense(weight, dense_w)
     best, item = isa.chosen(), x.itemsize
     if len(x) <= _FEW:
@@ -39,10 +38,6 @@ def forward(x, weight, bias, y, *, relu=False, scratch):
     _finish(sums, bias, y, relu)
 
 
-def forward_workspace(x, weight, bias, y, *, relu=False):
-    return nbytes(*_forward_plan(x, weight))
-
-
 def _forward_plan(x, weight):
     """The (shape, dtype) of panels of x, y transposed, and copies of arrays that do not lie row by row."""
     images = isa.chosen().padded(len(x), x.itemsize)
@@ -50,7 +45,7 @@ def _forward_plan(x, weight):
 
 
 def backward_input(gy, weight, gx, y=None, *, scratch):
-    rows, sums, dense_w = deal(scratch, *_input_plan(gy, weight))
+    rows, sums, dense_w = scratch(*_input_plan(gy, weight))
     weight = _dense(weight, dense_w)
     best, item = isa.chosen(), gy.itemsize
     tall, wide = tile.height(len(gy)), best.columns(item)
@@ -59,10 +54,6 @@ def backward_input(gy, weight, gx, y=None, *, scratch):
     span = -(-weight.shape[1] // (numba.get_num_threads() * wide)) * wide  # long runs of each row: memory likes them
     _backward_input(rows, weight, gx, sums, span, _DOWN if tiles < _TILES else 3 * _DOWN, tall, best.lanes(item),
                     tile.address("panel", item, 2), tile.address("panel", item, 1))
-
-
-def backward_input_workspace(gy, weight, gx, y=None):
-    return nbytes(*_input_plan(gy, weight))
 
 
 def _input_plan(gy, weight):
@@ -77,7 +68,7 @@ def _input_plan(gy, weight):
 
 
 def backward_weight(x, gy, gw, gb, y=None, *, scratch):
-    columns, rows = deal(scratch, *_weight_plan(x, gy))
+    columns, rows = scratch(*_weight_plan(x, gy))
     best, item = isa.chosen(), x.itemsize
     tall = tile.height(gy.shape[1])
     _pack(x, None, columns, best.columns(item), best.padded(x.shape[1], item))
@@ -91,10 +82,6 @@ def backward_weight(x, gy, gw, gb, y=None, *, scratch):
     if gb is not None:
         pixel = len(gy), 1, 1, gy.shape[1]
         sum_pixels(gy.reshape(pixel), None if y is None else y.reshape(pixel), gb)
-
-
-def backward_weight_workspace(x, gy, gw, gb, y=None):
-    return nbytes(*_weight_plan(x, gy))
 
 
 def _weight_plan(x, gy):

@@ -3,7 +3,6 @@ one."""
 
 from ..gpu import Source, blocks, ladder
 from ..gpu.product import DEPTH, SQUARES, Cut, add_up
-from ..scratch import deal, nbytes
 
 _FORWARD = {rung: Source(__file__, f"{rung}.cu") for rung in ladder.RUNGS["linear.forward"]}
 _NAIVE = _FORWARD["naive"]
@@ -23,17 +22,12 @@ def forward(x, weight, bias, y, *, relu=False, scratch):
         _FORWARD[rung].launch("forward", grid, count, x, weight, bias, y, relu, *shape)
     else:
         cut = _forward_cut(x, weight)
-        parts, = deal(scratch, cut.plan(y))
+        parts, = scratch(cut.plan(y))
         whole = not len(parts)
         _product(_FORWARD[rung], "forward", cut, x, weight, bias if whole else None, y if whole else parts,
                  relu and whole, cut.per_part // DEPTH, *shape)
         if not whole:
             add_up(parts, y, bias, relu)
-
-
-def forward_workspace(x, weight, bias, y, *, relu=False):
-    cuts = _rung("linear.forward", weight) in ("vectorised", "tf32")
-    return nbytes(_forward_cut(x, weight).plan(y)) if cuts else 0
 
 
 def _forward_cut(x, weight):
@@ -46,15 +40,11 @@ def backward_input(gy, weight, gx, y=None, *, scratch):
         _one_per_thread("backward_input", gx, gy, weight, gx, y, *shape)
         return
     cut = _input_cut(gy, gx)
-    parts, = deal(scratch, cut.plan(gx))
+    parts, = scratch(cut.plan(gx))
     _product(_INPUT, "backward_input", cut, gy, weight, parts if len(parts) else gx, y, cut.per_part // DEPTH, *shape,
              MASKED=int(y is not None), VECTOR=_vector(weight))
     if len(parts):
         add_up(parts, gx)
-
-
-def backward_input_workspace(gy, weight, gx, y=None):
-    return 0 if _rung("linear.backward_input", weight) == "naive" else nbytes(_input_cut(gy, gx).plan(gx))
 
 
 def _input_cut(gy, gx):
@@ -67,17 +57,13 @@ def backward_weight(x, gy, gw, gb, y=None, *, scratch):
         _one_per_thread("backward_weight", gw, x, gy, gw, y, *shape)
     else:
         cut = _weight_cut(x, gw)
-        parts, = deal(scratch, cut.plan(gw))
+        parts, = scratch(cut.plan(gw))
         _product(_WEIGHT, "backward_weight", cut, x, gy, parts if len(parts) else gw, y, cut.per_part // DEPTH, *shape,
                  MASKED=int(y is not None), VECTOR=_vector(x, gy, *(() if y is None else (y,))))
         if len(parts):
             add_up(parts, gw)
     if gb is not None:
         _one_per_thread("bias_gradient", gb, gy, y, gb, *gy.shape)
-
-
-def backward_weight_workspace(x, gy, gw, gb, y=None):
-    return 0 if _rung("linear.backward_weight", gw) == "naive" else nbytes(_weight_cut(x, gw).plan(gw))
 
 
 def _weight_cut(x, gw):

@@ -11,14 +11,13 @@ from ..jit import jit, prange
 from ..layout import channels_last
 from ..lrn.pixel import gradient, scale_of, to_minus_beta
 from ..pool.window import first_place, gather_row, next_places
-from ..scratch import deal, nbytes
 
 _TASKS = 32  # at least so many, however small the batch, where the image has as many rows
 
 
 def forward(x, y, index, *, size, alpha, beta, k, kernel_size, stride, padding, scratch):
     number = x.dtype.type
-    _forward(channels_last(x), channels_last(y), channels_last(index), *deal(scratch, *_buffers(x, size, kernel_size)),
+    _forward(channels_last(x), channels_last(y), channels_last(index), *scratch(*_buffers(x, size, kernel_size)),
              size, number(alpha / size), number(beta), number(k), *kernel_size, *stride, *padding,
              _strips(x.shape[0], y.shape[2]))
 
@@ -26,16 +25,8 @@ def forward(x, y, index, *, size, alpha, beta, k, kernel_size, stride, padding, 
 def backward(x, index, gy, gx, *, size, alpha, beta, k, kernel_size, stride, padding, scratch):
     number = x.dtype.type
     _backward(channels_last(x), channels_last(index), channels_last(gy), channels_last(gx),
-              *deal(scratch, *_buffers(x, size, (1, 1))), size, number(alpha / size), number(beta), number(k),
+              *scratch(*_buffers(x, size, (1, 1))), size, number(alpha / size), number(beta), number(k),
               number(2 * alpha * beta / size), *kernel_size, *stride, *padding)
-
-
-def forward_workspace(x, y, index, *, size, alpha, beta, k, kernel_size, stride, padding):
-    return nbytes(*_buffers(x, size, kernel_size))
-
-
-def backward_workspace(x, index, gy, gx, *, size, alpha, beta, k, kernel_size, stride, padding):
-    return nbytes(*_buffers(x, size, (1, 1)))
 
 
 def _buffers(x, size, kernel_size):

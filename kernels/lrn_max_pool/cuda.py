@@ -13,7 +13,6 @@ from ..gpu import Source, blocks
 from ..lrn import cuda as lrn
 from ..lrn.walks import IN_REGISTERS, chunk, constants
 from ..pool import cuda as pool
-from ..scratch import deal, nbytes
 
 _SOURCE = Source(__file__, "lrn_max_pool.cu")
 _THREADS, _MOST_THREADS, _WARP = 128, 512, 32
@@ -22,7 +21,7 @@ _GROUP = 4  # channels between two barriers, as in lrn/pixel.cuh
 
 def forward(x, y, index, *, size, alpha, beta, k, kernel_size, stride, padding, scratch):
     if not _fused(size, kernel_size):
-        normalised, scale = deal(scratch, *_images(x, 2))
+        normalised, scale = scratch(*_images(x, 2))
         lrn.forward(x, normalised, scale, size=size, alpha=alpha, beta=beta, k=k)
         pool.max_forward(normalised, y, index, kernel_size=kernel_size, stride=stride, padding=padding)
         return
@@ -38,7 +37,7 @@ def forward(x, y, index, *, size, alpha, beta, k, kernel_size, stride, padding, 
 
 def backward(x, index, gy, gx, *, size, alpha, beta, k, kernel_size, stride, padding, scratch):
     if not _fused(size, kernel_size):
-        normalised, scale, gradient = deal(scratch, *_images(x, 3))
+        normalised, scale, gradient = scratch(*_images(x, 3))
         lrn.forward(x, normalised, scale, size=size, alpha=alpha, beta=beta, k=k)
         pool.max_backward(gy, index, gradient, kernel_size=kernel_size, stride=stride, padding=padding)
         lrn.backward(x, normalised, scale, gradient, gx, size=size, alpha=alpha, beta=beta, k=k)
@@ -49,14 +48,6 @@ def backward(x, index, gy, gx, *, size, alpha, beta, k, kernel_size, stride, pad
                    np.int64(N * H * W), C, H, W, *gy.shape[2:], *kernel_size, *stride, *padding, walk, alpha / size,
                    float(beta), float(k), 2 * alpha * beta / size, real=x.dtype, PLACE=index.dtype.name,
                    **constants(size, beta))
-
-
-def forward_workspace(x, y, index, *, size, alpha, beta, k, kernel_size, stride, padding):
-    return 0 if _fused(size, kernel_size) else nbytes(*_images(x, 2))
-
-
-def backward_workspace(x, index, gy, gx, *, size, alpha, beta, k, kernel_size, stride, padding):
-    return 0 if _fused(size, kernel_size) else nbytes(*_images(x, 3))
 
 
 def _fused(size, kernel_size):

@@ -7,7 +7,6 @@ import numpy as np
 from ..elementwise import cuda as elementwise
 from ..gpu import Source, blocks
 from ..gpu.strides import address, join, padded, steps_of
-from ..scratch import deal, nbytes
 
 _SOURCE = Source(__file__, "reduce.cu")
 _PIECE = 4096  # elements of a sum that one warp adds up; a constant, for it decides on the order
@@ -24,7 +23,7 @@ def max(x, y, *, axes, scratch):
 
 
 def max_backward(x, y, gy, gx, *, axes, scratch):
-    counts, of_pieces, *copies = deal(scratch, (y.shape, y.dtype), _of_pieces(x, y), *_copies(axes, x, gy, gx))
+    counts, of_pieces, *copies = scratch((y.shape, y.dtype), _of_pieces(x, y), *_copies(axes, x, gy, gx))
     x, gy = _plain(copies, x, gy)
     _launch("Ties", x, y, counts, axes, of_pieces)
     kept, reduced, dense = _split(axes, x, gy, gx)
@@ -34,20 +33,8 @@ def max_backward(x, y, gy, gx, *, axes, scratch):
                    *_axes(m), *_steps(along_x), *_steps(along_gx), dense, real=x.dtype, OPERATION="Ties")
 
 
-def sum_workspace(x, y, *, axes):
-    return nbytes(_of_pieces(x, y), *_copies(axes, x))
-
-
-def max_workspace(x, y, *, axes):
-    return nbytes(_of_pieces(x, y), *_copies(axes, x))
-
-
-def max_backward_workspace(x, y, gy, gx, *, axes):
-    return nbytes((y.shape, y.dtype), _of_pieces(x, y), *_copies(axes, x, gy, gx))
-
-
 def _reduce(operation, x, y, axes, scratch):
-    of_pieces, *copies = deal(scratch, _of_pieces(x, y), *_copies(axes, x))
+    of_pieces, *copies = scratch(_of_pieces(x, y), *_copies(axes, x))
     (x,) = _plain(copies, x)
     _launch(operation, x, None, y, axes, of_pieces)
 

@@ -3,7 +3,6 @@
 import numpy as np
 
 from ..gpu import Source, blocks
-from ..scratch import deal, nbytes
 
 _SOURCE = Source(__file__, "softmax_cross_entropy.cu")
 _THREADS, _WARP = 128, 32
@@ -26,13 +25,9 @@ def log_softmax_backward(y, gy, gx):
 
 
 def forward(x, target, loss, log_probability, *, label_smoothing, scratch):
-    (losses,) = deal(scratch, *_losses(x))
+    (losses,) = scratch(*_losses(x))
     _launch("forward", x, target, log_probability, losses, more=(float(label_smoothing),))
     _SOURCE.launch("mean", 1, _WARP, losses, loss, len(losses), real=x.dtype)
-
-
-def forward_workspace(x, target, loss, log_probability, *, label_smoothing):
-    return nbytes(*_losses(x))
 
 
 def backward(log_probability, target, gloss, gx, *, label_smoothing):

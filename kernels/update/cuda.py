@@ -3,7 +3,6 @@
 import numpy as np
 
 from ..gpu import Source, blocks
-from ..scratch import deal, nbytes
 
 _SOURCE = Source(__file__, "update.cu")
 _THREADS, _WARP = 256, 32
@@ -16,14 +15,10 @@ def sgd(w, g, v, *, lr, momentum, weight_decay):
 
 
 def sum_of_squares(g, total, *, scratch):
-    (of_pieces,) = deal(scratch, *_of_pieces(g))
+    (of_pieces,) = scratch(*_of_pieces(g))
     _SOURCE.launch("squares", blocks(len(of_pieces), _THREADS // _WARP), _THREADS, g, of_pieces, np.int64(g.size),
                    _PIECE, real=g.dtype)
     _SOURCE.launch("finish", 1, _WARP, of_pieces, total, np.int64(len(of_pieces)), real=g.dtype)
-
-
-def sum_of_squares_workspace(g, total):
-    return nbytes(*_of_pieces(g))
 
 
 def _of_pieces(g):

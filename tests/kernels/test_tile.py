@@ -62,6 +62,29 @@ def test_gather(streams: bool, itemsize: int, vectors: int, rows: int, taps: int
     assert np.isnan(y[~written]).all(), "it wrote beside its rows"
 
 
+@pytest.mark.parametrize("depth", [0, 1, 13])
+@pytest.mark.parametrize("rows", range(1, BEST.rows + 1))
+@pytest.mark.parametrize("vectors", [1, 2])
+@pytest.mark.parametrize("itemsize", DTYPES)
+@pytest.mark.parametrize("streams", [False, True])
+def test_even(streams: bool, itemsize: int, vectors: int, rows: int, depth: int) -> None:
+    """Rows of a that overlap, of init and y that lie apart, and b with a gap after each line."""
+    draw, wide = _draw(itemsize), vectors * BEST.lanes(itemsize)
+    step_a, step_b, init_step = 5, wide + 3, wide + 4
+    y_step = wide + (BEST.lanes(itemsize) if streams else 5)
+    a, b, init = draw(rows * step_a + depth), draw(depth * step_b + wide), draw(rows * init_step)
+    y = _on_a_boundary((rows + 1) * y_step, itemsize)
+    _function("even", itemsize, vectors, streams)(rows, a, step_a, depth, b, step_b, init, init_step, y, y_step, 0)
+    written = np.zeros(y.size, bool)
+    for r in range(rows):
+        expected = init[r * init_step:][:wide].astype(np.float64)
+        for k in range(depth):
+            expected += a[r * step_a + k].astype(np.float64) * b[k * step_b:][:wide]
+        _close(y[r * y_step:][:wide], expected, itemsize)
+        written[r * y_step:r * y_step + wide] = True
+    assert np.isnan(y[~written]).all(), "it wrote beside its rows"
+
+
 def _on_a_boundary(size: int, itemsize: int) -> np.ndarray:
     """So many NaN, the first of them where a vector may begin that is stored past the caches."""
     spare = BEST.bytes // itemsize
@@ -124,12 +147,17 @@ def test_y_may_be_where_init_is() -> None:
 @pytest.mark.parametrize("relu", [0, 1])
 @pytest.mark.parametrize("streams", [False, True])
 @pytest.mark.parametrize("itemsize", DTYPES)
-def test_a_gather_tile_clips_if_asked_to(itemsize: int, streams: bool, relu: int) -> None:
+@pytest.mark.parametrize("kind", ["gather", "even"])
+def test_a_tile_clips_if_asked_to(kind: str, itemsize: int, streams: bool, relu: int) -> None:
     """Of init alone, since the sum has no terms: below 0 becomes 0; NaN, infinity and what is above stay."""
     numbers = [np.nan, -1, 2, -np.inf, np.inf, -0.0, 0, -1e-30]
     init, zero = np.resize(np.array(numbers, DTYPES[itemsize]), BEST.lanes(itemsize)), np.zeros(1, np.int64)
     y = _on_a_boundary(init.size, itemsize)
-    _function("gather", itemsize, 1, streams)(1, init, zero, zero, 0, 0, init, 1, init, zero, y, zero, relu)
+    call = _function(kind, itemsize, 1, streams)
+    if kind == "gather":
+        call(1, init, zero, zero, 0, 0, init, 1, init, zero, y, zero, relu)
+    else:
+        call(1, init, 0, 0, init, 1, init, 0, y, 0, relu)
     np.testing.assert_array_equal(y, np.where(init < 0, 0, init) if relu else init)
 
 
@@ -151,13 +179,15 @@ def test_every_tile_gives_the_same_bits(itemsize: int) -> None:
                 if kind == "gather":
                     tile_of(rows, a, np.arange(first, first + rows) * 50, zero, 1, 50, panel, wide, nothing,
                             np.zeros(rows, np.int64), target, np.arange(rows) * wide, 0)
+                elif kind == "even":
+                    tile_of(rows, a[first:], 50, 50, panel, wide, nothing, 0, target, wide, 0)
                 else:
                     tile_of(rows, columns.reshape(-1)[first:], zero, BEST.rows, panel, zero, wide, 1, 50, nothing, 0,
                             target, wide)
         _close(y, a.astype(np.float64) @ b, itemsize)
         return y.tobytes()
 
-    cuts = itertools.product(("gather", "panel"), (False, True), (1, 3, BEST.rows), (1, 2))
+    cuts = itertools.product(("gather", "even", "panel"), (False, True), (1, 3, BEST.rows), (1, 2))
     assert len({product(*cut) for cut in cuts}) == 1
 
 

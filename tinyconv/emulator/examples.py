@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -133,6 +135,7 @@ EXAMPLES: dict[str, Example] = {
 def run(name: str, shape: Shape | None = None) -> None:
     """Launch what the example does, in the current stream of the stand-in for CuPy."""
     from ..kernels import gpu
+    from ..kernels.scratch import deal
 
     example = EXAMPLES[name]
     layer, function = name.split(".")
@@ -143,9 +146,10 @@ def run(name: str, shape: Shape | None = None) -> None:
         random = np.random.default_rng(0)
         arrays = [_make(spec, random) for spec in example.arrays(shape or example.shape)]
         options = dict(example.options)
-        if workspace := getattr(module, f"{function}_workspace", None):
-            options["scratch"] = cupy.empty(workspace(*arrays, **options), np.uint8)
-        getattr(module, function)(*arrays, **options)
+        kernel = getattr(module, function)
+        if "scratch" in inspect.signature(kernel).parameters:
+            options["scratch"] = partial(deal, lambda size: cupy.empty(size, np.uint8))
+        kernel(*arrays, **options)
     finally:
         gpu.use(before)
 

@@ -30,7 +30,7 @@ def padding(name: str, padding: tuple[int, int], kernel: tuple[int, int]) -> Non
 
 
 def is_int(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return type(value) is int or (isinstance(value, numbers.Integral) and not isinstance(value, bool))
 
 
 def number(name: str, argument: str, value: Any, *, least: float | None = None, above: float | None = None,

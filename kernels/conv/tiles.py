@@ -1,0 +1,105 @@
+"""Tiles of images and of filters, read and written: what the two ways through Winograd's convolution share.
+
+A tile is 6 x 6 pixels, for CHUNK channels at a time (``transforms.py``).
+"""
+
+import numba
+import numpy as np
+
+from ..jit import inline
+from ..runs import add, clear, clip, copy, copy_where, run
+from .transforms import CHUNK, PLACE, g_both
+
+
+@inline
+def room(dtype):
+    """Three tiles of a thread: the pixels (or taps), one for a transform's first half, and the transformed tile."""
+    return np.zeros(36 * CHUNK, dtype), np.zeros(36 * CHUNK, dtype), np.zeros(36 * CHUNK, dtype)
+
+
+@inline
+def corner(t, tiles, m):
+    """The image of a tile, and its first pixel."""
+    n, rest = t // (tiles[0] * tiles[1]), t % (tiles[0] * tiles[1])
+    return n, rest // tiles[1] * m, rest % tiles[1] * m
+
+
+@inline
+def load(source, y, patch, n, top, left, size, c0, count):
+    """patch[(i, j), c] = source[n, top + i, left + j, c0 + c] for size x size pixels; 0 outside the image, and where y
+    is not positive."""
+    _, H, W, channels = source.shape
+    for i in range(size):
+        for j in range(size):
+            target = run(patch, (6 * i + j) * CHUNK, count)
+            h, w = top + i, left + j
+            at = ((n * H + h) * W + w) * channels + c0
+            if h < 0 or h >= H or w < 0 or w >= W:
+                clear(target)
+            elif y is None:
+                copy(target, run(source, at, count))
+            else:
+                copy_where(target, run(source, at, count), run(y, at, count))
+
+
+@inline
+def put(tile, bias, result, n, top, left, m, first, size, relu):
+    """The m x m pixels of a tile to their places, plus bias, and with ``relu`` 0 where that is negative."""
+    _, P, Q, K = result.shape
+    for i in range(min(m, P - top)):
+        for j in range(min(m, Q - left)):
+            target = run(result, ((n * P + top + i) * Q + left + j) * K + first, size)
+            copy(target, run(tile, (6 * i + j) * CHUNK, size))
+            if bias is not None:
+                add(target, run(bias, first, size))
+            if relu:
+                clip(target)
+
+
+def _taps_of(R):
+    """Made for each size of filter: the compiler unrolls loops over a constant."""
+    @inline
+    def collect(weight, at, step, count, taps, first, backwards):
+        """taps[(r, s), first + i] = weight[at + i*step + (r, s)] for i < count, of elements in memory order."""
+        for i in range(count):
+            w = run(weight, at + i * step, R * R)
+            if backwards:
+                for r in range(R):
+                    for s in range(R):
+                        taps[(6 * (R - 1 - r) + R - 1 - s) * CHUNK + first + i] = w[R * r + s]
+            else:
+                for r in range(R):
+                    for s in range(R):
+                        taps[(6 * r + s) * CHUNK + first + i] = w[R * r + s]
+    return collect
+
+
+_three, _five = _taps_of(3), _taps_of(5)
+
+
+@inline
+def transform_weights(weight, whole, start, pitch, some, group, groups, first, width, begin, rows, backwards):
+    """G w G' of ``width`` filters from ``first`` on and ``rows`` channels from ``begin`` on (or, ``backwards``,
+    channels and filters, with the taps reversed): whole[place][c, k], from ``start`` on, the places ``pitch`` numbers
+    apart; 0 beyond the last filter.  At most ROWS * CHUNK in all; ``width`` divides CHUNK.
+
+    CHUNK numbers at a time are transformed, of several channels.  A thread collects ``some`` before it writes it to the
+    36 places: a processor makes the stores in order, and those that miss the caches would hold up the next
+    transform."""
+    K, C, R, _ = weight.shape
+    filters, step, next_row = K // groups, C * R * R, R * R
+    at = ((group * filters + first) * C + begin) * R * R
+    if backwards:
+        step, next_row, at = R * R, C * R * R, ((group * filters + begin) * C + first) * R * R
+    count, made = min(width, (C if backwards else filters) - first), numba.get_thread_id() * 36 * PLACE
+    taps, spare, _ = room(weight.dtype)
+    for row in range(0, rows, CHUNK // width):
+        for i in range(min(CHUNK // width, rows - row)):
+            if R == 3:
+                _three(weight, at + (row + i) * next_row, step, count, taps, i * width, backwards)
+            else:
+                _five(weight, at + (row + i) * next_row, step, count, taps, i * width, backwards)
+        g_both(R, taps, some, made + row * width, spare)
+    for place in range(36):
+        copy(run(whole, start + place * pitch + begin * width, rows * width),
+             run(some, made + place * PLACE, rows * width))
