@@ -4,7 +4,7 @@
 
 For each pass, filter size and number of groups, layers of 16 to 512 channels and filters on few and on many tiles are
 run both ways.  The table gets, for this machine's instruction set, the (channels, tiles) from which on Winograd gains
-most; the lines of other instruction sets stay as they are.  Nothing is measured when a network runs.
+most, one or two pairs; the lines of other instruction sets stay as they are.  Nothing is measured when a network runs.
 """
 
 from __future__ import annotations
@@ -28,20 +28,21 @@ from . import machine, timing
 
 CHANNELS = (16, 32, 48, 64, 128, 256, 512)  # of a group
 GROUPS = (1, 2)
-TILES = (16, 64, 128, 256, 1024)  # of the batch: 4x4 in an image
+TILES = (8, 16, 32, 64, 128, 256, 1024)  # of the batch: 4x4 in an image, or 4x2
 _COPIES, _LARGE = 100, 200 << 20  # of a layer; bytes of all its copies
+Corner = tuple[int, int]
 EFFORT = timing.Effort(repeat=5, turn=0.02, patience=1.0)
 
 
-def ratio(which: str, taps: int, groups: int, channels: int, images: int) -> float:
+def ratio(which: str, taps: int, groups: int, channels: int, tiles: int) -> float:
     """How many times as fast Winograd is: the direct time over Winograd's.
 
     The calls go round many copies of the layer: in a network, too, its weights are not in the caches when its turn
     comes, and transformed ones are four times as many bytes."""
-    sizes = channels * groups, 4 * (7 - taps)
-    layers = [_layer(which, taps, groups, images, *sizes)]
+    shape = max(1, tiles // 16), channels * groups, 4 * (7 - taps), min(4, tiles // 4) * (7 - taps)
+    layers = [_layer(which, taps, groups, shape)]
     nbytes = sum(a.nbytes for a in layers[0][0] if a is not None and not isinstance(a, str))
-    layers += [_layer(which, taps, groups, images, *sizes) for _ in range(min(_COPIES, _LARGE // nbytes))]
+    layers += [_layer(which, taps, groups, shape) for _ in range(min(_COPIES, _LARGE // nbytes))]
     turns = itertools.cycle(layers)
 
     def by(word: str) -> Any:
@@ -62,11 +63,11 @@ def ratio(which: str, taps: int, groups: int, channels: int, images: int) -> flo
     return times["direct"].median / times["winograd"].median
 
 
-def _layer(which: str, taps: int, groups: int, images: int, channels: int, size: int) -> tuple[Any, dict[str, Any]]:
-    """What ``launch`` takes for a pass of a layer of square images."""
+def _layer(which: str, taps: int, groups: int, shape: tuple[int, int, int, int]) -> tuple[Any, dict[str, Any]]:
+    """What ``launch`` takes for a pass of a layer of images (N, C, H, W)."""
     cpu, draw = device("cpu"), np.random.default_rng(0).standard_normal
-    x, gy = (cpu.upload(draw((images, channels, size, size), np.float32)) for _ in range(2))
-    w = cpu.upload(draw((channels, channels // groups, taps, taps), np.float32), plain=True)
+    x, gy = (cpu.upload(draw(shape, np.float32)) for _ in range(2))
+    w = cpu.upload(draw((shape[1], shape[1] // groups, taps, taps), np.float32), plain=True)
     options: dict[str, Any] = {"stride": (1, 1), "padding": (taps // 2, taps // 2), "groups": groups}
     if which == choice.INFERENCE:
         options["kept"] = {}
@@ -75,14 +76,17 @@ def _layer(which: str, taps: int, groups: int, images: int, channels: int, size:
     return arrays, options
 
 
-def limits(ratios: dict[tuple[int, int], float]) -> tuple[int, int] | None:
-    """The corner (channels, tiles) of the grid from which on Winograd gains most: the sum of the logarithms of all
-    ratios behind it, so that the noise of a single one does not decide.  None if it gains nowhere."""
-    def gain(corner: tuple[int, int]) -> float:
-        return sum(math.log(r) for (c, t), r in ratios.items() if c >= corner[0] and t >= corner[1])
+def limits(ratios: dict[Corner, float]) -> tuple[Corner, ...]:
+    """The corner or two (channels, tiles) of the grid from which on, either or both, Winograd gains most: the sum of
+    the logarithms of all ratios behind them, so that the noise of a single one does not decide.  None of them if it
+    gains nowhere."""
+    def gain(corners: tuple[Corner, ...]) -> float:
+        return sum(math.log(r) for (c, t), r in ratios.items() if any(c >= C and t >= T for C, T in corners))
 
-    best = max(ratios, key=gain)
-    return best if gain(best) > 0 else None
+    one = ((corner,) for corner in ratios)
+    # Two that matter: fewer tiles of more channels.
+    two = ((first, second) for first in ratios for second in ratios if first[0] < second[0] and first[1] > second[1])
+    return max(((), *one, *two), key=gain)
 
 
 def main() -> int:
@@ -92,7 +96,7 @@ def main() -> int:
         ratios = {}
         for channels in CHANNELS:
             for tiles in TILES:
-                ratios[channels, tiles] = ratio(which, taps, groups, channels, tiles // 16)
+                ratios[channels, tiles] = ratio(which, taps, groups, channels, tiles)
             print(f"{which}, {taps}x{taps}, {groups} groups, {channels} channels, tiles {TILES}:",
                   "  ".join(f"{ratios[channels, tiles]:.2f}x" for tiles in TILES), flush=True)
         if found := limits(ratios):

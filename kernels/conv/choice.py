@@ -24,11 +24,11 @@ def winograd(which, x, weight, y, stride, groups):
     word = forced()
     if word:
         return word == "winograd"
-    limits = WINOGRAD.get((isa.chosen().name, which, R, min(groups, 2)))
+    limits = WINOGRAD.get((isa.chosen().name, which, R, min(groups, 2)), ())
     m = 7 - R
     P, Q = x.shape[2:] if which == INPUT else y.shape[2:]  # what the tiles cover; what they reach past it is no gain
     tiles = x.shape[0] * P * Q // (m * m)
-    return limits is not None and min(C, K // groups) >= limits[0] and tiles >= limits[1]
+    return any(min(C, K // groups) >= channels and tiles >= least for channels, least in limits)
 
 
 def forced():

@@ -4,7 +4,8 @@ gw[(r, s, c), k] is the product of two tall matrices, x seen through a tap (pixe
 result is small.  A panel tile holds some channels times a panel of filters in registers while the pixels go by.  For
 that the channels of a tile must lie side by side, and one pixel's near the next's: x is copied into panels of as many
 channels as the tile is tall, gy into panels as wide as it is, some images at a time, so that a panel of each stays in
-a core's cache while all taps are taken.  Few channels make no panel: ``bands.py``.
+a core's cache while all taps are taken.  Few channels make no panel: ``bands.py``;
+one tap does not repay the copies: ``pointwise.py``.
 
 Each chunk of images is summed from zero, and the chunks are added up: shorter sums round better than one long one.
 The chunks follow from the shapes alone, and so does every bit of the result.
@@ -18,7 +19,7 @@ from .. import isa, tile
 from ..jit import jit, prange
 from ..layout import channels_last
 from ..runs import add, clear, copy, run, where
-from . import bands
+from . import bands, pointwise
 from .direct import needed_size, window_pixels
 from .packing import pack_row, unpack
 
@@ -28,6 +29,9 @@ _FEW = 8  # fewer channels than this make no panel
 
 
 def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
+    if pointwise.serves(x, gy, gw, stride, padding):
+        pointwise.backward_weight(x, gy, gw, y, groups, scratch)
+        return
     if gw.shape[1] < _FEW:
         bands.backward_weight(x, gy, gw, y, stride, padding, groups, scratch)
         return

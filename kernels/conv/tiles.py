@@ -8,7 +8,7 @@ import numpy as np
 
 from ..jit import inline
 from ..runs import add, clear, clip, copy, copy_where, run
-from .transforms import CHUNK, PLACE, g_both
+from .transforms import CHUNK, PLACE, g_both, g_transposed_both
 
 
 @inline
@@ -57,10 +57,11 @@ def put(tile, bias, result, n, top, left, m, first, size, relu):
 
 
 def _taps_of(R):
-    """Made for each size of filter: the compiler unrolls loops over a constant."""
+    """Read and write filters of R x R taps: made for each size, since the compiler unrolls loops over a constant.
+
+    Filter i is weight[at + i*step + (r, s)], of elements in memory order, and taps[(r, s), first + i]."""
     @inline
     def collect(weight, at, step, count, taps, first, backwards):
-        """taps[(r, s), first + i] = weight[at + i*step + (r, s)] for i < count, of elements in memory order."""
         for i in range(count):
             w = run(weight, at + i * step, R * R)
             if backwards:
@@ -71,10 +72,20 @@ def _taps_of(R):
                 for r in range(R):
                     for s in range(R):
                         taps[(6 * r + s) * CHUNK + first + i] = w[R * r + s]
-    return collect
+
+    @inline
+    def spread(taps, first, count, weight, at, step):
+        for i in range(count):
+            w = run(weight, at + i * step, R * R)
+            for r in range(R):
+                for s in range(R):
+                    w[R * r + s] = taps[(6 * r + s) * CHUNK + first + i]
+
+    return collect, spread
 
 
-_three, _five = _taps_of(3), _taps_of(5)
+_collect3, _spread3 = _taps_of(3)
+_collect5, _spread5 = _taps_of(5)
 
 
 @inline
@@ -96,10 +107,31 @@ def transform_weights(weight, whole, start, pitch, some, group, groups, first, w
     for row in range(0, rows, CHUNK // width):
         for i in range(min(CHUNK // width, rows - row)):
             if R == 3:
-                _three(weight, at + (row + i) * next_row, step, count, taps, i * width, backwards)
+                _collect3(weight, at + (row + i) * next_row, step, count, taps, i * width, backwards)
             else:
-                _five(weight, at + (row + i) * next_row, step, count, taps, i * width, backwards)
+                _collect5(weight, at + (row + i) * next_row, step, count, taps, i * width, backwards)
         g_both(R, taps, some, made + row * width, spare)
     for place in range(36):
         copy(run(whole, start + place * pitch + begin * width, rows * width),
              run(some, made + place * PLACE, rows * width))
+
+
+@inline
+def transform_sums(sums, start, pitch, gw, group, groups, first, width, begin, rows):
+    """gw = G' s G of ``width`` filters from ``first`` on and ``rows`` channels from ``begin`` on, of sums that lie as
+    :func:`transform_weights` leaves weights."""
+    K, C, R, _ = gw.shape
+    filters, step = K // groups, C * R * R
+    count, at = min(width, filters - first), ((group * filters + first) * C + begin) * R * R
+    taps, spare, full = room(gw.dtype)
+    for row in range(0, rows, CHUNK // width):
+        here = min(CHUNK // width, rows - row)
+        for place in range(36):
+            copy(run(full, place * CHUNK, here * width),
+                 run(sums, start + place * pitch + (begin + row) * width, here * width))
+        g_transposed_both(R, full, taps, spare)
+        for i in range(here):
+            if R == 3:
+                _spread3(taps, i * width, count, gw, at + (row + i) * R * R, step)
+            else:
+                _spread5(taps, i * width, count, gw, at + (row + i) * R * R, step)

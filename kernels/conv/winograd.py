@@ -20,8 +20,8 @@ from ..layout import channels_last
 from ..runs import add, clear, copy, run, where
 from ..scratch import prepared
 from . import panels
-from .tiles import corner, load, put, room, transform_weights
-from .transforms import CHUNK, PLACE, ROWS, SKEW, a_both, a_transposed_both, b_both, g_transposed_both
+from .tiles import corner, load, put, room, transform_sums, transform_weights
+from .transforms import CHUNK, PLACE, ROWS, SKEW, a_both, a_transposed_both, b_both
 
 _CACHE = 700 << 10  # bytes of a core's second cache for the transformed tiles of a block, if the weights fit beside
 _MANY = 6  # register tiles high is a block whose weights (or sums) do not fit: so often is one used once it has come
@@ -136,29 +136,29 @@ def _multiply(v, spectrum, u, slot, group, groups, here, tall, wide, wide_tile, 
 
 
 def backward_weight(x, gy, gw, y, padding, groups, scratch):
-    sums, v, u = scratch(*_gradient_plan(x, gy, gw, groups))
     best, item, (_, C, taps, _) = isa.chosen(), x.itemsize, gw.shape
+    tiles = _tiles(gy.shape[2:], taps)
+    sums, v, u = scratch(*_gradient_plan(len(x) * tiles[0] * tiles[1], gw, groups, x.dtype))
     block = (v.shape[2] - SKEW) // (C + _LINE)
     slice_ = (u.shape[2] - SKEW) // block - _LINE
     _sum_blocks(channels_last(x), channels_last(gy), None if y is None else channels_last(y), sums, v, u, groups,
-                padding, _tiles(gy.shape[2:], taps), pixels(taps), block, slice_, tile.height(C), best.columns(item),
+                padding, tiles, pixels(taps), block, slice_, tile.height(C), best.columns(item),
                 tile.address("panel", item, 2), tile.address("panel", item, 1))
     _transform_sums(sums, gw, groups, best.lanes(item))
 
 
-def _gradient_plan(x, gy, gw, groups):
+def _gradient_plan(tiles, gw, groups, dtype):
     """The (shape, dtype) of the sums of transformed gradients, and each thread's transformed tiles of x and of gy.
 
     A thread sums a slice of the filters of a group over all tiles, some tiles at a time; how many depends on the shape
     alone, for it decides how the sum rounds."""
-    K, C, taps, _ = gw.shape
-    best, item, threads = isa.chosen(), x.itemsize, numba.get_num_threads()
-    down, right = _tiles(gy.shape[2:], taps)
+    K, C, _, _ = gw.shape
+    best, item, threads = isa.chosen(), dtype.itemsize, numba.get_num_threads()
     columns, wide = best.padded(K // groups, item), best.columns(item)
     slice_ = -(-columns // (wide * -(-threads // groups))) * wide  # filters of a task
-    block = min(best.rows * _FEW, x.shape[0] * down * right)
-    return (((36 * groups, C, columns), x.dtype), ((threads, 36, block * (C + _LINE) + SKEW), x.dtype),
-            ((threads, 36, block * (slice_ + _LINE) + SKEW), x.dtype))
+    block = min(best.rows * _FEW, tiles)
+    return (((36 * groups, C, columns), dtype), ((threads, 36, block * (C + _LINE) + SKEW), dtype),
+            ((threads, 36, block * (slice_ + _LINE) + SKEW), dtype))
 
 
 @jit
@@ -235,21 +235,11 @@ def _transform_weights(weight, spectrum, some, groups, lanes, backwards):
 @jit
 def _transform_sums(sums, gw, groups, lanes):
     """gw[k, c] = G' sums[:, c, k] G."""
-    K, C, R, _ = gw.shape
-    filters, padded, wide = K // groups, sums.shape[2], 2 * lanes
-    parts, chunks = (C + ROWS - 1) // ROWS, (padded + CHUNK - 1) // CHUNK
-    for task in prange(groups * chunks * parts):
-        group, first, begin = task // (chunks * parts), task // parts % chunks * CHUNK, task % parts * ROWS
-        size = min(CHUNK, padded - first)
-        taps, spare, full = room(gw.dtype)
-        for c in range(begin, min(begin + ROWS, C)):
-            for place in range(36):
-                for column in range(first, first + size, wide):
-                    width = min(wide, padded - column)
-                    at = ((place * groups + group) * padded + column) * C + c * width
-                    copy(run(full, place * CHUNK + column - first, width), run(sums, at, width))
-            g_transposed_both(R, full, taps, spare)
-            for i in range(min(size, filters - first)):
-                for r in range(R):
-                    for s in range(R):
-                        gw[group * filters + first + i, c, r, s] = taps[(6 * r + s) * CHUNK + i]
+    K, C, _, _ = gw.shape
+    padded, wide = sums.shape[2], 2 * lanes
+    rows, panels = ROWS * CHUNK // wide, (padded + wide - 1) // wide
+    parts = (C + rows - 1) // rows
+    for task in prange(groups * panels * parts):
+        group, first, begin = task // (panels * parts), task // parts % panels * wide, task % parts * rows
+        transform_sums(sums, (group * padded + first) * C, groups * padded * C, gw, group, groups, first,
+                       min(wide, padded - first), begin, min(rows, C - begin))

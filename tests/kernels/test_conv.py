@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tinyconv.kernels import tile
-from tinyconv.kernels.conv import bands, direct, reference
+from tinyconv.kernels.conv import bands, direct, pointwise, reference
 
 import tinyconv as tc
 import tinyconv.functional as F
@@ -215,3 +215,34 @@ def test_images_of_few_channels(monkeypatch: pytest.MonkeyPatch, cache: int, cha
     cpu.launch("conv.backward_weight", x, gy, our_gw, None, y, **options)
     assert_close(our_gx, gx, 1e-5, "gx")
     assert_close(our_gw, gw, 1e-5, "gw")
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("channels, filters, groups", [(40, 32, 1), (17, 96, 2), (40, 24, 1), (3, 20, 3), (64, 1, 1)])
+@pytest.mark.parametrize("images", [1, 7])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_one_tap_alone(monkeypatch: pytest.MonkeyPatch, dtype: str, images: int, channels: int, filters: int,
+                       groups: int, masked: bool) -> None:
+    """1x1, every pass: rows that are read where they lie, filters of whole vectors and not, pixels in one chunk and in
+    several of which the last is not full."""
+    for name, value in ("_CACHE", 0), ("_LEAST", 20), ("_ROW", 1 << 20):
+        monkeypatch.setattr(pointwise, name, value)
+    shapes = *((images, n * groups, 5, 9) for n in (channels, filters, filters)), (filters * groups, channels, 1, 1)
+    x, gy, y, w, b = (normal(seed, *shape).astype(dtype)
+                      for seed, shape in enumerate((*shapes, (filters * groups,))))
+    options = {"stride": (1, 1), "padding": (0, 0), "groups": groups}
+    expected = [np.empty(a.shape) for a in (gy, x, w, b)]
+    wide = [a.astype(float) for a in (x, w, b, gy, y)]
+    mask = wide[4] if masked else None
+    reference.forward(*wide[:3], expected[0], relu=masked, **options)
+    reference.backward_input(wide[3], wide[1], expected[1], mask, **options)
+    reference.backward_weight(wide[0], wide[3], expected[2], expected[3], mask, **options)
+    cpu = tc.device("cpu")
+    results = cpu.empty(gy.shape, gy.dtype), cpu.empty(x.shape, x.dtype), np.full_like(w, np.nan), np.full_like(b, np.nan)
+    on_cpu = [cpu.upload(a) for a in (x, gy, y)]
+    last = on_cpu[2] if masked else None
+    cpu.launch("conv.forward", on_cpu[0], w, b, results[0], relu=masked, **options)
+    cpu.launch("conv.backward_input", on_cpu[1], w, results[1], last, **options)
+    cpu.launch("conv.backward_weight", on_cpu[0], on_cpu[1], results[2], results[3], last, **options)
+    for ours, theirs in zip(results, expected, strict=True):
+        assert_close(ours, theirs, 1e-5)

@@ -1,5 +1,8 @@
 """Winograd's convolution, called directly, against the definition in float64; and how it, and the direct one, round."""
 
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -80,28 +83,43 @@ def _examples(test: Any) -> Any:
     return test
 
 
-@_examples
-@given(case=cases(), masked=st.booleans())
-def test_forward(case: Case, masked: bool) -> None:
+def _both_ways(test: Any) -> Any:
+    for case, by_panels in itertools.product(EXAMPLES, (False, True)):
+        test = example(case=case, masked=True, by_panels=by_panels)(test)
+    return test
+
+
+@contextmanager
+def _way(case: Case, by_panels: bool) -> Iterator[None]:
+    """By blocks of so few tiles, or by panels of filters, whatever would be quicker."""
+    with (patch.multiple(winograd, _MANY=case.heights, _FEW=case.heights),
+          patch.object(winograd, "_large", lambda *shape: by_panels),
+          patch.object(winograd.panels, "serves", lambda *shape: by_panels)):
+        yield
+
+
+@_both_ways
+@given(case=cases(), masked=st.booleans(), by_panels=st.booleans())
+def test_forward(case: Case, masked: bool, by_panels: bool) -> None:
     x, w, b, gy, _ = _draw(case)
     bias = b if masked else None
     expected = np.empty(gy.shape)
     reference.forward(x.astype(float), w.astype(float), bias, expected, relu=masked, **case.options)
-    with patch.multiple(winograd, _MANY=case.heights, _FEW=case.heights):
+    with _way(case, by_panels):
         y = CPU.upload(np.full_like(gy, np.nan))
         winograd.forward(CPU.upload(x), w, bias, y, case.padding, case.groups, masked, None,
                          _scratch)
     assert_close(y, expected, TOL[case.dtype])
 
 
-@_examples
-@given(case=cases(), masked=st.booleans())
-def test_backward_input(case: Case, masked: bool) -> None:
+@_both_ways
+@given(case=cases(), masked=st.booleans(), by_panels=st.booleans())
+def test_backward_input(case: Case, masked: bool, by_panels: bool) -> None:
     x, w, _, gy, y = _draw(case)
     mask = y if masked else None
     expected = np.empty(x.shape)
     reference.backward_input(gy.astype(float), w.astype(float), expected, mask, **case.options)
-    with patch.multiple(winograd, _MANY=case.heights, _FEW=case.heights):
+    with _way(case, by_panels):
         gx = CPU.upload(np.full_like(x, np.nan))
         winograd.backward_input(CPU.upload(gy), w, gx, None if mask is None else CPU.upload(y), case.padding,
                                 case.groups, _scratch)
@@ -119,6 +137,26 @@ def test_backward_weight(case: Case, masked: bool) -> None:
         winograd.backward_weight(CPU.upload(x), CPU.upload(gy), gw, None if mask is None else CPU.upload(y),
                                  case.padding, case.groups, _scratch)
     assert_close(gw, expected, TOL[case.dtype])
+
+
+@pytest.mark.parametrize("images, channels, filters, groups", [(1, 200, 260, 1), (3, 190, 100, 2), (2, 70, 400, 1)])
+def test_with_large_weights_it_goes_by_panels_and_no_bit_changes(images: int, channels: int, filters: int,
+                                                                 groups: int) -> None:
+    """Nothing is patched here but what must not decide on a bit: the way, which depends on the number of threads."""
+    case = Case(images, (7, 9), channels, filters, groups, 3, (1, 1), "float32")
+    x, w, b, gy, _ = _draw(case)
+    y, gx = CPU.upload(np.empty_like(gy)), CPU.upload(np.empty_like(x))
+
+    def both() -> bytes:
+        winograd.forward(CPU.upload(x), w, b, y, case.padding, groups, True, None, _scratch)
+        winograd.backward_input(CPU.upload(gy), w, gx, CPU.upload(y), case.padding, groups, _scratch)
+        return y.tobytes() + gx.tobytes()
+
+    with patch.object(winograd.panels, "convolve", wraps=winograd.panels.convolve) as by_panels:
+        first = both()
+    assert by_panels.call_count == 2
+    with patch.object(winograd.panels, "serves", lambda *shape: False):
+        assert both() == first
 
 
 # What the lesson (kernels/conv/README.md) promises of float32, in units of the largest element.
