@@ -10,7 +10,6 @@ a block returns to the shelf only when the last view of it is gone.
 
 from __future__ import annotations
 
-import bisect
 import math
 import threading
 from collections import deque
@@ -23,15 +22,25 @@ ALIGNMENT = 64  # bytes: one cache line, and one AVX-512 vector
 SMALL = 4096  # bytes: below one page, malloc reuses memory by itself and is quicker than the pool
 
 
+class Block:
+    """Memory that the pool owns: ``size`` bytes of it count, from ``address`` on, a boundary of ALIGNMENT."""
+
+    __slots__ = ("address", "memory", "size")
+
+    def __init__(self, memory: np.ndarray, size: int) -> None:
+        self.memory, self.size = memory, size
+        self.address = -(-memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+
+
 class Loan:
     """A block in use.  NumPy arrays made from it hold it as their base; when they are gone it returns the block."""
 
     __slots__ = ("__array_interface__", "block", "pool")
 
-    def __init__(self, pool: Pool, block: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def __init__(self, pool: Pool, block: Block, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.pool, self.block = pool, block
         self.__array_interface__ = {
-            "shape": shape, "typestr": dtype.str, "version": 3, "data": (_aligned(block.ctypes.data), False)}
+            "shape": shape, "typestr": dtype.str, "version": 3, "data": (block.address, False)}
 
     def __del__(self) -> None:
         self.pool.take_back(self.block)
@@ -40,8 +49,8 @@ class Loan:
         """The same elements as ``array``, which lies in this block, without keeping the block on loan."""
         if array.size == 0:
             return array
-        begin = array.ctypes.data - self.block.ctypes.data
-        return np.ndarray(array.shape, array.dtype, self.block, begin, array.strides)
+        memory = self.block.memory
+        return np.ndarray(array.shape, array.dtype, memory, array.ctypes.data - memory.ctypes.data, array.strides)
 
 
 def borrowed_from(array: Any) -> Loan | None:
@@ -59,10 +68,10 @@ class Pool:
     def __init__(self, allocate: Callable[[int], np.ndarray] = lambda nbytes: np.empty(nbytes, np.uint8)) -> None:
         self._allocate = allocate
         self._lock = threading.Lock()
-        self._shelf: list[np.ndarray] = []  # blocks that wait, sorted by size: the best fit is one bisection away
+        self._shelf: dict[int, list[Block]] = {}  # size -> blocks that wait
         # What comes back is left at the door.  It may come at any moment, even while the garbage collector runs in the
         # middle of our own critical section; appending to a deque is one step that nothing can come between.
-        self._returned: deque[np.ndarray] = deque()
+        self._returned: deque[Block] = deque()
         self._held = self.peak = 0  # bytes of all blocks, lent and waiting, and the most that it ever was
 
     def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
@@ -73,7 +82,7 @@ class Pool:
             return np.empty(shape, dtype)
         return np.asarray(Loan(self, self._borrow(_round_up(nbytes)), shape, dtype))
 
-    def take_back(self, block: np.ndarray) -> None:
+    def take_back(self, block: Block) -> None:
         self._returned.append(block)
 
     @property
@@ -81,7 +90,7 @@ class Pool:
         """Bytes that wait for their next use."""
         with self._lock:
             self._tidy()
-            return sum(block.nbytes for block in self._shelf)
+            return self._waiting()
 
     @property
     def lent(self) -> int:
@@ -93,33 +102,30 @@ class Pool:
         """Give every waiting block back to the operating system."""
         with self._lock:
             self._tidy()
-            self._held -= sum(block.nbytes for block in self._shelf)
+            self._held -= self._waiting()
             self._shelf.clear()
 
-    def _borrow(self, size: int) -> np.ndarray:
+    def _waiting(self) -> int:
+        return sum(block.memory.nbytes for blocks in self._shelf.values() for block in blocks)
+
+    def _borrow(self, size: int) -> Block:
         with self._lock:
             self._tidy()
-            at = bisect.bisect_left(self._shelf, size, key=_usable)
-            # A much larger block would be missed soon by the array that it fits.
-            if at < len(self._shelf) and _usable(self._shelf[at]) <= size + size // 4:
-                return self._shelf.pop(at)
-            block = self._allocate(size + ALIGNMENT)
-            self._held += block.nbytes
+            fit = size
+            while fit <= size + size // 4:  # a much larger block would be missed soon by the array that it fits
+                if blocks := self._shelf.get(fit):
+                    return blocks.pop()
+                fit = _round_up(fit + 1)
+            block = Block(self._allocate(size + ALIGNMENT), size)
+            self._held += block.memory.nbytes
             self.peak = max(self.peak, self._held)
             return block
 
     def _tidy(self) -> None:
         """Put what was left at the door on the shelf."""
         while self._returned:
-            bisect.insort(self._shelf, self._returned.popleft(), key=_usable)
-
-
-def _usable(block: np.ndarray) -> int:
-    return block.nbytes - ALIGNMENT
-
-
-def _aligned(address: int) -> int:
-    return -(-address // ALIGNMENT) * ALIGNMENT
+            block = self._returned.popleft()
+            self._shelf.setdefault(block.size, []).append(block)
 
 
 def _round_up(nbytes: int) -> int:

@@ -185,7 +185,7 @@ def test_a_pool_that_is_interrupted_never_lends_too_little() -> None:
                 base = array.base
                 while not hasattr(base, "block"):
                     base = base.base
-                assert base.block.nbytes >= array.nbytes + ALIGNMENT
+                assert base.block.memory.nbytes >= array.nbytes + ALIGNMENT
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -238,7 +238,8 @@ def test_one_tap_alone(monkeypatch: pytest.MonkeyPatch, dtype: str, images: int,
     reference.backward_input(wide[3], wide[1], expected[1], mask, **options)
     reference.backward_weight(wide[0], wide[3], expected[2], expected[3], mask, **options)
     cpu = tc.device("cpu")
-    results = cpu.empty(gy.shape, gy.dtype), cpu.empty(x.shape, x.dtype), np.full_like(w, np.nan), np.full_like(b, np.nan)
+    results = (cpu.empty(gy.shape, gy.dtype), cpu.empty(x.shape, x.dtype), np.full_like(w, np.nan),
+               np.full_like(b, np.nan))
     on_cpu = [cpu.upload(a) for a in (x, gy, y)]
     last = on_cpu[2] if masked else None
     cpu.launch("conv.forward", on_cpu[0], w, b, results[0], relu=masked, **options)
