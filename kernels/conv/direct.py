@@ -18,7 +18,7 @@ from .. import isa, tile
 from ..layout import channels_last
 from ..scratch import prepared
 from .packing import frame, pack_backward, pack_bias, pack_forward
-from .rows import Grid, product
+from .rows import Grid, Lines, product
 
 _FRAMES = 4 << 20  # bytes of framed images at a time
 
@@ -40,7 +40,8 @@ def forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch):
         product(source, packed, offsets, ys[images], rows=(len(source), P, Q),
                 source_grid=Grid(H * W * channels, stride[0] * W * channels, stride[1] * channels, 0),
                 result_grid=Grid(P * Q * K, Q * K, K, 0), group_steps=(C, K // groups), groups=groups,
-                columns=K // groups, tap=tap, depth=depth, relu=relu, streams=streams)
+                columns=K // groups, tap=tap, depth=depth,
+                lines=Lines(0, stride[0], R, padding[0], padding[0] + x.shape[2]), relu=relu, streams=streams)
 
 
 def _forward_plan(x, weight, y, stride, padding, groups):
@@ -116,8 +117,8 @@ def _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch):
                     source_grid=Grid(H * W * channels, W * channels, channels, first),
                     result_grid=Grid(gxs.shape[1] * line, stride[0] * line, stride[1] * C * groups,
                                      h * line + w * C * groups),
-                    group_steps=(K // groups, C), groups=groups, columns=C, tap=tap, depth=depth, relu=False,
-                    streams=streams)
+                    group_steps=(K // groups, C), groups=groups, columns=C, tap=tap, depth=depth,
+                    lines=Lines(i - D + 1 + top, 1, D, top, top + gys.shape[1]), relu=False, streams=streams)
 
 
 def _packed_phases(weight, packed, groups, stride):

@@ -36,13 +36,25 @@ class Grid(NamedTuple):
         return self.down == rows[2] * self.right and self.image == rows[1] * self.down
 
 
+class Lines(NamedTuple):
+    """Which lines of the source the window of an output line p consists of: ``height`` of them, from ``first`` + p *
+    ``step`` on.  Only those from ``begin`` up to ``end`` are not zeros."""
+
+    first: int
+    step: int
+    height: int
+    begin: int
+    end: int
+
+
 def product(source, weights, bias, result, *, rows, source_grid, result_grid, group_steps, groups, columns, tap, depth,
-            relu, streams):
+            lines, relu, streams):
     """result[row, c] = bias[c] + sum over t, k of source[row + tap[t] + k] * weights[t*depth + k, c], for all groups.
 
     source, result: dense arrays, read and written at the places that their grids tell for each of rows = (N, P, Q);
     the channels of a group are ``group_steps`` = (of the source, of the result) apart.
     weights: (groups, taps*depth, columns rounded up), panel after panel.  bias: (groups, columns rounded up).
+    lines: those of a window, each of equally many taps; where all rows of a tile see zeros, nothing is multiplied.
     relu: negative results become 0.  streams: results go past the caches (``tile.may_stream``)."""
     best, item = isa.chosen(), source.itemsize
     count = rows[0] * rows[1] * rows[2]
@@ -51,7 +63,7 @@ def product(source, weights, bias, result, *, rows, source_grid, result_grid, gr
     blocks = _blocks(-(-count // best.rows), (source.nbytes + result.nbytes) // groups,
                      len(tap) * depth * best.columns(item) * item, groups * -(-columns // best.columns(item)))
     _product(source.reshape(-1), weights.reshape(-1), bias.reshape(-1), result.reshape(-1), rows, source_grid,
-             result_grid, group_steps, groups, columns, tap, depth, int(relu), even, kind == "even", blocks,
+             result_grid, group_steps, groups, columns, tap, depth, lines, int(relu), even, kind == "even", blocks,
              best.rows, best.lanes(item), tile.address(kind, item, 2, streams), tile.address(kind, item, 1, streams))
 
 
@@ -70,11 +82,19 @@ def _place(n, p, q, grid):
     return n * grid.image + p * grid.down + q * grid.right + grid.first
 
 
+@inline
+def _nonzero(lines, first, last, taps):
+    """The taps, from and up to, of windows of output lines ``first`` to ``last`` that any of them sees a pixel with."""
+    low = min(lines.height, max(0, lines.begin - lines.first - last * lines.step))
+    high = min(lines.height, lines.end - lines.first - first * lines.step)
+    return low * taps, max(low, high) * taps
+
+
 @jit
 def _product(source, weights, bias, result, rows, source_grid, result_grid, group_steps, groups, columns, tap, depth,
-             relu, even, simple, blocks, tall, lanes, wide_tile, narrow_tile):
+             lines, relu, even, simple, blocks, tall, lanes, wide_tile, narrow_tile):
     count, length = rows[0] * rows[1] * rows[2], tap.size * depth
-    wide = 2 * lanes
+    wide, taps_of_line = 2 * lanes, tap.size // lines.height
     panels, all_tiles = (columns + wide - 1) // wide, (count + tall - 1) // tall
     padded = (columns + lanes - 1) // lanes * lanes
     for task in prange(groups * blocks * panels):
@@ -85,7 +105,7 @@ def _product(source, weights, bias, result, rows, source_grid, result_grid, grou
         width = min(wide, padded - column)  # of the panel, and of that what counts
         valid = min(wide, columns - column)
         address = wide_tile if width == wide else narrow_tile
-        b = where(weights, (group * padded + column) * length)
+        b = (group * padded + column) * length
         init = where(bias, group * padded + column)
         places, targets, zeros = np.empty(tall, np.int64), np.empty(tall, np.int64), np.zeros(tall, np.int64)
         spare, spare_rows = np.empty(tall * wide, source.dtype), np.arange(tall) * wide
@@ -100,28 +120,33 @@ def _product(source, weights, bias, result, rows, source_grid, result_grid, grou
         end = first
         for t in range(tiles):
             begin, end = end, end + low + (t < higher)
-            start, goal = from_group, to_group
+            start, goal, low_tap, high_tap = from_group, to_group, 0, tap.size
             if even:
                 start += source_grid.first + begin * source_grid.right
                 goal += result_grid.first + begin * result_grid.right
             else:
+                image, line, last_image, last_line = n, p, n, p
                 for r in range(end - begin):
                     places[r], targets[r] = _place(n, p, q, source_grid), _place(n, p, q, result_grid)
+                    last_image, last_line = n, p
                     q += 1
                     if q == rows[2]:
                         p, q = p + 1, 0
                         if p == rows[1]:
                             n, p = n + 1, 0
+                if image == last_image:
+                    low_tap, high_tap = _nonzero(lines, line, last_line, taps_of_line)
             whole = valid == width  # else the last vector would reach into the next pixel
             to, to_rows, step = where(result, goal), where(targets, 0), result_grid.right
             if not whole:
                 to, to_rows, step = where(spare, 0), where(spare_rows, 0), wide
             if simple:
-                tile.call(address, (end - begin, where(source, start), source_grid.right, depth, b, width, init, 0, to,
-                                    step, relu))
+                tile.call(address, (end - begin, where(source, start), source_grid.right, depth, where(weights, b),
+                                    width, init, 0, to, step, relu))
             else:
-                tile.call(address, (end - begin, where(source, start), where(places, 0), where(tap, 0), tap.size, depth,
-                                    b, width, init, where(zeros, 0), to, to_rows, relu))
+                tile.call(address, (end - begin, where(source, start), where(places, 0), where(tap, low_tap),
+                                    high_tap - low_tap, depth, where(weights, b + low_tap * depth * width), width, init,
+                                    where(zeros, 0), to, to_rows, relu))
             if not whole:
                 for r in range(end - begin):
                     copy(run(result, goal + targets[r], valid), run(spare, r * wide, valid))

@@ -53,6 +53,9 @@ def cases(draw: st.DrawFn) -> Case:
 
 CHANNELS_ALONE = Case(2, (4, 5), 3, 5, 2, (1, 1), (1, 1), (0, 0), True, "usual")  # 1x1: a path of its own on the CPU
 ONE_PIXEL = Case(1, (1, 1), 1, 1, 1, (1, 1), (3, 2), (0, 0), False, "usual")
+# Lines longer than a tile is high: the lines of a window that lie in the padding are left out, of some windows all.
+ABOVE = Case(2, (5, 31), 3, 5, 2, (5, 3), (1, 1), (3, 1), True, "usual")
+BELOW = Case(1, (3, 40), 2, 33, 1, (4, 2), (2, 1), (5, 0), True, "usual")
 UNEVEN = Case(2, (7, 4), 2, 3, 2, (2, 3), (4, 1), (0, 2), True, "transposed")
 
 
@@ -60,6 +63,8 @@ UNEVEN = Case(2, (7, 4), 2, 3, 2, (2, 3), (4, 1), (0, 2), True, "transposed")
 @example(CHANNELS_ALONE._replace(layout="sliced"))
 @example(ONE_PIXEL)
 @example(UNEVEN)
+@example(ABOVE)
+@example(BELOW)
 @given(case=cases())
 def test_agrees_with_pytorch(device: str, torch: Any, case: Case) -> None:
     agree(torch, device, lambda *a: F.conv2d(*a, **case.options()),
