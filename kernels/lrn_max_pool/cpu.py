@@ -12,7 +12,7 @@ from ..layout import channels_last
 from ..lrn.pixel import gradient, scale_of, to_minus_beta
 from ..pool.window import first_place, gather_row, next_places
 
-_TASKS = 32  # at least so many, however small the batch, where the image has as many rows
+_TASKS = 4  # for a thread, however small the batch, where the image has as many rows
 
 
 def forward(x, y, index, *, size, alpha, beta, k, kernel_size, stride, padding, scratch):
@@ -37,8 +37,9 @@ def _buffers(x, size, kernel_size):
 
 
 def _strips(images, rows):
-    """In how many strips an image is cut: by shape, never by the number of threads."""
-    return min(rows, -(-_TASKS // images))
+    """In how many strips an image is cut: no more than the threads want, since rows at the border of two are normalised
+    twice."""
+    return min(rows, -(-_TASKS * numba.get_num_threads() // images))
 
 
 @jit
