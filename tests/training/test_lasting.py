@@ -233,8 +233,9 @@ def test_waiting_for_data_is_told(tmp_path):
     run.fit(1)  # warm
     run.train.__class__ = Slow
     run.fit(2)
-    assert run.history[1]["data_wait"] > 0.5 > run.history[0]["data_wait"]
-    assert run.history[1]["seconds"] > 0.6
+    # How long a step takes is the machine's business, but three batches have slept for 0.6 seconds.
+    assert run.history[1]["data_wait"] * run.history[1]["seconds"] > 0.59
+    assert all(0 < epoch["data_wait"] < 1 for epoch in run.history)
 
 
 def test_a_meter_survives_a_checkpoint():
