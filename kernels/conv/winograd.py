@@ -52,7 +52,7 @@ def backward_input(gy, weight, gx, y, padding, groups, scratch):
 
 
 def _convolve(source, y, weight, bias, result, padding, groups, relu, backwards, kept, scratch):
-    best, dtype, taps = isa.chosen(), source.dtype, weight.shape[2]
+    best, dtype, taps, weight = isa.chosen(), source.dtype, weight.shape[2], np.ascontiguousarray(weight)
     lanes, tiles = best.lanes(dtype.itemsize), _tiles(result.shape[1:3], taps)
     channels, columns = (a.shape[3] // groups for a in (source, result))
     shape, count = (36 * groups, channels, best.padded(columns, dtype.itemsize)), len(source) * tiles[0] * tiles[1]

@@ -41,20 +41,15 @@ def test_every_device_exports_the_functions_of_the_reference(layer: str, kind: s
     """Also without CuPy: importing a cuda.py touches nothing but its own text."""
     reference, fast = (_exports(importlib.import_module(f"tinyconv.kernels.{layer}.{name}"))
                       for name in ("reference", kind))
-    workspaces = {name for name in fast if name.endswith("_workspace")}
     # philox4x32_10 is part of the definition that its known answers are tested on; the others inline their own.
     extra = {"philox4x32_10"} if layer == "dropout" else set()
     expected = {name: signature for name, signature in reference.items() if name not in extra}
-    assert {name: signature for name, signature in fast.items() if name not in workspaces} == expected
-    assert not any(name.endswith("_workspace") for name in reference)
-    for name in workspaces:
-        assert fast[name] == fast[name.removesuffix("_workspace")], "a workspace function takes what its kernel takes"
+    assert fast == expected
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_every_kernel_is_launched_in_the_tests(layer: str) -> None:
-    kernels = {f"{layer}.{name}" for name in _exports(importlib.import_module(f"tinyconv.kernels.{layer}.cpu"))
-               if not name.endswith("_workspace")}
+    kernels = {f"{layer}.{name}" for name in _exports(importlib.import_module(f"tinyconv.kernels.{layer}.cpu"))}
     assert kernels <= {name.split()[0] for name in LAUNCHES}
 
 
