@@ -70,6 +70,16 @@ def copy_where(target, source, condition):
 
 
 @inline
+def copy_masked(target, source, y, at):
+    """As much of a dense array, from element ``at`` on, as fills the target: 0 where y, unless it is None an array that
+    lies like the source, is not positive."""
+    if y is None:
+        copy(target, run(source, at, target.size))
+    else:
+        copy_where(target, run(source, at, target.size), run(y, at, target.size))
+
+
+@inline
 def add_where(target, source, condition):
     zero = target.dtype.type(0)
     for i in range(target.size):
@@ -86,6 +96,15 @@ def clear(target):
 def add(target, source):
     for i in range(target.size):
         target[i] += source[i]
+
+
+@inline
+def sum_up(target, part, fresh):
+    """The next part of a sum, or with ``fresh`` the first."""
+    if fresh:
+        copy(target, part)
+    else:
+        add(target, part)
 
 
 @inline

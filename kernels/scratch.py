@@ -1,5 +1,6 @@
 """Scratch memory for kernels: several arrays in one block, which goes back when the kernel has returned."""
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,11 @@ def deal(borrow: Callable[[int], Any], *arrays: Spec) -> list[Any]:
         size = -(-end // _ALIGNMENT) * _ALIGNMENT
     block = borrow(size)
     return [block[begin:end].view(dtype).reshape(shape) for begin, end, shape, dtype in places]
+
+
+def wanted_by(kernel: Callable[..., None]) -> bool:
+    """Whether a kernel has a parameter ``scratch``."""
+    return "scratch" in inspect.signature(getattr(kernel, "py_func", kernel)).parameters
 
 
 def prepared(kept, key, space, fill):

@@ -11,7 +11,6 @@ of its own: ``cores.py``.  ``cuda:0``, ``cuda:1`` ... are GPUs: ``cuda.py``.
 from __future__ import annotations
 
 import importlib
-import inspect
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from .kernels.scratch import Spec, deal
+from .kernels.scratch import Spec, deal, wanted_by
 from .memory import Pool
 from .origin import origin
 from .timeline import recorder
@@ -158,7 +157,7 @@ def find_kernel(kernel: str, kind: str) -> tuple[Callable[..., None], bool]:
     folder, function = kernel.split(".")
     module = importlib.import_module(f"tinyconv.kernels.{folder}.{kind}")
     run = getattr(module, function)
-    return run, "scratch" in inspect.signature(getattr(run, "py_func", run)).parameters
+    return run, wanted_by(run)
 
 
 _DEVICES = {"cpu": Device("cpu", channels_last=True), "reference": Device("reference", channels_last=False)}

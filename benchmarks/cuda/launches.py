@@ -7,7 +7,6 @@ nobody reads, with a stand-in for CuPy that compiles nothing and only notes each
 from __future__ import annotations
 
 import importlib
-import inspect
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 from tinyconv.kernels import gpu
 from tinyconv.kernels.gpu import ladder
-from tinyconv.kernels.scratch import deal
+from tinyconv.kernels.scratch import deal, wanted_by
 
 from .calls import CALLS, empty
 from .compiler import Program
@@ -59,7 +58,7 @@ def _call(name: str, arrays: list[Any], options: dict[str, Any]) -> None:
     layer, function = name.split(".")
     module = importlib.import_module(f"tinyconv.kernels.{layer}.cuda")
     kernel = getattr(module, function)
-    if "scratch" in inspect.signature(kernel).parameters:
+    if wanted_by(kernel):
         options["scratch"] = partial(deal, lambda size: empty(size, np.uint8))
     kernel(*arrays, **options)
 

@@ -34,5 +34,3 @@ def backward_weight(x, gy, gw, gb, y=None, *, stride, padding, groups, scratch):
         gradient.backward_weight(x, gy, gw, y, stride, padding, groups, scratch)
     if gb is not None:
         sum_pixels(channels_last(gy), None if y is None else channels_last(y), gb)
-
-

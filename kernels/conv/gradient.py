@@ -4,8 +4,8 @@ gw[(r, s, c), k] is the product of two tall matrices, x seen through a tap (pixe
 result is small.  A panel tile holds some channels times a panel of filters in registers while the pixels go by.  For
 that the channels of a tile must lie side by side, and one pixel's near the next's: x is copied into panels of as many
 channels as the tile is tall, gy into panels as wide as it is, some images at a time, so that a panel of each stays in
-a core's cache while all taps are taken.  Few channels make no panel: ``bands.py``;
-one tap does not repay the copies: ``pointwise.py``.
+a core's cache while all taps are taken.  Few channels make no panel: ``bands.py``.  One tap does not repay
+the copies: ``pointwise.py``.
 
 Each chunk of images is summed from zero, and the chunks are added up: shorter sums round better than one long one.
 The chunks follow from the shapes alone, and so does every bit of the result.
@@ -18,7 +18,7 @@ import numpy as np
 from .. import isa, tile
 from ..jit import jit, prange
 from ..layout import channels_last
-from ..runs import add, clear, copy, run, where
+from ..runs import clear, copy, run, sum_up, where
 from . import bands, pointwise
 from .direct import needed_size, window_pixels
 from .packing import pack_row, unpack
@@ -119,8 +119,4 @@ def _accumulate(a, b, sums, tiles, size, C, taps, places, step, depth, filters, 
                   (height, where(a, (group * tiles + t) * size + taps[tap]), where(places, 0), step, panel,
                    where(lines, 0), width, places.size, depth, where(zeros, 0), 0, where(result, 0), width))
         at = (group * padded + column) * whole + (tap * C + begin) * width
-        target, new = run(sums, at, height * width), run(result, 0, height * width)
-        if fresh:
-            copy(target, new)
-        else:
-            add(target, new)
+        sum_up(run(sums, at, height * width), run(result, 0, height * width), fresh)

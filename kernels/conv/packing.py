@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..jit import inline, jit, prange
-from ..runs import clear, copy, copy_where, run
+from ..runs import clear, copy, copy_masked, run
 
 
 @jit
@@ -28,10 +28,7 @@ def frame_row(source, y, target, line, width, n, h, left):
     at, size = ((n * H + h) * W + first - left) * C, (last - first) * C
     clear(run(target, line, first * C))
     clear(run(target, line + last * C, (width - last) * C))
-    if y is None:
-        copy(run(target, line + first * C, size), run(source, at, size))
-    else:
-        copy_where(run(target, line + first * C, size), run(source, at, size), run(y, at, size))
+    copy_masked(run(target, line + first * C, size), source, y, at)
 
 
 @inline
@@ -48,10 +45,7 @@ def pack_row(gy, y, panels, start, line, pixels, row, groups, lanes):
         base, first = start + (group * padded + column) * pixels, group * filters + column
         for q in range(Q):
             at, pixel = base + (line * Q + q) * width, (row * Q + q) * K + first
-            if y is None:
-                copy(run(panels, at, valid), run(gy, pixel, valid))
-            else:
-                copy_where(run(panels, at, valid), run(gy, pixel, valid), run(y, pixel, valid))
+            copy_masked(run(panels, at, valid), gy, y, pixel)
             clear(run(panels, at + valid, width - valid))
 
 

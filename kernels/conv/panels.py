@@ -13,8 +13,8 @@ import numpy as np
 
 from .. import isa, tile
 from ..jit import jit, prange
-from ..runs import clear, copy, run, where
-from .tiles import corner, load, put, room, transform_weights
+from ..runs import where
+from .tiles import corner, fetch, load, put, room, store, transform_weights
 from .transforms import CHUNK, PLACE, ROWS, SKEW, a_transposed_both, b_both
 
 
@@ -50,17 +50,15 @@ def _transform(source, y, v, groups, padding, tiles, m):
         n, top, left = corner(t, tiles, m)
         load(source, y, patch, n, top - padding[0], left - padding[1], 6, group * channels + c0, size)
         b_both(patch, full, spare)
-        for place in range(36):
-            copy(run(v, (group * 36 + place) * v.shape[2] + t * channels + c0, size), run(full, place * CHUNK, size))
+        store(full, v, group * 36 * v.shape[2] + t * channels + c0, v.shape[2], size)
 
 
 @jit
 def _multiply(v, w, u, some, weight, bias, result, groups, tiles, m, relu, backwards, tall, lanes, wide_tile,
               narrow_tile):
     """result = A' [(G w G') * v] A, in each task for a panel of filters."""
-    count, columns, channels = len(result) * tiles[0] * tiles[1], result.shape[3] // groups, weight.shape[1]
-    if backwards:
-        channels = len(weight) // groups
+    count, columns = len(result) * tiles[0] * tiles[1], result.shape[3] // groups
+    channels = len(weight) // groups if backwards else weight.shape[1]
     wide, padded = 2 * lanes, (columns + lanes - 1) // lanes * lanes
     panels, rows, heights = (columns + wide - 1) // wide, ROWS * CHUNK // wide, (count + tall - 1) // tall
     for task in prange(groups * panels):
@@ -80,9 +78,7 @@ def _multiply(v, w, u, some, weight, bias, result, groups, tiles, m, relu, backw
                                     0))
         pixels, spare, full = room(v.dtype)
         for t in range(count):
-            for place in range(36):
-                copy(run(full, place * CHUNK, valid), run(u, (slot * 36 + place) * u.shape[2] + t * width, valid))
+            fetch(full, u, slot * 36 * u.shape[2] + t * width, u.shape[2], valid)
             a_transposed_both(m, full, pixels, spare)
             n, top, left = corner(t, tiles, m)
             put(pixels, bias, result, n, top, left, m, group * columns + first, valid, relu)
-            clear(pixels)

@@ -14,7 +14,7 @@ import numpy as np
 from .. import isa, tile
 from ..jit import jit, prange
 from ..layout import channels_last
-from ..runs import add, clear, copy, copy_where, run, where
+from ..runs import clear, copy_masked, run, sum_up, where
 from .packing import unpack
 
 _ROW = 1 << 10  # bytes: pixels further apart fall into too few sets of the first cache, and repay the copies
@@ -52,12 +52,8 @@ def _copy(gy, y, target, groups):
     of a group."""
     filters, columns = gy.shape[1] // groups, target.shape[1] // groups
     for row in prange(len(gy) * groups):
-        at, source, size = row * columns, row * filters, filters
-        if y is None:
-            copy(run(target, at, size), run(gy, source, size))
-        else:
-            copy_where(run(target, at, size), run(gy, source, size), run(y, source, size))
-        clear(run(target, at + size, columns - size))
+        copy_masked(run(target, row * columns, filters), gy, y, row * filters)
+        clear(run(target, row * columns + filters, columns - filters))
 
 
 @jit
@@ -76,8 +72,4 @@ def _accumulate(x, gy, sums, fresh, tall, lanes, wide_tile, narrow_tile):
                    where(gy, group * columns + column), where(zero, 0), gy.shape[1], 1, len(x),
                    where(nothing, 0), 0, where(result, 0), width))
         at = (group * columns + column) * C + begin * width
-        target, new = run(sums, at, height * width), run(result, 0, height * width)
-        if fresh:
-            copy(target, new)
-        else:
-            add(target, new)
+        sum_up(run(sums, at, height * width), run(result, 0, height * width), fresh)

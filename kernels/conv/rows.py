@@ -150,4 +150,3 @@ def _product(source, weights, bias, result, rows, source_grid, result_grid, grou
             if not whole:
                 for r in range(end - begin):
                     copy(run(result, goal + targets[r], valid), run(spare, r * wide, valid))
-

@@ -7,7 +7,7 @@ import numba
 import numpy as np
 
 from ..jit import inline
-from ..runs import add, clear, clip, copy, copy_where, run
+from ..runs import add, clear, clip, copy, copy_masked, run
 from .transforms import CHUNK, PLACE, g_both, g_transposed_both
 
 
@@ -36,10 +36,8 @@ def load(source, y, patch, n, top, left, size, c0, count):
             at = ((n * H + h) * W + w) * channels + c0
             if h < 0 or h >= H or w < 0 or w >= W:
                 clear(target)
-            elif y is None:
-                copy(target, run(source, at, count))
             else:
-                copy_where(target, run(source, at, count), run(y, at, count))
+                copy_masked(target, source, y, at)
 
 
 @inline
@@ -54,6 +52,21 @@ def put(tile, bias, result, n, top, left, m, first, size, relu):
                 add(target, run(bias, first, size))
             if relu:
                 clip(target)
+
+
+@inline
+def store(full, target, at, pitch, size):
+    """The first ``size`` channels of a tile's 36 places to runs of the target, from ``at`` on ``pitch`` numbers
+    apart."""
+    for place in range(36):
+        copy(run(target, at + place * pitch, size), run(full, place * CHUNK, size))
+
+
+@inline
+def fetch(full, source, at, pitch, size):
+    """The reverse of :func:`store`."""
+    for place in range(36):
+        copy(run(full, place * CHUNK, size), run(source, at + place * pitch, size))
 
 
 def _taps_of(R):
@@ -126,9 +139,7 @@ def transform_sums(sums, start, pitch, gw, group, groups, first, width, begin, r
     taps, spare, full = room(gw.dtype)
     for row in range(0, rows, CHUNK // width):
         here = min(CHUNK // width, rows - row)
-        for place in range(36):
-            copy(run(full, place * CHUNK, here * width),
-                 run(sums, start + place * pitch + (begin + row) * width, here * width))
+        fetch(full, sums, start + (begin + row) * width, pitch, here * width)
         g_transposed_both(R, full, taps, spare)
         for i in range(here):
             if R == 3:

@@ -17,10 +17,10 @@ import numpy as np
 from .. import isa, tile
 from ..jit import inline, jit, prange
 from ..layout import channels_last
-from ..runs import add, clear, copy, run, where
+from ..runs import clear, run, sum_up, where
 from ..scratch import prepared
 from . import panels
-from .tiles import corner, load, put, room, transform_sums, transform_weights
+from .tiles import corner, fetch, load, put, room, store, transform_sums, transform_weights
 from .transforms import CHUNK, PLACE, ROWS, SKEW, a_both, a_transposed_both, b_both
 
 _CACHE = 700 << 10  # bytes of a core's second cache for the transformed tiles of a block, if the weights fit beside
@@ -101,15 +101,14 @@ def _convolve_blocks(source, y, spectrum, bias, result, v, u, groups, padding, t
                 size = min(CHUNK, channels - c0)
                 load(source, y, patch, n, top - padding[0], left - padding[1], 6, group * channels + c0, size)
                 b_both(patch, full, spare)
-                _store(full, v, slot, t * channels + c0, size)
+                store(full, v, slot * 36 * v.shape[2] + t * channels + c0, v.shape[2], size)
         _multiply(v, spectrum, u, slot, group, groups, here, tall, wide, wide_tile, narrow_tile)
         at = slot * 36 * u.shape[2]
         for t in range(here):
             n, top, left = corner(first + t, tiles, m)
             for c0 in range(0, columns, CHUNK):
                 size = min(CHUNK, columns - c0)
-                for place in range(36):
-                    copy(run(full, place * CHUNK, size), run(u, at + place * u.shape[2] + t * padded + c0, size))
+                fetch(full, u, at + t * padded + c0, u.shape[2], size)
                 a_transposed_both(m, full, patch, spare)
                 put(patch, bias, result, n, top, left, m, group * columns + c0, size, relu)
                 clear(patch)
@@ -178,21 +177,14 @@ def _sum_blocks(x, gy, y, sums, v, u, groups, padding, tiles, m, block, slice_, 
                     size = min(CHUNK, channels - c)
                     load(x, None, patch, n, top - padding[0], left - padding[1], 6, group * channels + c, size)
                     b_both(patch, full, spare)
-                    _store(full, v, slot, t * (channels + _LINE) + c, size)
+                    store(full, v, slot * 36 * v.shape[2] + t * (channels + _LINE) + c, v.shape[2], size)
                 for k in range(k0, min(k0 + slice_, columns), CHUNK):
                     size = min(CHUNK, min(k0 + slice_, columns) - k)
                     load(gy, y, patch, n, top, left, m, group * columns + k, size)
                     a_both(m, patch, full, spare)
-                    _store(full, u, slot, t * (slice_ + _LINE) + k - k0, size)
+                    store(full, u, slot * 36 * u.shape[2] + t * (slice_ + _LINE) + k - k0, u.shape[2], size)
             _add_products(v, u, sums, slot, group, groups, k0, slice_, here, first == 0, tall, wide, wide_tile,
                           narrow_tile)
-
-
-@inline
-def _store(full, v, slot, at, size):
-    """The 36 runs of a tile to a thread's buffer."""
-    for place in range(36):
-        copy(run(v, (slot * 36 + place) * v.shape[2] + at, size), run(full, place * CHUNK, size))
 
 
 @inline
@@ -212,12 +204,8 @@ def _add_products(v, u, sums, slot, group, groups, k0, slice_, here, fresh, tall
                 tile.call(wide_tile if width == wide else narrow_tile,
                           (height, where(v, a + c), where(zero, 0), channels + _LINE, where(u, b + column),
                            where(zero, 0), slice_ + _LINE, 1, here, where(nothing, 0), 0, where(part, 0), width))
-                target = run(sums, result + (k0 + column) * channels + c * width, height * width)
-                new = run(part, 0, height * width)
-                if fresh:
-                    copy(target, new)
-                else:
-                    add(target, new)
+                sum_up(run(sums, result + (k0 + column) * channels + c * width, height * width),
+                       run(part, 0, height * width), fresh)
 
 
 @jit

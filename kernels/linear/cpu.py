@@ -14,7 +14,7 @@ import numpy as np
 from .. import isa, tile
 from ..bias import sum_pixels
 from ..jit import jit, prange
-from ..runs import clear, copy, copy_where, run, where
+from ..runs import clear, copy, copy_masked, run, where
 
 _DOWN = 16  # rows of w that the input gradient takes at a time: as many runs of memory as a core can follow
 _TILES = 4  # tiles of images: so many find three times as many rows in the caches worth while
@@ -130,10 +130,7 @@ def _pack(x, y, panels, wide, padded):
         valid = min(width, C - first)
         for n in range(N):
             at = first * N + n * width
-            if y is None:
-                copy(run(panels, at, valid), run(x, n * C + first, valid))
-            else:
-                copy_where(run(panels, at, valid), run(x, n * C + first, valid), run(y, n * C + first, valid))
+            copy_masked(run(panels, at, valid), x, y, n * C + first)
             clear(run(panels, at + valid, width - valid))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -135,7 +134,7 @@ EXAMPLES: dict[str, Example] = {
 def run(name: str, shape: Shape | None = None) -> None:
     """Launch what the example does, in the current stream of the stand-in for CuPy."""
     from ..kernels import gpu
-    from ..kernels.scratch import deal
+    from ..kernels.scratch import deal, wanted_by
 
     example = EXAMPLES[name]
     layer, function = name.split(".")
@@ -147,7 +146,7 @@ def run(name: str, shape: Shape | None = None) -> None:
         arrays = [_make(spec, random) for spec in example.arrays(shape or example.shape)]
         options = dict(example.options)
         kernel = getattr(module, function)
-        if "scratch" in inspect.signature(kernel).parameters:
+        if wanted_by(kernel):
             options["scratch"] = partial(deal, lambda size: cupy.empty(size, np.uint8))
         kernel(*arrays, **options)
     finally:
