@@ -18,7 +18,7 @@ from .. import isa, tile
 from ..layout import channels_last
 from ..scratch import prepared
 from .packing import frame, pack_backward, pack_bias, pack_forward
-from .rows import Grid, Lines, product
+from .rows import Grid, Lines, packs_itself, product
 
 _FRAMES = 4 << 20  # bytes of framed images at a time
 
@@ -26,13 +26,15 @@ _FRAMES = 4 << 20  # bytes of framed images at a time
 def forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch):
     weight, (K, C, R, S) = np.ascontiguousarray(weight), weight.shape
     packed, offsets, frames = scratch(*_forward_plan(x, weight, y, stride, padding, groups))
-    packed = prepared(kept, ("direct", groups), packed,
-                      lambda panels: pack_forward(weight, panels, groups, isa.chosen().lanes(weight.itemsize)))
+    xs, ys = channels_last(x), channels_last(y)
+    late = kept is None and packs_itself(frames if len(frames) else xs, ys, weight, K // groups, groups)
+    if not late:
+        packed = prepared(kept, ("direct", groups), packed,
+                          lambda panels: pack_forward(weight, panels, groups, isa.chosen().lanes(weight.itemsize)))
     if bias is None or K // groups < offsets.shape[1]:
         pack_bias(bias, offsets, groups)
     else:
         offsets = bias.reshape(groups, -1)
-    xs, ys = channels_last(x), channels_last(y)
     (_, P, Q, _), streams = ys.shape, tile.may_stream(ys, K // groups)
     for source, images in _framed(xs, None, frames, *padding):
         _, H, W, channels = source.shape
@@ -41,7 +43,8 @@ def forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch):
                 source_grid=Grid(H * W * channels, stride[0] * W * channels, stride[1] * channels, 0),
                 result_grid=Grid(P * Q * K, Q * K, K, 0), group_steps=(C, K // groups), groups=groups,
                 columns=K // groups, tap=tap, depth=depth,
-                lines=Lines(0, stride[0], R, padding[0], padding[0] + x.shape[2]), relu=relu, streams=streams)
+                lines=Lines(0, stride[0], R, padding[0], padding[0] + x.shape[2]), relu=relu, streams=streams,
+                unpacked=weight if late else None)
 
 
 def _forward_plan(x, weight, y, stride, padding, groups):
@@ -98,7 +101,8 @@ def _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch):
     (top, left), _ = _frame_of_gradient(gy, weight, gx, stride, padding)
     pack_bias(None, zeros, groups)
     streams = tile.may_stream(gxs, C)
-    phases = list(_packed_phases(weight, packed, groups, stride))
+    late = stride == (1, 1) and packs_itself(frames if len(frames) else gys, gxs, weight, C, groups)
+    phases = [((0, 0), weight.shape[2:], packed)] if late else list(_packed_phases(weight, packed, groups, stride))
     for source, images in _framed(gys, None if y is None else channels_last(y), frames, top, left):
         target = gxs[images]
         _, H, W, channels = source.shape
@@ -118,7 +122,8 @@ def _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch):
                     result_grid=Grid(gxs.shape[1] * line, stride[0] * line, stride[1] * C * groups,
                                      h * line + w * C * groups),
                     group_steps=(K // groups, C), groups=groups, columns=C, tap=tap, depth=depth,
-                    lines=Lines(i - D + 1 + top, 1, D, top, top + gys.shape[1]), relu=False, streams=streams)
+                    lines=Lines(i - D + 1 + top, 1, D, top, top + gys.shape[1]), relu=False, streams=streams,
+                    unpacked=weight if late else None, backwards=True)
 
 
 def _packed_phases(weight, packed, groups, stride):

@@ -4,8 +4,8 @@ gw[(r, s, c), k] is the product of two tall matrices, x seen through a tap (pixe
 result is small.  A panel tile holds some channels times a panel of filters in registers while the pixels go by.  For
 that the channels of a tile must lie side by side, and one pixel's near the next's: x is copied into panels of as many
 channels as the tile is tall, gy into panels as wide as it is, some images at a time, so that a panel of each stays in
-a core's cache while all taps are taken.  Few channels make no panel: ``bands.py``.  One tap does not repay
-the copies: ``pointwise.py``.
+a core's cache while all taps are taken.  What they give together is turned to the order of gw while it is in the first
+cache.  Few channels make no panel: ``bands.py``.  One tap does not repay the copies: ``pointwise.py``.
 
 Each chunk of images is summed from zero, and the chunks are added up: shorter sums round better than one long one.
 The chunks follow from the shapes alone, and so does every bit of the result.
@@ -13,15 +13,18 @@ The chunks follow from the shapes alone, and so does every bit of the result.
 
 import math
 
+import numba
 import numpy as np
 
 from .. import isa, tile
 from ..jit import jit, prange
 from ..layout import channels_last
 from ..runs import clear, copy, run, sum_up, where
+from ..transpose import transpose
 from . import bands, pointwise
 from .direct import needed_size, window_pixels
-from .packing import pack_row, unpack
+from .packing import pack_row
+from .rows import MANY
 
 _PANELS = 700 << 10  # bytes of a panel of x and one of gy: they share a core's second cache
 _CHUNK = 8 << 20  # bytes of all panels of a chunk of images
@@ -36,8 +39,8 @@ def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
         bands.backward_weight(x, gy, gw, y, stride, padding, groups, scratch)
         return
     xs, gys, ys = channels_last(x), channels_last(gy), None if y is None else channels_last(y)
-    pixels, gradients, sums = scratch(*_plan(x, gy, gw, stride, groups))
-    best, item, (K, C, R, S) = isa.chosen(), x.itemsize, gw.shape
+    pixels, gradients = scratch(*_plan(x, gy, gw, stride, groups))
+    best, item, (K, _, R, S) = isa.chosen(), x.itemsize, gw.shape
     _, P, Q, _ = gys.shape
     for begin in range(0, len(xs), len(gradients)):
         images = slice(begin, min(begin + len(gradients), len(xs)))
@@ -48,24 +51,22 @@ def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
         _pack_pixels(xs[images], source, groups, *padding)
         tiles, _, height, width, tall = source.shape
         places = np.arange(count)[:, None] * height + np.arange(P) * stride[0]
-        _accumulate(source.reshape(-1), panels, sums.reshape(-1), tiles // groups, source[0].size, C,
-                    window_pixels(R, S, width) * tall, (places * (width * tall)).reshape(-1), stride[1] * tall, Q,
-                    K // groups, groups, begin == 0, tall, best.lanes(item), tile.address("panel", item, 2),
-                    tile.address("panel", item, 1))
-    unpack(sums, gw, groups, best.lanes(item))
+        _accumulate(source.reshape(-1), panels, gw, tiles // groups, source[0].size,
+                    window_pixels(R, S, width) * tall, _pieces(tiles * -(-(K // groups) // best.columns(item)), R),
+                    (places * (width * tall)).reshape(-1), stride[1] * tall, Q, groups, begin == 0, tall,
+                    best.lanes(item), tile.address("panel", item, 2), tile.address("panel", item, 1))
 
 
 def _plan(x, gy, gw, stride, groups):
-    """The (shape, dtype) of panels of x, panels of gy, and the sums for gw.
-
-    The first two hold a chunk of images: (images, tiles, height, width, channels) and (images, numbers)."""
-    item, (K, C, R, S), (_, _, P, Q) = x.itemsize, gw.shape, gy.shape
+    """The (shape, dtype) of panels of x (images, tiles, height, width, channels) and of gy (images, numbers), both of a
+    chunk of images."""
+    item, (K, C, _, _), (_, _, P, Q) = x.itemsize, gw.shape, gy.shape
     columns, tall = isa.chosen().padded(K // groups, item), tile.height(C)
     height, width = needed_size(gy, gw, stride)
     image, gradient = (groups * -(-C // tall), height, width, tall), groups * columns * P * Q
     two = height * width * tall + min(columns, isa.chosen().columns(item)) * P * Q  # a panel of each
     images = max(1, min(len(x), _PANELS // (item * two), _CHUNK // (item * (math.prod(image) + gradient))))
-    return (((images, *image), x.dtype), ((images, gradient), x.dtype), ((groups, R * S * C, columns), x.dtype))
+    return (((images, *image), x.dtype), ((images, gradient), x.dtype))
 
 
 @jit
@@ -96,27 +97,41 @@ def _pack_gradient(gy, y, panels, groups, lanes):
         pack_row(gy, y, panels, 0, row, rows * gy.shape[2], row, groups, lanes)
 
 
+def _pieces(tasks, lines):
+    """Into how many pieces the taps of a window of so many lines are cut: one, if all threads have equally much to do."""
+    threads = numba.get_num_threads()
+    return lines if tasks < MANY * threads and tasks % threads else 1
+
+
 @jit
-def _accumulate(a, b, sums, tiles, size, C, taps, places, step, depth, filters, groups, fresh, tall, lanes, wide_tile,
+def _accumulate(a, b, gw, tiles, size, taps, pieces, places, step, depth, groups, fresh, tall, lanes, wide_tile,
                 narrow_tile):
-    """sums[tap, c, k] = (unless fresh, itself +) the sum over places and d < depth of
+    """gw[k, c][tap] = (unless fresh, itself +) the sum over places and d < depth of
     a[group, tile of c][taps[tap] + place + d*step + c] * b[group, place and d; k], for each tap.
 
-    a: tiles of ``size`` numbers.  b: panels of (places and d, filters).  sums: panels of (taps and c, filters)."""
-    wide = 2 * lanes
+    a: tiles of ``size`` numbers.  b: panels of (places and d, filters).  A task takes a tile of channels, a panel of
+    filters and all taps, or one of so many pieces of them."""
+    K, C, _, _ = gw.shape
+    wide, filters, some = 2 * lanes, K // groups, taps.size // pieces
     padded = (filters + lanes - 1) // lanes * lanes
-    parts, whole, pixels = (padded + wide - 1) // wide, taps.size * C, places.size * depth
-    for task in prange(groups * parts * tiles * taps.size):
-        rest, tap = task // taps.size, task % taps.size
+    parts, pixels = (padded + wide - 1) // wide, places.size * depth
+    for task in prange(groups * parts * tiles * pieces):
+        rest, first = task // pieces, task % pieces * some
         part, t = rest // tiles, rest % tiles
         group, column = part // parts, part % parts * wide
         width, begin = min(wide, padded - column), t * tall
-        height = min(tall, C - begin)
-        panel = where(b, (group * padded + column) * pixels)
-        zeros, result = np.zeros(wide, a.dtype), np.empty(tall * wide, a.dtype)
+        valid, height = min(width, filters - column), min(tall, C - begin)
+        zeros, sums = np.zeros(wide, a.dtype), np.empty(tall * some * wide, a.dtype)  # sums[(c, tap), k]
         lines = np.arange(places.size) * (depth * width)
-        tile.call(wide_tile if width == wide else narrow_tile,
-                  (height, where(a, (group * tiles + t) * size + taps[tap]), where(places, 0), step, panel,
-                   where(lines, 0), width, places.size, depth, where(zeros, 0), 0, where(result, 0), width))
-        at = (group * padded + column) * whole + (tap * C + begin) * width
-        sum_up(run(sums, at, height * width), run(result, 0, height * width), fresh)
+        for tap in range(some):
+            tile.call(wide_tile if width == wide else narrow_tile,
+                      (height, where(a, (group * tiles + t) * size + taps[first + tap]), where(places, 0), step,
+                       where(b, (group * padded + column) * pixels), where(lines, 0), width, places.size, depth,
+                       where(zeros, 0), 0, where(sums, tap * width), some * width))
+        length = height * some
+        turned = np.empty(valid * length, a.dtype)  # [k, (c, tap)]
+        transpose(turned, 0, length, sums, 0, width, length, valid)
+        runs = 1 if pieces == 1 else height  # where all taps are here, the channels of a filter are one run
+        for i in range(valid * runs):
+            at = ((group * filters + column + i // runs) * C + begin + i % runs) * taps.size + first
+            sum_up(run(gw, at, length // runs), run(turned, i * (length // runs), length // runs), fresh)

@@ -3,7 +3,10 @@
 import numpy as np
 
 from ..jit import inline, jit, prange
-from ..runs import clear, copy, copy_masked, run
+from ..runs import clear, copy, copy_masked, gather, run
+from ..transpose import transpose
+
+_SOME = 128  # numbers of a filter that are turned at a time: of 32 filters, they fit into the first cache twice
 
 
 @jit
@@ -55,23 +58,27 @@ def pack_forward(weight, packed, groups, lanes):
 
     packed: (G, R*S*C/G, K/G rounded up to V), one panel after the other within a group."""
     K, C, R, S = weight.shape
-    filters, wide, padded, taps = K // groups, 2 * lanes, packed.shape[2], R * S
-    panels, chunk = (padded + wide - 1) // wide, max(1, 128 // taps)
-    chunks, length = (C + chunk - 1) // chunk, taps * C
+    filters, wide, padded, chunk = K // groups, 2 * lanes, packed.shape[2], max(1, _SOME // (R * S))
+    panels, chunks = (padded + wide - 1) // wide, (C + chunk - 1) // chunk
     for task in prange(groups * panels * chunks):
-        group, rest = task // (panels * chunks), task % (panels * chunks)
-        column, c0 = rest // chunks * wide, rest % chunks * chunk
-        width, size = min(wide, padded - column), min(chunk, C - c0) * taps
-        pitch = size + 1  # lest one column of them falls into few sets of the cache
-        lines = np.zeros(width * pitch, weight.dtype)
-        for k in range(min(width, filters - column)):
-            copy(run(lines, k * pitch, size), run(weight, (group * filters + column + k) * length + c0 * taps, size))
-        base = (group * padded + column) * length
+        group, column, c = task // (panels * chunks), task // chunks % panels * wide, task % chunks * chunk
+        pack_filters(weight, c, min(c + chunk, C), group * filters + column, min(wide, filters - column), packed,
+                     (group * padded + column) * C * R * S, min(wide, padded - column))
+
+
+@inline
+def pack_filters(weight, begin, end, first, valid, packed, at, width):
+    """Channels ``begin`` up to ``end`` of ``valid`` filters from the first on, as a panel of ``width`` columns from
+    packed[at] on."""
+    _, C, R, S = weight.shape
+    taps, some = R * S, max(1, _SOME // (R * S))
+    turned = np.zeros(some * taps * width, weight.dtype)  # [(c, tap), k]
+    for c0 in range(begin, end, some):
+        here = min(some, end - c0)
+        transpose(turned, 0, width, weight, (first * C + c0) * taps, C * taps, valid, here * taps)
         for tap in range(taps):
-            for c in range(min(chunk, C - c0)):
-                target = run(packed, base + (tap * C + c0 + c) * width, width)
-                for k in range(width):
-                    target[k] = lines[k * pitch + c * taps + tap]
+            for c in range(here):
+                copy(run(packed, at + (tap * C + c0 + c) * width, width), run(turned, (c * taps + tap) * width, width))
 
 
 @jit
@@ -81,25 +88,37 @@ def pack_backward(weight, packed, groups, lanes, stride, phase):
     packed[g, panel][(d', e', k), c] = weight[g K/G + k, panel 2V + c, a + (D-1-d') stride_h, b + (E-1-e') stride_w]:
     the taps run backwards."""
     K, C, R, S = weight.shape
-    filters, wide, padded = K // groups, 2 * lanes, packed.shape[2]
+    filters, wide, padded, chunk = K // groups, 2 * lanes, packed.shape[2], 16
     D, E = (R - phase[0] + stride[0] - 1) // stride[0], (S - phase[1] + stride[1] - 1) // stride[1]
-    panels, chunk = (padded + wide - 1) // wide, 16
-    chunks, length = (filters + chunk - 1) // chunk, D * E * filters
+    panels, chunks = (padded + wide - 1) // wide, (filters + chunk - 1) // chunk
     for task in prange(groups * panels * chunks):
-        group, rest = task // (panels * chunks), task % (panels * chunks)
-        column, k0 = rest // chunks * wide, rest % chunks * chunk
-        width, valid = min(wide, padded - column), min(wide, C - column)
-        base = (group * padded + column) * length
-        for k in range(k0, min(k0 + chunk, filters)):
-            channels = run(weight, ((group * filters + k) * C + column) * R * S, valid * R * S)
+        group, column, k0 = task // (panels * chunks), task // chunks % panels * wide, task % chunks * chunk
+        width, valid, end = min(wide, padded - column), min(wide, C - column), min(k0 + chunk, filters)
+        at = (group * padded + column) * D * E * filters
+        if D * E == R * S:
+            pack_channels(weight, k0, end, group * filters, filters, column, valid, packed, at, width)
+            continue
+        for k in range(k0, end):
+            channels = ((group * filters + k) * C + column) * R * S
             for d in range(D):
                 for e in range(E):
                     tap = (phase[0] + (D - 1 - d) * stride[0]) * S + phase[1] + (E - 1 - e) * stride[1]
-                    target = run(packed, base + ((d * E + e) * filters + k) * width, width)
-                    for c in range(valid):
-                        target[c] = channels[c * R * S + tap]
-                    for c in range(valid, width):
-                        target[c] = 0
+                    target = at + ((d * E + e) * filters + k) * width
+                    gather(run(packed, target, valid), weight, channels + tap, R * S)
+                    clear(run(packed, target + valid, width - valid))
+
+
+@inline
+def pack_channels(weight, begin, end, first, filters, column, valid, packed, at, width):
+    """Filters ``begin`` up to ``end`` of a group of so many, whose first is ``first``: all taps, backwards, of ``valid``
+    channels from ``column`` on, as a panel of ``width`` columns from packed[at] on."""
+    _, C, R, S = weight.shape
+    taps = R * S
+    for k in range(begin, end):
+        transpose(packed, at + ((taps - 1) * filters + k) * width, -filters * width,
+                  weight, ((first + k) * C + column) * taps, taps, valid, taps)
+        for tap in range(taps if valid < width else 0):
+            clear(run(packed, at + (tap * filters + k) * width + valid, width - valid))
 
 
 @jit

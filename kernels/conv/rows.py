@@ -17,10 +17,12 @@ import numpy as np
 from .. import isa, tile
 from ..jit import inline, jit, prange
 from ..runs import copy, run, where
+from .packing import pack_channels, pack_filters
 
-_LEAST, _MOST = 160 << 10, 500 << 10  # bytes of images that a task goes over: they stay in the second cache
+_LEAST, _MOST = 160 << 10, 700 << 10  # bytes of images that a task goes over: they stay in the second cache
 _REUSE = 6  # bytes of images for each byte of a panel, so that it is not fetched for a few tiles only
-_MANY = 16  # tasks for a thread: if one gets one more than another, it does not matter any more
+_LARGE = 64 << 10  # bytes of weights: fewer are soon packed
+MANY = 16  # tasks for a thread: if one gets one more than another, it does not matter any more
 
 
 class Grid(NamedTuple):
@@ -47,24 +49,36 @@ class Lines(NamedTuple):
     end: int
 
 
+def packs_itself(source, result, weight, columns, groups):
+    """Whether ``product`` had better be given the weights as they are: where all rows make one task for each panel, it
+    packs the panel into its core's cache, and what is packed never goes to memory."""
+    panels, rest = divmod(columns, isa.chosen().columns(weight.itemsize))
+    return (weight.nbytes >= _LARGE and (source.nbytes + result.nbytes) // groups <= _MOST
+            and rest == 0 and groups * panels % numba.get_num_threads() == 0)
+
+
 def product(source, weights, bias, result, *, rows, source_grid, result_grid, group_steps, groups, columns, tap, depth,
-            lines, relu, streams):
+            lines, relu, streams, unpacked=None, backwards=False):
     """result[row, c] = bias[c] + sum over t, k of source[row + tap[t] + k] * weights[t*depth + k, c], for all groups.
 
     source, result: dense arrays, read and written at the places that their grids tell for each of rows = (N, P, Q);
     the channels of a group are ``group_steps`` = (of the source, of the result) apart.
-    weights: (groups, taps*depth, columns rounded up), panel after panel.  bias: (groups, columns rounded up).
+    weights: (groups, taps*depth, columns rounded up), panel after panel; with ``unpacked`` = the weights (K, C, R, S)
+    just room for them, and ``backwards`` says whether they are to be packed as ``pack_backward`` does it.
+    bias: (groups, columns rounded up).
     lines: those of a window, each of equally many taps; where all rows of a tile see zeros, nothing is multiplied.
     relu: negative results become 0.  streams: results go past the caches (``tile.may_stream``)."""
     best, item = isa.chosen(), source.itemsize
     count = rows[0] * rows[1] * rows[2]
     even = source_grid.even(rows) and result_grid.even(rows)
     kind = "even" if even and len(tap) == 1 else "gather"  # one run of memory after the other
-    blocks = _blocks(-(-count // best.rows), (source.nbytes + result.nbytes) // groups,
-                     len(tap) * depth * best.columns(item) * item, groups * -(-columns // best.columns(item)))
-    _product(source.reshape(-1), weights.reshape(-1), bias.reshape(-1), result.reshape(-1), rows, source_grid,
-             result_grid, group_steps, groups, columns, tap, depth, lines, int(relu), even, kind == "even", blocks,
-             best.rows, best.lanes(item), tile.address(kind, item, 2, streams), tile.address(kind, item, 1, streams))
+    blocks = 1 if unpacked is not None else _blocks(
+        -(-count // best.rows), (source.nbytes + result.nbytes) // groups, len(tap) * depth * best.columns(item) * item,
+        groups * -(-columns // best.columns(item)))
+    _product(source.reshape(-1), weights.reshape(-1), unpacked, backwards, bias.reshape(-1), result.reshape(-1), rows,
+             source_grid, result_grid, group_steps, groups, columns, tap, depth, lines, int(relu), even, kind == "even",
+             blocks, best.rows, best.lanes(item), tile.address(kind, item, 2, streams),
+             tile.address(kind, item, 1, streams))
 
 
 def _blocks(tiles, nbytes, panel, panels):
@@ -72,7 +86,7 @@ def _blocks(tiles, nbytes, panel, panels):
     threads have equally much to do."""
     size = min(max(_LEAST, _REUSE * panel), _MOST)
     blocks, threads = min(tiles, -(-nbytes // size)), numba.get_num_threads()
-    while blocks < tiles and blocks * panels < _MANY * threads and blocks * panels % threads:
+    while blocks < tiles and blocks * panels < MANY * threads and blocks * panels % threads:
         blocks += 1
     return blocks
 
@@ -90,9 +104,19 @@ def _nonzero(lines, first, last, taps):
     return low * taps, max(low, high) * taps
 
 
+@inline
+def _pack(weight, backwards, group, groups, column, valid, packed, at, width):
+    """A panel of one group."""
+    filters = len(weight) // groups
+    if backwards:
+        pack_channels(weight, 0, filters, group * filters, filters, column, valid, packed, at, width)
+    else:
+        pack_filters(weight, 0, weight.shape[1], group * filters + column, valid, packed, at, width)
+
+
 @jit
-def _product(source, weights, bias, result, rows, source_grid, result_grid, group_steps, groups, columns, tap, depth,
-             lines, relu, even, simple, blocks, tall, lanes, wide_tile, narrow_tile):
+def _product(source, weights, unpacked, backwards, bias, result, rows, source_grid, result_grid, group_steps, groups,
+             columns, tap, depth, lines, relu, even, simple, blocks, tall, lanes, wide_tile, narrow_tile):
     count, length = rows[0] * rows[1] * rows[2], tap.size * depth
     wide, taps_of_line = 2 * lanes, tap.size // lines.height
     panels, all_tiles = (columns + wide - 1) // wide, (count + tall - 1) // tall
@@ -106,6 +130,9 @@ def _product(source, weights, bias, result, rows, source_grid, result_grid, grou
         valid = min(wide, columns - column)
         address = wide_tile if width == wide else narrow_tile
         b = (group * padded + column) * length
+        if unpacked is not None:
+            b = numba.get_thread_id() * wide * length
+            _pack(unpacked, backwards, group, groups, column, valid, weights, b, width)
         init = where(bias, group * padded + column)
         places, targets, zeros = np.empty(tall, np.int64), np.empty(tall, np.int64), np.zeros(tall, np.int64)
         spare, spare_rows = np.empty(tall * wide, source.dtype), np.arange(tall) * wide
