@@ -12,30 +12,32 @@ from numba.extending import intrinsic
 from .jit import inline
 from .runs import gather, run, where
 
-_SIDE = 8  # of a square: its rows fill the vectors of AVX2, and half of AVX-512's, for which they are too few to matter
-_FEW = 2  # columns that are quicker copied number by number than turned in squares that are turned already
+_SIDE = 8  # of a square: its rows fill the vectors of AVX2; squares of 16 for AVX-512 are hardly quicker
+_FEW = 2  # columns that are quicker copied as such than turned in squares that were turned already
+_INT = ir.IntType(32)
+
+
+def _pointers(context, builder, kind, address, distance):
+    """(pointers to eight numbers of a kind, ``distance`` numbers apart from an address on; the type of a vector)."""
+    number = context.get_data_type(kind.dtype)
+    item = context.get_abi_sizeof(number)
+    places = [builder.add(address, builder.mul(distance, ir.Constant(distance.type, i * item))) for i in range(_SIDE)]
+    return [builder.inttoptr(place, number.as_pointer()) for place in places], ir.VectorType(number, _SIDE), item
 
 
 @intrinsic
 def _turn(typing_context, kind, source, pitch, target, step):
-    """A square from address to address; rows are ``pitch``, and in the target ``step``, numbers of a kind apart."""
+    """A square from address to address; its rows are ``pitch``, and in the target ``step``, numbers of a kind apart."""
     def generate(context, builder, signature, values):
-        number = context.get_data_type(kind.dtype)
-        vector = ir.VectorType(number, _SIDE)
-        item = context.get_abi_sizeof(number)
-
-        def row(address, distance, i):
-            at = builder.add(address, builder.mul(distance, ir.Constant(distance.type, i * item)))
-            return builder.inttoptr(at, vector.as_pointer())
-
-        rows = []
-        for i in range(_SIDE):
-            rows.append(builder.load(row(values[1], values[2], i)))
-            rows[i].align = item
+        pointers, vector, item = _pointers(context, builder, kind, values[1], values[2])
+        rows = [builder.load(builder.bitcast(pointer, vector.as_pointer())) for pointer in pointers]
+        for row in rows:
+            row.align = item  # a row may begin at any number
         for distance in (1, 2, 4):
             rows = _exchange(builder, rows, distance)
-        for i in range(_SIDE):
-            builder.store(rows[i], row(values[3], values[4], i)).align = item
+        pointers, _, _ = _pointers(context, builder, kind, values[3], values[4])
+        for row, pointer in zip(rows, pointers, strict=True):
+            builder.store(row, builder.bitcast(pointer, vector.as_pointer())).align = item
         return context.get_dummy_value()
 
     return types.void(kind, types.int64, types.int64, types.int64, types.int64), generate
@@ -49,21 +51,40 @@ def _exchange(builder, rows, distance):
     for i in lanes:
         if not i & distance:
             for to, which in ((i, upper), (i + distance, lower)):
-                mask = ir.Constant(ir.VectorType(ir.IntType(32), _SIDE), which)
+                mask = ir.Constant(ir.VectorType(_INT, _SIDE), which)
                 result[to] = builder.shuffle_vector(rows[i], rows[i + distance], mask)
     return result
 
 
+@intrinsic
+def _column(typing_context, kind, source, pitch, target):
+    """Eight numbers of a kind, ``pitch`` numbers apart, side by side."""
+    def generate(context, builder, signature, values):
+        pointers, vector, item = _pointers(context, builder, kind, values[1], values[2])
+        row = ir.Constant(vector, ir.Undefined)
+        for i, pointer in enumerate(pointers):
+            row = builder.insert_element(row, builder.load(pointer), ir.Constant(_INT, i))
+        builder.store(row, builder.inttoptr(values[3], vector.as_pointer())).align = item
+        return context.get_dummy_value()
+
+    return types.void(kind, types.int64, types.int64, types.int64), generate
+
+
 @inline
 def transpose(target, to, step, source, at, pitch, height, width):
-    """target[to + j*step + i] = source[at + i*pitch + j] for i < height and j < width, elements in memory order."""
-    squares = width // _SIDE * _SIDE if height >= _SIDE else 0
+    """target[to + j*step + i] = source[at + i*pitch + j] for i < height and j < width: elements in memory order of two
+    dense arrays of one type."""
+    if height < _SIDE:
+        for j in range(width):
+            gather(run(target, to + j * step, height), source, at + j, pitch)
+        return
+    squares = width // _SIDE * _SIDE
     if squares and width - squares > _FEW:
         squares = width
-    for i in range(0, height if squares else 0, _SIDE):
+    for i in range(0, height, _SIDE):
         i = min(i, height - _SIDE)  # the last squares overlap the ones before
         for j in range(0, squares, _SIDE):
             j = min(j, width - _SIDE)
             _turn(source.dtype, where(source, at + i * pitch + j), pitch, where(target, to + j * step + i), step)
-    for j in range(squares, width):
-        gather(run(target, to + j * step, height), source, at + j, pitch)
+        for j in range(squares, width):
+            _column(source.dtype, where(source, at + i * pitch + j), pitch, where(target, to + j * step + i))

@@ -11,6 +11,8 @@ copy stays in the cache; where none does, the image itself is read.
 """
 
 import math
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -95,30 +97,29 @@ def _joined_plan(gy, weight, gx, stride, padding):
 
 
 def _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch):
-    weight = np.ascontiguousarray(weight)
-    packed, zeros, frames = scratch(*_phases_plan(gy, weight, gx, y, stride, padding, groups))
-    gys, gxs, (K, C, _, _) = channels_last(gy), channels_last(gx), weight.shape
-    (top, left), _ = _frame_of_gradient(gy, weight, gx, stride, padding)
+    weight, (K, C, R, S) = np.ascontiguousarray(weight), weight.shape
+    (top, left), size, phases = _geometry((R, S), stride, padding, gx.shape[2:])
+    same = y is None and (top, left) == (0, 0) and size == gy.shape[2:]
+    columns = isa.chosen().padded(C, gy.itemsize)
+    packed, zeros, frames = scratch(((groups, R * S * (K // groups), columns), gy.dtype), ((groups, columns), gy.dtype),
+                                    _frames_spec(None if same else (len(gy), *size, K), gy.dtype))
+    gys, gxs, streams = channels_last(gy), channels_last(gx), tile.may_stream(channels_last(gx), C)
     pack_bias(None, zeros, groups)
-    streams = tile.may_stream(gxs, C)
     late = stride == (1, 1) and packs_itself(frames if len(frames) else gys, gxs, weight, C, groups)
-    phases = [((0, 0), weight.shape[2:], packed)] if late else list(_packed_phases(weight, packed, groups, stride))
+    parts = [packed] if late else _pack_phases(weight, packed, groups, stride, phases)
+    line = gxs.shape[2] * C * groups
     for source, images in _framed(gys, None if y is None else channels_last(y), frames, top, left):
         target = gxs[images]
         _, H, W, channels = source.shape
-        line = gxs.shape[2] * C * groups
-        for phase, (D, E), part in phases:
-            (i, h, rows), (j, w, columns) = (
-                _phase(*axis) for axis in zip(phase, stride, padding, gxs.shape[1:3], strict=True))
-            if rows <= 0 or columns <= 0:
-                continue
-            if D <= 0 or E <= 0:
+        for phase, part in zip(phases, parts, strict=True):
+            (D, E), (i, j), (h, w) = phase.taps, phase.first, phase.pixel
+            if 0 in phase.taps:
                 target[:, h::stride[0], w::stride[1]] = 0  # no window sees these pixels
                 continue
             tap, depth = window_runs(D, E, K // groups, W, channels)
-            first = ((i - D + 1 + top) * W + j - E + 1 + left) * channels
-            product(source, part, zeros, target, rows=(len(source), rows, columns),
-                    source_grid=Grid(H * W * channels, W * channels, channels, first),
+            product(source, part, zeros, target, rows=(len(source), *phase.count),
+                    source_grid=Grid(H * W * channels, W * channels, channels,
+                                     ((i - D + 1 + top) * W + j - E + 1 + left) * channels),
                     result_grid=Grid(gxs.shape[1] * line, stride[0] * line, stride[1] * C * groups,
                                      h * line + w * C * groups),
                     group_steps=(K // groups, C), groups=groups, columns=C, tap=tap, depth=depth,
@@ -126,60 +127,66 @@ def _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch):
                     unpacked=weight if late else None, backwards=True)
 
 
-def _packed_phases(weight, packed, groups, stride):
-    """(phase, its taps down and across, their packed weights) of all phases; packs them one after the other."""
-    (K, _, R, S), begin, columns = weight.shape, 0, packed.shape[2]
-    for phase in np.ndindex(stride):
-        D, E = (-(-(taps - p) // step) for taps, p, step in zip((R, S), phase, stride, strict=True))
-        end = begin + max(0, D) * max(0, E) * (K // groups) * groups
-        part = packed.reshape(-1, columns)[begin:end].reshape(groups, -1, columns)
-        if end > begin:
-            pack_backward(weight, part, groups, isa.chosen().lanes(weight.itemsize), stride, phase)
-        yield phase, (D, E), part
-        begin = end
+def _pack_phases(weight, packed, groups, stride, phases):
+    """The packed weights of each phase, one after the other."""
+    parts, begin, filters, columns = [], 0, len(weight) // groups, packed.shape[2]
+    for phase in phases:
+        size = math.prod(phase.taps) * filters * groups
+        parts.append(packed.reshape(-1, columns)[begin:begin + size].reshape(groups, -1, columns) if size else None)
+        if size:
+            pack_backward(weight, parts[-1], groups, isa.chosen().lanes(weight.itemsize), stride, phase.remainder)
+        begin += size
+    return parts
 
 
-def _phases_plan(gy, weight, gx, y, stride, padding, groups):
-    """The (shape, dtype) of packed weights, zeros in place of a bias, and framed gradients."""
-    K, C, R, S = weight.shape
-    (top, left), size = _frame_of_gradient(gy, weight, gx, stride, padding)
-    same = y is None and (top, left) == (0, 0) and size == gy.shape[2:]
-    columns = isa.chosen().padded(C, gy.itemsize)
-    return (((groups, R * S * (K // groups), columns), gy.dtype), ((groups, columns), gy.dtype),
-            _frames_spec(None if same else (gy.shape[0], *size, K), gy.dtype))
+class _Phase(NamedTuple):
+    """The pixels h of gx with h + padding = remainder + i*stride, from i = first on; each field is (down, across)."""
+
+    remainder: tuple[int, int]
+    taps: tuple[int, int]  # that see them
+    first: tuple[int, int]
+    pixel: tuple[int, int]  # the first of them
+    count: tuple[int, int]
 
 
-def _phase(a, step, padding, size):
-    """Of the pixels h of an axis with h + padding = a + i*step: the first i, the first h, and how many there are."""
-    i = max(0, -(-(padding - a) // step))
-    h = a + i * step - padding
-    return i, h, -(-(size - h) // step)
-
-
-def _frame_of_gradient(gy, weight, gx, stride, padding):
-    """How many zeros go above and left of gy so that every window of gx finds its place, and the size of it all."""
-    before, size = [], []
-    for taps, step, pad, pixels in zip(weight.shape[2:], stride, padding, gx.shape[2:], strict=True):
-        lowest, highest = 0, 0
-        for a in range(min(step, taps)):
-            i, _, count = _phase(a, step, pad, pixels)
-            if count > 0:
-                lowest = min(lowest, i + 1 - -(-(taps - a) // step))
-                highest = max(highest, i + count - 1)
+@lru_cache(maxsize=1024)
+def _geometry(taps, stride, padding, size):
+    """(how many zeros go above and left of gy so that every window of gx finds its place, the size of it all, the
+    phases that have pixels), for gx of a size."""
+    axes = [_phases_of_axis(*axis) for axis in zip(taps, stride, padding, size, strict=True)]
+    before, sizes = [], []
+    for phases in axes:
+        lowest = min([0, *(first + 1 - seen for _, seen, first, _, _ in phases if seen)])
+        highest = max([0, *(first + count - 1 for _, seen, first, _, count in phases if seen)])
         before.append(-lowest)
-        size.append(highest - lowest + 1)
-    return tuple(before), tuple(size)
+        sizes.append(highest - lowest + 1)
+    phases = [_Phase(*zip(down, across, strict=True)) for down in axes[0] for across in axes[1]]
+    return tuple(before), tuple(sizes), phases
 
 
+def _phases_of_axis(taps, step, padding, size):
+    """(remainder a, taps, the first i, the first pixel, how many) of the phases of one axis that have pixels."""
+    phases = []
+    for a in range(step):
+        i = max(0, -(-(padding - a) // step))
+        pixel = a + i * step - padding
+        if pixel < size:
+            phases.append((a, max(0, -(-(taps - a) // step)), i, pixel, -(-(size - pixel) // step)))
+    return phases
+
+
+@lru_cache(maxsize=1024)
 def window_runs(R, S, C, width, channels):
-    """(distances, depth) of the runs of memory that a window of C of the ``channels`` of an image consists of."""
+    """(distances, depth) of the runs of memory that a window of C of the ``channels`` of an image consists of.  Kept:
+    only to be read."""
     if channels == C:  # neighbouring pixels are one run
         return np.arange(R) * (width * C), S * C
     return window_pixels(R, S, width) * channels, C
 
 
+@lru_cache(maxsize=1024)
 def window_pixels(R, S, width):
-    """Distances of a window's pixels from its first, in pixels of an image so wide."""
+    """Distances of a window's pixels from its first, in pixels of an image so wide.  Kept: only to be read."""
     return (np.arange(R)[:, None] * width + np.arange(S)).reshape(-1)
 
 

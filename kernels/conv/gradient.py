@@ -12,6 +12,7 @@ The chunks follow from the shapes alone, and so does every bit of the result.
 """
 
 import math
+from functools import lru_cache
 
 import numba
 import numpy as np
@@ -50,10 +51,9 @@ def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
         source = pixels.reshape(-1)[:count * pixels[0].size].reshape(-1, count, *pixels.shape[2:])
         _pack_pixels(xs[images], source, groups, *padding)
         tiles, _, height, width, tall = source.shape
-        places = np.arange(count)[:, None] * height + np.arange(P) * stride[0]
         _accumulate(source.reshape(-1), panels, gw, tiles // groups, source[0].size,
                     window_pixels(R, S, width) * tall, _pieces(tiles * -(-(K // groups) // best.columns(item)), R),
-                    (places * (width * tall)).reshape(-1), stride[1] * tall, Q, groups, begin == 0, tall,
+                    _lines(count, height, P, stride[0]) * (width * tall), stride[1] * tall, Q, groups, begin == 0, tall,
                     best.lanes(item), tile.address("panel", item, 2), tile.address("panel", item, 1))
 
 
@@ -97,8 +97,14 @@ def _pack_gradient(gy, y, panels, groups, lanes):
         pack_row(gy, y, panels, 0, row, rows * gy.shape[2], row, groups, lanes)
 
 
+@lru_cache(maxsize=1024)
+def _lines(images, height, P, stride):
+    """The first line of each window, in lines of images of such a height.  Kept: only to be read."""
+    return (np.arange(images)[:, None] * height + np.arange(P) * stride).reshape(-1)
+
+
 def _pieces(tasks, lines):
-    """Into how many pieces the taps of a window of so many lines are cut: one, if all threads have equally much to do."""
+    """Into how many pieces the taps of so many lines are cut: one, if the threads have equally much to do then."""
     threads = numba.get_num_threads()
     return lines if tasks < MANY * threads and tasks % threads else 1
 

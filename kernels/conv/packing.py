@@ -110,8 +110,8 @@ def pack_backward(weight, packed, groups, lanes, stride, phase):
 
 @inline
 def pack_channels(weight, begin, end, first, filters, column, valid, packed, at, width):
-    """Filters ``begin`` up to ``end`` of a group of so many, whose first is ``first``: all taps, backwards, of ``valid``
-    channels from ``column`` on, as a panel of ``width`` columns from packed[at] on."""
+    """Filters ``begin`` up to ``end`` of a group of so many, whose first is ``first``: all taps, backwards, of
+    ``valid`` channels from ``column`` on, as a panel of ``width`` columns from packed[at] on."""
     _, C, R, S = weight.shape
     taps = R * S
     for k in range(begin, end):
