@@ -293,60 +293,47 @@ def _dot(code, rows, columns, args, streams):
 _KINDS = {"gather": _gather, "even": _even, "panel": _panel, "dot": _dot}
 
 
+ARGUMENTS = {"gather": 13, "even": 11, "panel": 13, "dot": 8}
+
+
 @intrinsic(prefer_literal=True)
-def _emit(typing_context, kind, streams, most, width, lanes, itemsize, rows, args):
-    """The code of a tile for each number of rows up to ``most``, and a jump to the one for ``rows``."""
+def _write(typing_context, kind, streams, most, width, lanes, itemsize):
+    """Writes a tile's function, and is its address."""
     constants = kind, streams, most, width, lanes, itemsize
     if not all(isinstance(t, types.Literal) for t in constants):
         return None  # Numba asks once more, with the values
 
     def generate(context, builder, signature, values):
-        write, past_the_caches, most, width, lanes, item = (t.literal_value for t in constants)
-        code = _Code(builder, item, lanes)
-        args = cgutils.unpack_tuple(builder, values[-1])
-        end = builder.append_basic_block("done")
-        switch = builder.switch(values[-2], end)
-        for count in range(1, most + 1):
-            block = builder.append_basic_block(f"rows{count}")
-            switch.add_case(code.int(count), block)
-            builder.position_at_end(block)
-            _KINDS[write](code, count, width, args, past_the_caches)
-            builder.branch(end)
-        builder.position_at_end(end)
-        return context.get_dummy_value()
+        return builder.ptrtoint(_function(builder.module, *(t.literal_value for t in constants)), _INT)
 
-    return types.void(*constants, rows, args), generate
+    return types.int64(*constants), generate
 
 
-def _vector_gather(streams, most, width, lanes, item):
-    def gather(rows, a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row, relu):
-        _emit("gather", streams, most, width, lanes, item, rows,
-              (a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row, relu))
-    return gather
+def _function(module, kind, streams, most, width, lanes, itemsize):
+    """A C function: the tile's code for each number of rows up to ``most``, and a jump to the one for ``rows``.
+
+    Numba could make one, but of two, and one to call the other.  What an argument on the stack is copied with, a vector
+    of four, cannot be had before all that was stored earlier has reached the cache: the last tile's y."""
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_INT] * ARGUMENTS[kind]), f"{kind}_tile")
+    function.linkage = "internal"
+    builder = ir.IRBuilder(function.append_basic_block("start"))
+    code, (rows, *args), end = _Code(builder, itemsize, lanes), function.args, function.append_basic_block("done")
+    switch = builder.switch(rows, end)
+    for count in range(1, most + 1):
+        block = builder.append_basic_block(f"rows{count}")
+        switch.add_case(code.int(count), block)
+        builder.position_at_end(block)
+        _KINDS[kind](code, count, width, args, streams)
+        builder.branch(end)
+    builder.position_at_end(end)
+    builder.ret_void()
+    return function
 
 
-def _vector_even(streams, most, width, lanes, item):
-    def even(rows, a, step_a, depth, b, step_b, init, init_step, y, y_step, relu):
-        _emit("even", streams, most, width, lanes, item, rows,
-              (a, step_a, depth, b, step_b, init, init_step, y, y_step, relu))
-    return even
-
-
-def _vector_panel(streams, most, width, lanes, item):
-    def panel(rows, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step):
-        _emit("panel", streams, most, width, lanes, item, rows,
-              (a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step))
-    return panel
-
-
-def _vector_dot(streams, most, width, lanes, item):
-    def dot(rows, a, step_a, b, step_b, vectors, y, y_step):
-        _emit("dot", streams, most, width, lanes, item, rows, (a, step_a, b, step_b, vectors, y, y_step))
-    return dot
-
-
-ARGUMENTS = {"gather": 13, "even": 11, "panel": 13, "dot": 8}
-_MAKERS = {"gather": _vector_gather, "even": _vector_even, "panel": _vector_panel, "dot": _vector_dot}
+def _writer(kind, streams, most, width, lanes, itemsize):
+    def tile():
+        return _write(kind, streams, most, width, lanes, itemsize)
+    return tile
 
 
 @cache
@@ -359,10 +346,9 @@ def address(kind, itemsize, columns, streams=False):
     lanes = best.lanes(itemsize)
     if best is isa.PLAIN:
         function = getattr(plain_tile, kind)(columns, lanes, itemsize)
-    else:
-        most = best.dot_rows(columns) if kind == "dot" else best.rows
-        function = _MAKERS[kind](streams, most, columns, lanes, itemsize)
-    return c_function(types.void(*[types.int64] * ARGUMENTS[kind]))(function).address
+        return c_function(types.void(*[types.int64] * ARGUMENTS[kind]))(function).address
+    most = best.dot_rows(columns) if kind == "dot" else best.rows
+    return c_function(types.int64())(_writer(kind, streams, most, columns, lanes, itemsize)).compiled.ctypes()
 
 
 LARGE = 8 << 20  # bytes: what the caches no longer hold when it is used next

@@ -21,6 +21,7 @@ from .packing import pack_channels, pack_filters
 
 _LEAST, _MOST = 160 << 10, 700 << 10  # bytes of images that a task goes over: they stay in the second cache
 _REUSE = 6  # bytes of images for each byte of a panel, so that it is not fetched for a few tiles only
+_FIRST = 24 << 10  # bytes of panels that are taken together: they share the first cache with the images
 _LARGE = 64 << 10  # bytes of weights: fewer are soon packed
 MANY = 16  # tasks for a thread: if one gets one more than another, it does not matter any more
 
@@ -72,12 +73,13 @@ def product(source, weights, bias, result, *, rows, source_grid, result_grid, gr
     count = rows[0] * rows[1] * rows[2]
     even = source_grid.even(rows) and result_grid.even(rows)
     kind = "even" if even and len(tap) == 1 else "gather"  # one run of memory after the other
-    blocks = 1 if unpacked is not None else _blocks(
-        -(-count // best.rows), (source.nbytes + result.nbytes) // groups, len(tap) * depth * best.columns(item) * item,
-        groups * -(-columns // best.columns(item)))
+    panel, panels = len(tap) * depth * best.columns(item) * item, -(-columns // best.columns(item))
+    together = panels if panels * panel <= _FIRST else 1
+    blocks = 1 if unpacked is not None else _blocks(-(-count // best.rows), (source.nbytes + result.nbytes) // groups,
+                                                    panel, groups * (panels // together))
     _product(source.reshape(-1), weights.reshape(-1), unpacked, backwards, bias.reshape(-1), result.reshape(-1), rows,
              source_grid, result_grid, group_steps, groups, columns, tap, depth, lines, int(relu), even, kind == "even",
-             blocks, best.rows, best.lanes(item), tile.address(kind, item, 2, streams),
+             blocks, together, best.rows, best.lanes(item), tile.address(kind, item, 2, streams),
              tile.address(kind, item, 1, streams))
 
 
@@ -97,6 +99,22 @@ def _place(n, p, q, grid):
 
 
 @inline
+def _find(places, targets, height, n, p, q, rows, source_grid, result_grid):
+    """Where so many rows from (n, p, q) on are in the source and in the result.  Returns the (n, p) of the last one, and
+    the (n, p, q) behind it."""
+    place, target, last, line = _place(n, p, q, source_grid), _place(n, p, q, result_grid), n, p
+    for r in range(height):
+        places[r], targets[r], last, line = place, target, n, p
+        q, place, target = q + 1, place + source_grid.right, target + result_grid.right
+        if q == rows[2]:
+            p, q = p + 1, 0
+            if p == rows[1]:
+                n, p = n + 1, 0
+            place, target = _place(n, p, q, source_grid), _place(n, p, q, result_grid)
+    return last, line, n, p, q
+
+
+@inline
 def _nonzero(lines, first, last, taps):
     """The taps, from and up to, of windows of output lines ``first`` to ``last`` that any of them sees a pixel with."""
     low = min(lines.height, max(0, lines.begin - lines.first - last * lines.step))
@@ -105,75 +123,66 @@ def _nonzero(lines, first, last, taps):
 
 
 @inline
-def _pack(weight, backwards, group, groups, column, valid, packed, at, width):
-    """A panel of one group."""
+def _pack(weight, backwards, group, groups, column, width, packed, at):
+    """A panel of one group, as wide as a panel can be."""
     filters = len(weight) // groups
     if backwards:
-        pack_channels(weight, 0, filters, group * filters, filters, column, valid, packed, at, width)
+        pack_channels(weight, 0, filters, group * filters, filters, column, width, packed, at, width)
     else:
-        pack_filters(weight, 0, weight.shape[1], group * filters + column, valid, packed, at, width)
+        pack_filters(weight, 0, weight.shape[1], group * filters + column, width, packed, at, width)
 
 
 @jit
 def _product(source, weights, unpacked, backwards, bias, result, rows, source_grid, result_grid, group_steps, groups,
-             columns, tap, depth, lines, relu, even, simple, blocks, tall, lanes, wide_tile, narrow_tile):
+             columns, tap, depth, lines, relu, even, simple, blocks, together, tall, lanes, wide_tile, narrow_tile):
+    """``together``: how many panels a task takes."""
     count, length = rows[0] * rows[1] * rows[2], tap.size * depth
     wide, taps_of_line = 2 * lanes, tap.size // lines.height
     panels, all_tiles = (columns + wide - 1) // wide, (count + tall - 1) // tall
-    padded = (columns + lanes - 1) // lanes * lanes
-    for task in prange(groups * blocks * panels):
-        group, rest = task // (blocks * panels), task % (blocks * panels)
-        block, panel = rest // panels, rest % panels
+    padded, parts = (columns + lanes - 1) // lanes * lanes, (panels + together - 1) // together
+    for task in prange(groups * blocks * parts):
+        group, block, part = task // (blocks * parts), task // parts % blocks, task % parts
         first, last = all_tiles * block // blocks * tall, min(count, all_tiles * (block + 1) // blocks * tall)
-        column = panel * wide
-        width = min(wide, padded - column)  # of the panel, and of that what counts
-        valid = min(wide, columns - column)
-        address = wide_tile if width == wide else narrow_tile
-        b = (group * padded + column) * length
-        if unpacked is not None:
-            b = numba.get_thread_id() * wide * length
-            _pack(unpacked, backwards, group, groups, column, valid, weights, b, width)
-        init = where(bias, group * padded + column)
+        panels_at = group * padded * length  # where the group's are
+        if unpacked is not None:  # a place for each thread; ``together`` is 1, and all are of one width
+            here = numba.get_thread_id() * wide * length
+            _pack(unpacked, backwards, group, groups, part * wide, wide, weights, here)
+            panels_at = here - part * wide * length
         places, targets, zeros = np.empty(tall, np.int64), np.empty(tall, np.int64), np.zeros(tall, np.int64)
         spare, spare_rows = np.empty(tall * wide, source.dtype), np.arange(tall) * wide
-        here = last - first
-        n, rest = first // (rows[1] * rows[2]), first % (rows[1] * rows[2])
-        p, q = rest // rows[2], rest % rows[2]  # counted on from here: a division takes longer than a multiply-add
-        from_group, to_group = group * group_steps[0], group * group_steps[1] + column
-        tiles = (here + tall - 1) // tall
-        low, higher = here // tiles, here % tiles  # rows of a tile, and how many tiles have one more
+        n, p, q = first // (rows[1] * rows[2]), first // rows[2] % rows[1], first % rows[2]
+        tiles = (last - first + tall - 1) // tall
+        low, higher = (last - first) // tiles, (last - first) % tiles  # rows of a tile, and how many have one more
         for r in range(tall):  # where they are in each tile, if they are equally far apart
             places[r], targets[r] = r * source_grid.right, r * result_grid.right
         end = first
         for t in range(tiles):
             begin, end = end, end + low + (t < higher)
-            start, goal, low_tap, high_tap = from_group, to_group, 0, tap.size
+            start, goal, low_tap, high_tap = group * group_steps[0], group * group_steps[1], 0, tap.size
             if even:
                 start += source_grid.first + begin * source_grid.right
                 goal += result_grid.first + begin * result_grid.right
             else:
-                image, line, last_image, last_line = n, p, n, p
-                for r in range(end - begin):
-                    places[r], targets[r] = _place(n, p, q, source_grid), _place(n, p, q, result_grid)
-                    last_image, last_line = n, p
-                    q += 1
-                    if q == rows[2]:
-                        p, q = p + 1, 0
-                        if p == rows[1]:
-                            n, p = n + 1, 0
+                image, line = n, p
+                last_image, last_line, n, p, q = _find(places, targets, end - begin, n, p, q, rows, source_grid,
+                                                       result_grid)
                 if image == last_image:
                     low_tap, high_tap = _nonzero(lines, line, last_line, taps_of_line)
-            whole = valid == width  # else the last vector would reach into the next pixel
-            to, to_rows, step = where(result, goal), where(targets, 0), result_grid.right
-            if not whole:
-                to, to_rows, step = where(spare, 0), where(spare_rows, 0), wide
-            if simple:
-                tile.call(address, (end - begin, where(source, start), source_grid.right, depth, where(weights, b),
-                                    width, init, 0, to, step, relu))
-            else:
-                tile.call(address, (end - begin, where(source, start), where(places, 0), where(tap, low_tap),
-                                    high_tap - low_tap, depth, where(weights, b + low_tap * depth * width), width, init,
-                                    where(zeros, 0), to, to_rows, relu))
-            if not whole:
-                for r in range(end - begin):
-                    copy(run(result, goal + targets[r], valid), run(spare, r * wide, valid))
+            for column in range(part * together * wide, min((part + 1) * together * wide, columns), wide):
+                width = min(wide, padded - column)  # of the panel, and of that what counts
+                valid = min(wide, columns - column)
+                address, b = wide_tile if width == wide else narrow_tile, panels_at + column * length
+                init, whole = where(bias, group * padded + column), valid == width
+                to, to_rows, step = where(result, goal + column), where(targets, 0), result_grid.right
+                if not whole:  # then the last vector would reach into the next pixel
+                    to, to_rows, step = where(spare, 0), where(spare_rows, 0), wide
+                if simple:
+                    tile.call(address, (end - begin, where(source, start), source_grid.right, depth, where(weights, b),
+                                        width, init, 0, to, step, relu))
+                else:
+                    tile.call(address, (end - begin, where(source, start), where(places, 0), where(tap, low_tap),
+                                        high_tap - low_tap, depth, where(weights, b + low_tap * depth * width), width,
+                                        init, where(zeros, 0), to, to_rows, relu))
+                if not whole:
+                    for r in range(end - begin):
+                        copy(run(result, goal + column + targets[r], valid), run(spare, r * wide, valid))
