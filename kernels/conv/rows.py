@@ -100,8 +100,8 @@ def _place(n, p, q, grid):
 
 @inline
 def _find(places, targets, height, n, p, q, rows, source_grid, result_grid):
-    """Where so many rows from (n, p, q) on are in the source and in the result.  Returns the (n, p) of the last one, and
-    the (n, p, q) behind it."""
+    """Where so many rows from (n, p, q) on are in the source and in the result.  Returns the (n, p) of the last one,
+    and the (n, p, q) behind it."""
     place, target, last, line = _place(n, p, q, source_grid), _place(n, p, q, result_grid), n, p
     for r in range(height):
         places[r], targets[r], last, line = place, target, n, p
