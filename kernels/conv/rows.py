@@ -74,9 +74,11 @@ def product(source, weights, bias, result, *, rows, source_grid, result_grid, gr
     even = source_grid.even(rows) and result_grid.even(rows)
     kind = "even" if even and len(tap) == 1 else "gather"  # one run of memory after the other
     panel, panels = len(tap) * depth * best.columns(item) * item, -(-columns // best.columns(item))
-    together = panels if panels * panel <= _FIRST else 1
-    blocks = 1 if unpacked is not None else _blocks(-(-count // best.rows), (source.nbytes + result.nbytes) // groups,
-                                                    panel, groups * (panels // together))
+    together = blocks = 1
+    if unpacked is None:
+        together = panels if panels * panel <= _FIRST else 1
+        blocks = _blocks(-(-count // best.rows), (source.nbytes + result.nbytes) // groups, panel,
+                         groups * (panels // together))
     _product(source.reshape(-1), weights.reshape(-1), unpacked, backwards, bias.reshape(-1), result.reshape(-1), rows,
              source_grid, result_grid, group_steps, groups, columns, tap, depth, lines, int(relu), even, kind == "even",
              blocks, together, best.rows, best.lanes(item), tile.address(kind, item, 2, streams),

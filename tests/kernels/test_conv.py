@@ -2,12 +2,13 @@
 
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tinyconv.kernels import tile
-from tinyconv.kernels.conv import bands, direct, pointwise, reference
+from tinyconv.kernels import isa, tile
+from tinyconv.kernels.conv import bands, direct, gradient, pointwise, reference
 
 import tinyconv as tc
 import tinyconv.functional as F
@@ -194,6 +195,60 @@ def test_results_that_go_past_the_caches_are_the_same(monkeypatch: pytest.Monkey
     expected = np.empty(gy.shape)
     reference.forward(x.astype(float), w.astype(float), b.astype(float), expected, relu=relu, **options)
     assert_close(results[1][0], expected, 1e-5, "y")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("channels, filters, kernel, groups", [
+    (64, 96, 3, 2), (32, 64, 5, 1), (256, 64, 1, 1), (8, 64, 3, 4), (64, 64, (3, 4), 1), (160, 32, 3, 2)])
+def test_weights_that_are_packed_where_they_are_used(monkeypatch: pytest.MonkeyPatch, channels: int, filters: int,
+                                                     kernel: Any, groups: int, dtype: str) -> None:
+    """Forward and input gradient of few pixels pack each panel in the task that multiplies with it: the same bits as
+    with all panels packed before, and what the definition says."""
+    monkeypatch.setenv("TINYCONV_CONV", "direct")
+    cpu, options = tc.device("cpu"), {"stride": (1, 1), "padding": (1, 2), "groups": groups}
+    kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
+    x, w, b = (normal(seed, *shape).astype(dtype) for seed, shape in enumerate(
+        [(2, channels * groups, 5, 6), (filters * groups, channels, *kernel), (filters * groups,)]))
+    gy = normal(4, 2, len(w), 8 - kernel[0], 11 - kernel[1]).astype(dtype)
+    real, chosen, results = direct.packs_itself, [], []
+    for packs_itself in (lambda *a: chosen.append(real(*a)) or real(*a), lambda *a: False):
+        monkeypatch.setattr(direct, "packs_itself", packs_itself)
+        y, gx = cpu.upload(np.full(gy.shape, np.nan, dtype)), cpu.upload(np.full_like(x, np.nan))
+        cpu.launch("conv.forward", cpu.upload(x), w, b, y, **options)
+        cpu.launch("conv.backward_input", cpu.upload(gy), w, gx, **options)
+        results.append((cpu.download(y), cpu.download(gx)))
+    threads, columns = numba.get_num_threads(), isa.chosen().columns(x.itemsize)
+    assert chosen == [w.nbytes >= 64 << 10 and count % columns == 0 and count // columns * groups % threads == 0
+                      for count in (filters, channels)]
+    for late, early in zip(*results, strict=True):
+        np.testing.assert_array_equal(late, early)
+    expected = np.empty(gy.shape), np.empty(x.shape)
+    reference.forward(x.astype(float), w.astype(float), b.astype(float), expected[0], **options)
+    reference.backward_input(gy.astype(float), w.astype(float), expected[1], **options)
+    for ours, theirs in zip(results[0], expected, strict=True):
+        assert_close(ours, theirs, 1e-5)
+
+
+@pytest.mark.parametrize("channels, filters, groups", [(40, 70, 1), (9, 20, 2), (16, 32, 1)])
+def test_taps_in_pieces_give_the_same_weight_gradient(monkeypatch: pytest.MonkeyPatch, channels: int, filters: int,
+                                                      groups: int) -> None:
+    """A task takes a line of the window or all of it, by how many tasks there are: bit for bit the same, for one chunk
+    of images and for several."""
+    monkeypatch.setenv("TINYCONV_CONV", "direct")
+    x, gy = (normal(seed, 3, *shape).astype(np.float32)
+             for seed, shape in enumerate([(channels * groups, 9, 8), (filters * groups, 7, 7)]))
+    cpu, options = tc.device("cpu"), {"stride": (1, 1), "padding": (0, 1), "groups": groups}
+    expected = np.empty((filters * groups, channels, 3, 4))
+    reference.backward_weight(x.astype(float), gy.astype(float), expected, None, **options)
+    for chunk in (gradient._CHUNK, 0):
+        monkeypatch.setattr(gradient, "_CHUNK", chunk)
+        results = []
+        for pieces in (1, 3):
+            monkeypatch.setattr(gradient, "_pieces", lambda tasks, lines, pieces=pieces: pieces)
+            results.append(np.full(expected.shape, np.nan, np.float32))
+            cpu.launch("conv.backward_weight", cpu.upload(x), cpu.upload(gy), results[-1], None, **options)
+        np.testing.assert_array_equal(*results)
+        assert_close(results[0], expected, 1e-5, "gw")
 
 
 @pytest.mark.parametrize("kernel, stride, padding", [
