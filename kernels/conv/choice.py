@@ -28,7 +28,11 @@ def winograd(which, x, weight, y, stride, groups):
     m = 7 - R
     P, Q = x.shape[2:] if which == INPUT else y.shape[2:]  # what the tiles cover; what they reach past it is no gain
     tiles = x.shape[0] * P * Q // (m * m)
-    return any(min(C, K // groups) >= channels and tiles >= least for channels, least in limits)
+    used = P * Q / (-(-P // m) * m * -(-Q // m) * m)
+    # The table has as many filters as channels.  A tile's transforms take C + K steps for C*K products: other layers
+    # are like one with n of both for which that ratio, 2/n, is the same.
+    n = used * 2 * C * (K // groups) / (C + K // groups)
+    return any(n >= channels and tiles >= least for channels, least in limits)
 
 
 def forced():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tinyconv.kernels import isa
 from tinyconv.kernels.conv import choice, reference, winograd
 from tinyconv.kernels.scratch import Spec, deal
 
@@ -203,3 +204,20 @@ def test_an_unknown_algorithm_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     x, w = tc.tensor(normal(1, 1, 2, 5, 5)), tc.tensor(normal(2, 2, 2, 3, 3))
     with pytest.raises(ValueError, match="TINYCONV_CONV is 'fft'; use direct or winograd, or unset it"):
         tc.functional.conv2d(x, w)
+
+
+@pytest.mark.parametrize("images, size, channels, filters, groups, expected", [
+    (1, 8, 40, 40, 1, False), (1, 16, 40, 40, 1, True),  # 4 tiles, and 16
+    (1, 16, 39, 39, 1, False), (1, 16, 80, 80, 2, True),  # the channels of a group count
+    (1, 16, 32, 53, 1, False), (1, 16, 32, 54, 1, True), (1, 16, 54, 32, 1, True),  # 2*32*54 / (32 + 54) = 40.2
+    (2, 13, 60, 60, 1, False), (2, 13, 61, 61, 1, True)])  # 16 tiles of 16 pixels cover 169: 0.66 of 61 is 40.3
+def test_the_table_is_for_layers_like_those_it_was_measured_on(
+        monkeypatch: pytest.MonkeyPatch, images: int, size: int, channels: int, filters: int, groups: int,
+        expected: bool) -> None:
+    monkeypatch.delenv("TINYCONV_CONV", raising=False)
+    monkeypatch.setattr(choice, "WINOGRAD", {(isa.chosen().name, which, 3, g): ((40, 16), (1000, 1))
+                                             for which in choice.PASSES for g in (1, 2)})
+    x, y = np.empty((images, channels, size, size)), np.empty((images, filters, size, size))
+    w = np.empty((filters, channels // groups, 3, 3))
+    for which in choice.PASSES:
+        assert choice.winograd(which, x, w, y, (1, 1), groups) is expected
