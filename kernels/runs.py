@@ -5,7 +5,6 @@ count, which then travels from core to core: two hundred cycles a slice.  A run 
 outlives it.
 """
 
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -56,19 +55,6 @@ def where(typing_context, array, at):
     return types.int64(array, types.intp), generate
 
 
-@intrinsic
-def expect(typing_context, array, at):
-    """Have the cache line with element ``at`` of a dense array fetched; beyond the array nothing happens."""
-    def generate(context, builder, signature, values):
-        source, byte, flag = make_array(array)(context, builder, values[0]), ir.IntType(8).as_pointer(), ir.IntType(32)
-        fetch = builder.module.declare_intrinsic(
-            "llvm.prefetch", (byte,), ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag]))
-        builder.call(fetch, [builder.bitcast(builder.gep(source.data, [values[1]]), byte), flag(0), flag(3), flag(1)])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp), generate
-
-
 @inline
 def copy(target, source):
     for i in range(target.size):
@@ -78,7 +64,7 @@ def copy(target, source):
 @inline
 def gather(target, source, at, step):
     """Every ``step``-th element of a dense array, from element ``at`` on."""
-    from_there, place = run(source, at, target.size * step), 0
+    from_there, place = run(source, at, target.size * step), 0  # from 0 on: no index is checked for being negative
     for i in range(target.size):
         target[i] = from_there[place]
         place += step

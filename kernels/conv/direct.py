@@ -104,7 +104,7 @@ def _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch):
     packed, zeros, frames = scratch(((groups, R * S * (K // groups), columns), gy.dtype), ((groups, columns), gy.dtype),
                                     _frames_spec(None if same else (len(gy), *size, K), gy.dtype))
     gys, gxs, streams = channels_last(gy), channels_last(gx), tile.may_stream(channels_last(gx), C)
-    pack_bias(None, zeros, groups)
+    zeros[...] = 0
     late = stride == (1, 1) and packs_itself(frames if len(frames) else gys, gxs, weight, C, groups)
     parts = [packed] if late else _pack_phases(weight, packed, groups, stride, phases)
     line = gxs.shape[2] * C * groups
