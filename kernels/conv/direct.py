@@ -19,44 +19,34 @@ import numpy as np
 from .. import isa, tile
 from ..layout import channels_last
 from ..scratch import prepared
-from .packing import frame, pack_backward, pack_bias, pack_forward
+from .packing import frame, pack_backward, pack_forward
 from .rows import Grid, Lines, packs_itself, product
 
 _FRAMES = 4 << 20  # bytes of framed images at a time
 
 
 def forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch):
-    weight, (K, C, R, S) = np.ascontiguousarray(weight), weight.shape
-    packed, offsets, frames = scratch(*_forward_plan(x, weight, y, stride, padding, groups))
+    weight, (K, C, R, S), lanes = np.ascontiguousarray(weight), weight.shape, isa.chosen().lanes(weight.itemsize)
+    needed, filters, columns = needed_size(y, weight, stride), K // groups, isa.chosen().padded(K // groups, x.itemsize)
+    fits = padding == (0, 0) and needed[0] <= x.shape[2] and needed[1] <= x.shape[3]
+    packed, offsets, frames = scratch(((groups, R * S * C, columns), x.dtype), ((groups, columns), x.dtype),
+                                      _frames_spec(None if fits else (len(x), *needed, x.shape[1]), x.dtype))
     xs, ys = channels_last(x), channels_last(y)
-    late = kept is None and packs_itself(frames if len(frames) else xs, ys, weight, K // groups, groups)
+    late = kept is None and packs_itself(frames if len(frames) else xs, ys, weight, filters, groups)
     if not late:
-        packed = prepared(kept, ("direct", groups), packed,
-                          lambda panels: pack_forward(weight, panels, groups, isa.chosen().lanes(weight.itemsize)))
-    if bias is None or K // groups < offsets.shape[1]:
-        pack_bias(bias, offsets, groups)
-    else:
-        offsets = bias.reshape(groups, -1)
-    (_, P, Q, _), streams = ys.shape, tile.may_stream(ys, K // groups)
+        packed = prepared(kept, ("direct", groups), packed, lambda panels: pack_forward(weight, panels, groups, lanes))
+    offsets[...] = 0
+    if bias is not None:
+        offsets[:, :filters] = bias.reshape(groups, filters)
+    (_, P, Q, _), streams = ys.shape, tile.may_stream(ys, filters)
     for source, images in _framed(xs, None, frames, *padding):
         _, H, W, channels = source.shape
         tap, depth = window_runs(R, S, C, W, channels)
         product(source, packed, offsets, ys[images], rows=(len(source), P, Q),
                 source_grid=Grid(H * W * channels, stride[0] * W * channels, stride[1] * channels, 0),
-                result_grid=Grid(P * Q * K, Q * K, K, 0), group_steps=(C, K // groups), groups=groups,
-                columns=K // groups, tap=tap, depth=depth,
-                lines=Lines(0, stride[0], R, padding[0], padding[0] + x.shape[2]), relu=relu, streams=streams,
-                unpacked=weight if late else None)
-
-
-def _forward_plan(x, weight, y, stride, padding, groups):
-    """The (shape, dtype) of packed weights, packed bias and framed images."""
-    N, C, H, W = x.shape
-    needed = needed_size(y, weight, stride)
-    fits = padding == (0, 0) and needed[0] <= H and needed[1] <= W
-    columns = isa.chosen().padded(weight.shape[0] // groups, x.itemsize)
-    return (((groups, weight[0].size, columns), x.dtype), ((groups, columns), x.dtype),
-            _frames_spec(None if fits else (N, *needed, C), x.dtype))
+                result_grid=Grid(P * Q * K, Q * K, K, 0), group_steps=(C, filters), groups=groups, columns=filters,
+                tap=tap, depth=depth, lines=Lines(0, stride[0], R, padding[0], padding[0] + x.shape[2]), relu=relu,
+                streams=streams, unpacked=weight if late else None)
 
 
 def needed_size(y, weight, stride):

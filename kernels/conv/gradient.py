@@ -40,7 +40,7 @@ def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
         bands.backward_weight(x, gy, gw, y, stride, padding, groups, scratch)
         return
     xs, gys, ys = channels_last(x), channels_last(gy), None if y is None else channels_last(y)
-    pixels, gradients = scratch(*_plan(x, gy, gw, stride, groups))
+    pixels, gradients, room = scratch(*_plan(x, gy, gw, stride, groups))
     best, item, (K, _, R, S) = isa.chosen(), x.itemsize, gw.shape
     _, P, Q, _ = gys.shape
     for begin in range(0, len(xs), len(gradients)):
@@ -51,7 +51,7 @@ def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
         source = pixels.reshape(-1)[:count * pixels[0].size].reshape(-1, count, *pixels.shape[2:])
         _pack_pixels(xs[images], source, groups, *padding)
         tiles, _, height, width, tall = source.shape
-        _accumulate(source.reshape(-1), panels, gw, tiles // groups, source[0].size,
+        _accumulate(source.reshape(-1), panels, gw, room, tiles // groups, source[0].size,
                     window_pixels(R, S, width) * tall, _pieces(tiles * -(-(K // groups) // best.columns(item)), R),
                     _lines(count, height, P, stride[0]) * (width * tall), stride[1] * tall, Q, groups, begin == 0, tall,
                     best.lanes(item), tile.address("panel", item, 2), tile.address("panel", item, 1))
@@ -59,14 +59,15 @@ def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
 
 def _plan(x, gy, gw, stride, groups):
     """The (shape, dtype) of panels of x (images, tiles, height, width, channels) and of gy (images, numbers), both of a
-    chunk of images."""
-    item, (K, C, _, _), (_, _, P, Q) = x.itemsize, gw.shape, gy.shape
+    chunk of images, and of room for each thread's sums, twice."""
+    item, (K, C, R, S), (_, _, P, Q) = x.itemsize, gw.shape, gy.shape
     columns, tall = isa.chosen().padded(K // groups, item), tile.height(C)
     height, width = needed_size(gy, gw, stride)
     image, gradient = (groups * -(-C // tall), height, width, tall), groups * columns * P * Q
     two = height * width * tall + min(columns, isa.chosen().columns(item)) * P * Q  # a panel of each
     images = max(1, min(len(x), _PANELS // (item * two), _CHUNK // (item * (math.prod(image) + gradient))))
-    return (((images, *image), x.dtype), ((images, gradient), x.dtype))
+    room = numba.get_num_threads(), 2, R * S * tall * isa.chosen().columns(item)
+    return ((images, *image), x.dtype), ((images, gradient), x.dtype), (room, x.dtype)
 
 
 @jit
@@ -110,8 +111,8 @@ def _pieces(tasks, lines):
 
 
 @jit
-def _accumulate(a, b, gw, tiles, size, taps, pieces, places, step, depth, groups, fresh, tall, lanes, wide_tile,
-                narrow_tile):
+def _accumulate(a, b, gw, room, tiles, size, taps, pieces, places, step, depth, groups, fresh, tall, lanes,
+                wide_tile, narrow_tile):
     """gw[k, c][tap] = (unless fresh, itself +) the sum over places and d < depth of
     a[group, tile of c][taps[tap] + place + d*step + c] * b[group, place and d; k], for each tap.
 
@@ -127,17 +128,17 @@ def _accumulate(a, b, gw, tiles, size, taps, pieces, places, step, depth, groups
         group, column = part // parts, part % parts * wide
         width, begin = min(wide, padded - column), t * tall
         valid, height = min(width, filters - column), min(tall, C - begin)
-        zeros, sums = np.zeros(wide, a.dtype), np.empty(tall * some * wide, a.dtype)  # sums[(c, tap), k]
-        lines = np.arange(places.size) * (depth * width)
+        sums = numba.get_thread_id() * 2 * room.shape[2]  # where they are in room: [(c, tap), k], and then
+        turned = sums + room.shape[2]  # [k, (c, tap)]
+        zeros, lines = np.zeros(wide, a.dtype), np.arange(places.size) * (depth * width)
         for tap in range(some):
             tile.call(wide_tile if width == wide else narrow_tile,
                       (height, where(a, (group * tiles + t) * size + taps[first + tap]), where(places, 0), step,
                        where(b, (group * padded + column) * pixels), where(lines, 0), width, places.size, depth,
-                       where(zeros, 0), 0, where(sums, tap * width), some * width))
+                       where(zeros, 0), 0, where(room, sums + tap * width), some * width))
         length = height * some
-        turned = np.empty(valid * length, a.dtype)  # [k, (c, tap)]
-        transpose(turned, 0, length, sums, 0, width, length, valid)
+        transpose(room, turned, length, room, sums, width, length, valid)
         runs = 1 if pieces == 1 else height  # where all taps are here, the channels of a filter are one run
         for i in range(valid * runs):
             at = ((group * filters + column + i // runs) * C + begin + i % runs) * taps.size + first
-            sum_up(run(gw, at, length // runs), run(turned, i * (length // runs), length // runs), fresh)
+            sum_up(run(gw, at, length // runs), run(room, turned + i * (length // runs), length // runs), fresh)

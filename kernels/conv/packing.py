@@ -57,24 +57,22 @@ def pack_forward(weight, packed, groups, lanes):
     """Panels of filters: packed[g, panel][(r, s, c), k] = weight[g K/G + panel 2V + k, c, r, s], 0 beyond the last k.
 
     packed: (G, R*S*C/G, K/G rounded up to V), one panel after the other within a group."""
-    K, C, R, S = weight.shape
-    filters, wide, padded, chunk = K // groups, 2 * lanes, packed.shape[2], max(1, _SOME // (R * S))
-    panels, chunks = (padded + wide - 1) // wide, (C + chunk - 1) // chunk
-    for task in prange(groups * panels * chunks):
-        group, column, c = task // (panels * chunks), task // chunks % panels * wide, task % chunks * chunk
-        pack_filters(weight, c, min(c + chunk, C), group * filters + column, min(wide, filters - column), packed,
-                     (group * padded + column) * C * R * S, min(wide, padded - column))
+    filters, wide, padded, size = len(weight) // groups, 2 * lanes, packed.shape[2], weight[0].size
+    panels = (padded + wide - 1) // wide
+    for task in prange(groups * panels):
+        group, column = task // panels, task % panels * wide
+        pack_filters(weight, group * filters + column, min(wide, filters - column), packed,
+                     (group * padded + column) * size, min(wide, padded - column))
 
 
 @inline
-def pack_filters(weight, begin, end, first, valid, packed, at, width):
-    """Channels ``begin`` up to ``end`` of ``valid`` filters from the first on, as a panel of ``width`` columns from
-    packed[at] on."""
+def pack_filters(weight, first, valid, packed, at, width):
+    """``valid`` filters from the first on, as a panel of ``width`` columns from packed[at] on."""
     _, C, R, S = weight.shape
     taps, some = R * S, max(1, _SOME // (R * S))
     turned = np.zeros(some * taps * width, weight.dtype)  # [(c, tap), k]
-    for c0 in range(begin, end, some):
-        here = min(some, end - c0)
+    for c0 in range(0, C, some):
+        here = min(some, C - c0)
         transpose(turned, 0, width, weight, (first * C + c0) * taps, C * taps, valid, here * taps)
         for tap in range(taps):
             for c in range(here):
@@ -88,17 +86,17 @@ def pack_backward(weight, packed, groups, lanes, stride, phase):
     packed[g, panel][(d', e', k), c] = weight[g K/G + k, panel 2V + c, a + (D-1-d') stride_h, b + (E-1-e') stride_w]:
     the taps run backwards."""
     K, C, R, S = weight.shape
-    filters, wide, padded, chunk = K // groups, 2 * lanes, packed.shape[2], 16
+    filters, wide, padded = K // groups, 2 * lanes, packed.shape[2]
     D, E = (R - phase[0] + stride[0] - 1) // stride[0], (S - phase[1] + stride[1] - 1) // stride[1]
-    panels, chunks = (padded + wide - 1) // wide, (filters + chunk - 1) // chunk
-    for task in prange(groups * panels * chunks):
-        group, column, k0 = task // (panels * chunks), task // chunks % panels * wide, task % chunks * chunk
-        width, valid, end = min(wide, padded - column), min(wide, C - column), min(k0 + chunk, filters)
+    panels = (padded + wide - 1) // wide
+    for task in prange(groups * panels):
+        group, column = task // panels, task % panels * wide
+        width, valid = min(wide, padded - column), min(wide, C - column)
         at = (group * padded + column) * D * E * filters
         if D * E == R * S:
-            pack_channels(weight, k0, end, group * filters, filters, column, valid, packed, at, width)
+            pack_channels(weight, group * filters, filters, column, valid, packed, at, width)
             continue
-        for k in range(k0, end):
+        for k in range(filters):
             channels = ((group * filters + k) * C + column) * R * S
             for d in range(D):
                 for e in range(E):
@@ -109,27 +107,16 @@ def pack_backward(weight, packed, groups, lanes, stride, phase):
 
 
 @inline
-def pack_channels(weight, begin, end, first, filters, column, valid, packed, at, width):
-    """Filters ``begin`` up to ``end`` of a group of so many, whose first is ``first``: all taps, backwards, of
-    ``valid`` channels from ``column`` on, as a panel of ``width`` columns from packed[at] on."""
+def pack_channels(weight, first, filters, column, valid, packed, at, width):
+    """So many filters from the first on, all those of a group: all taps, backwards, of ``valid`` channels from
+    ``column`` on, as a panel of ``width`` columns from packed[at] on."""
     _, C, R, S = weight.shape
     taps = R * S
-    for k in range(begin, end):
+    for k in range(filters):
         transpose(packed, at + ((taps - 1) * filters + k) * width, -filters * width,
                   weight, ((first + k) * C + column) * taps, taps, valid, taps)
         for tap in range(taps if valid < width else 0):
             clear(run(packed, at + (tap * filters + k) * width + valid, width - valid))
-
-
-@jit
-def pack_bias(bias, packed, groups):
-    """packed (G, K/G rounded up): the bias of each group, or zeros if there is none."""
-    for group in prange(groups):
-        row = packed[group]
-        row[:] = 0
-        if bias is not None:
-            size = bias.size // groups
-            row[:size] = bias[group * size:(group + 1) * size]
 
 
 @jit

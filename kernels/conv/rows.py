@@ -124,16 +124,6 @@ def _nonzero(lines, first, last, taps):
     return low * taps, max(low, high) * taps
 
 
-@inline
-def _pack(weight, backwards, group, groups, column, width, packed, at):
-    """A panel of one group, as wide as a panel can be."""
-    filters = len(weight) // groups
-    if backwards:
-        pack_channels(weight, 0, filters, group * filters, filters, column, width, packed, at, width)
-    else:
-        pack_filters(weight, 0, weight.shape[1], group * filters + column, width, packed, at, width)
-
-
 @jit
 def _product(source, weights, unpacked, backwards, bias, result, rows, source_grid, result_grid, group_steps, groups,
              columns, tap, depth, lines, relu, even, simple, blocks, together, tall, lanes, wide_tile, narrow_tile):
@@ -147,8 +137,11 @@ def _product(source, weights, unpacked, backwards, bias, result, rows, source_gr
         first, last = all_tiles * block // blocks * tall, min(count, all_tiles * (block + 1) // blocks * tall)
         panels_at = group * padded * length  # where the group's are
         if unpacked is not None:  # a place for each thread; ``together`` is 1, and all are of one width
-            here = numba.get_thread_id() * wide * length
-            _pack(unpacked, backwards, group, groups, part * wide, wide, weights, here)
+            here, filters = numba.get_thread_id() * wide * length, len(unpacked) // groups
+            if backwards:
+                pack_channels(unpacked, group * filters, filters, part * wide, wide, weights, here, wide)
+            else:
+                pack_filters(unpacked, group * filters + part * wide, wide, weights, here, wide)
             panels_at = here - part * wide * length
         places, targets, zeros = np.empty(tall, np.int64), np.empty(tall, np.int64), np.zeros(tall, np.int64)
         spare, spare_rows = np.empty(tall * wide, source.dtype), np.arange(tall) * wide
