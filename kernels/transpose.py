@@ -14,7 +14,7 @@ from .runs import gather, run, where
 
 _SIDE = 8  # of a square: its rows fill the vectors of AVX2; squares of 16 for AVX-512 are hardly quicker
 _FEW = 2  # columns that are quicker copied as such than turned in squares that were turned already
-_INT = ir.IntType(32)
+_INDEX = ir.IntType(32)
 
 
 def _pointers(context, builder, kind, address, distance):
@@ -51,7 +51,7 @@ def _exchange(builder, rows, distance):
     for i in lanes:
         if not i & distance:
             for to, which in ((i, upper), (i + distance, lower)):
-                mask = ir.Constant(ir.VectorType(_INT, _SIDE), which)
+                mask = ir.Constant(ir.VectorType(_INDEX, _SIDE), which)
                 result[to] = builder.shuffle_vector(rows[i], rows[i + distance], mask)
     return result
 
@@ -63,7 +63,7 @@ def _column(typing_context, kind, source, pitch, target):
         pointers, vector, item = _pointers(context, builder, kind, values[1], values[2])
         row = ir.Constant(vector, ir.Undefined)
         for i, pointer in enumerate(pointers):
-            row = builder.insert_element(row, builder.load(pointer), ir.Constant(_INT, i))
+            row = builder.insert_element(row, builder.load(pointer), ir.Constant(_INDEX, i))
         builder.store(row, builder.inttoptr(values[3], vector.as_pointer())).align = item
         return context.get_dummy_value()
 

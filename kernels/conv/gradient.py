@@ -25,7 +25,7 @@ from ..transpose import transpose
 from . import bands, pointwise
 from .direct import needed_size, window_pixels
 from .packing import pack_row
-from .rows import MANY
+from .rows import uneven
 
 _PANELS = 700 << 10  # bytes of a panel of x and one of gy: they share a core's second cache
 _CHUNK = 8 << 20  # bytes of all panels of a chunk of images
@@ -106,8 +106,7 @@ def _lines(images, height, P, stride):
 
 def _pieces(tasks, lines):
     """Into how many pieces the taps of so many lines are cut: one, if the threads have equally much to do then."""
-    threads = numba.get_num_threads()
-    return lines if tasks < MANY * threads and tasks % threads else 1
+    return lines if uneven(tasks) else 1
 
 
 @jit

@@ -23,7 +23,7 @@ _LEAST, _MOST = 160 << 10, 700 << 10  # bytes of images that a task goes over: t
 _REUSE = 6  # bytes of images for each byte of a panel, so that it is not fetched for a few tiles only
 _FIRST = 24 << 10  # bytes of panels that are taken together: they share the first cache with the images
 _LARGE = 64 << 10  # bytes of weights: fewer are soon packed
-MANY = 16  # tasks for a thread: if one gets one more than another, it does not matter any more
+_MANY = 16  # tasks for a thread: if one gets one more than another, it does not matter any more
 
 
 class Grid(NamedTuple):
@@ -89,10 +89,16 @@ def _blocks(tiles, nbytes, panel, panels):
     """Into how many blocks the rows are cut: by the bytes of the images and of a panel, and so many blocks that all
     threads have equally much to do."""
     size = min(max(_LEAST, _REUSE * panel), _MOST)
-    blocks, threads = min(tiles, -(-nbytes // size)), numba.get_num_threads()
-    while blocks < tiles and blocks * panels < MANY * threads and blocks * panels % threads:
+    blocks = min(tiles, -(-nbytes // size))
+    while blocks < tiles and uneven(blocks * panels):
         blocks += 1
     return blocks
+
+
+def uneven(tasks):
+    """Whether some threads get a task more than others, of so few that it matters."""
+    threads = numba.get_num_threads()
+    return tasks < _MANY * threads and tasks % threads != 0
 
 
 @inline
