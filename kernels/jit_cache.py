@@ -5,6 +5,10 @@ and stamps it with a hash of the file in which the function stands.  But a kerne
 in another file, and the old code would still be loaded.  So the stamp here is a hash over all sources of the package.
 Any edit recompiles everything, once; half a minute is cheaper than an hour's wondering.
 
+Each file of code also says whose code it is.  Numba keeps an index, of signatures and the names of their files, and
+writes it before the code: a process that looks in between finds the file as it was, from before the edit or of another
+signature, and would run that.  And two processes that compile at once may give one name to two signatures.
+
 Where the cache lies and what else is in its key (signature, processor, the function's byte code) stays Numba's affair.
 Numba calls these classes internal; where they have moved, :func:`keep` says False and ``cache=True`` has to do.
 """
@@ -16,7 +20,7 @@ from pathlib import Path
 try:
     from numba.core.caching import FunctionCache, IndexDataCacheFile
 except ImportError:
-    FunctionCache = object
+    FunctionCache = IndexDataCacheFile = object
 
 
 _OTHER_DEVICES = {"reference.py", "cuda.py"}  # nothing in them, nor in gpu/, is compiled by Numba
@@ -34,12 +38,24 @@ def stamp() -> str:
     return digest.hexdigest()
 
 
+class _LabelledFile(IndexDataCacheFile):
+    """Numba's index and its files of code, each with the stamp and the key that it was written for."""
+
+    def save(self, key, data):
+        super().save(key, (self._source_stamp, key, data))
+
+    def load(self, key):
+        """The code for ``key``; None, so that it is compiled, if there is none or another's lies in its place."""
+        found = super().load(key)
+        return found[2] if found is not None and found[:2] == (self._source_stamp, key) else None
+
+
 class _PackageCache(FunctionCache):
     """Numba's cache of one function, with the package's stamp in place of its file's."""
 
     def __init__(self, function):
         super().__init__(function)
-        self._cache_file = IndexDataCacheFile(self.cache_path, self._impl.filename_base, stamp())
+        self._cache_file = _LabelledFile(self.cache_path, self._impl.filename_base, stamp())
 
 
 def keep(compiled, function) -> bool:
@@ -47,7 +63,7 @@ def keep(compiled, function) -> bool:
     they were from 0.59 to 0.68."""
     try:
         kept = _PackageCache(function)
-        known = hasattr(compiled, "_cache") and hasattr(kept, "_index_key")
+        known = hasattr(compiled, "_cache") and hasattr(kept, "_index_key") and hasattr(kept._cache_file, "_source_stamp")
     except (AttributeError, NameError, TypeError):
         return False
     if known:

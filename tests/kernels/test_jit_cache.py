@@ -25,14 +25,17 @@ def by_address(x):
     return scale(x)
 """
 PROGRAM = """\
-import json
+import json, sys
 import numpy as np
 from kernels.tried import by_address, kernel
-x = np.array([1, 2], np.float32)
-y = np.empty_like(x)
-kernel(x, y)
+results = []
+for dtype in sys.argv[1:] or ["float32"]:
+    x = np.array([1, 2], dtype)
+    y = np.zeros_like(x)
+    kernel(x, y)
+    results.append(y.tolist())
 stats = kernel.stats
-print(json.dumps({"y": y.tolist(), "c": by_address.compiled.ctypes(2.0), "address": by_address.address,
+print(json.dumps({"y": results[0], "all": results, "c": by_address.compiled.ctypes(2.0), "address": by_address.address,
                   "hits": sum(stats.cache_hits.values()), "misses": sum(stats.cache_misses.values()),
                   "c_hits": by_address.compiled.cache_hits, "folder": stats.cache_path}))
 """
@@ -48,9 +51,9 @@ def package(tmp_path):
     return folder
 
 
-def run(package, **environment):
+def run(package, *dtypes, **environment):
     inherited = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
-    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=package.parent, capture_output=True, text=True,
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *dtypes], cwd=package.parent, capture_output=True, text=True,
                           env={**inherited, "PYTHONPATH": str(package.parent), **environment}, timeout=120)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -74,6 +77,31 @@ def test_a_file_that_is_only_touched_stays_cached(package):
     run(package)
     (package / "helper.py").touch()  # as a fresh checkout of the same sources would
     assert run(package)["hits"] == 1
+
+
+def test_code_of_another_signature_is_not_run(package):
+    """Two processes that compile at once may write their code to the same file; Numba would run what lies there."""
+    types = ("float32", "float64")
+    folder = Path(run(package, *types)["folder"])
+    first, second = sorted(folder.glob("tried.kernel-*.nbc"))
+    code = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(code)
+    mixed = run(package, *types)
+    assert (mixed["all"], mixed["hits"], mixed["misses"]) == ([[3, 6], [3, 6]], 0, 2)
+    mended = run(package, *types)
+    assert (mended["all"], mended["hits"], mended["misses"]) == ([[3, 6], [3, 6]], 2, 0)
+
+
+def test_code_from_before_an_edit_is_not_run_by_who_looks_between_index_and_code(package):
+    folder = Path(run(package)["folder"])
+    before = {path: path.read_bytes() for path in folder.glob("tried.*.nbc")}
+    (package / "helper.py").write_text(HELPER.format(factor=5))
+    run(package)
+    for path, code in before.items():  # the index is of today, the code still of yesterday
+        path.write_bytes(code)
+    found = run(package)
+    assert (found["y"], found["c"], found["hits"], found["c_hits"]) == ([5, 10], 10, 0, 0)
 
 
 def test_another_folder_for_the_cache(package, tmp_path):
