@@ -63,7 +63,7 @@ def keep(compiled, function) -> bool:
     they were from 0.59 to 0.68."""
     try:
         kept = _PackageCache(function)
-        known = hasattr(compiled, "_cache") and hasattr(kept, "_index_key") and hasattr(kept._cache_file, "_source_stamp")
+        known = all(map(hasattr, (compiled, kept, kept._cache_file), ("_cache", "_index_key", "_source_stamp")))
     except (AttributeError, NameError, TypeError):
         return False
     if known:

@@ -43,6 +43,7 @@ def _why_no_cuda() -> str | None:
 
 WHY_NO_CUDA = _why_no_cuda()
 needs_cuda = [pytest.mark.gpu, pytest.mark.skipif(WHY_NO_CUDA is not None, reason=str(WHY_NO_CUDA))]
+needs_two_gpus = [*needs_cuda, pytest.mark.skipif(cuda.device_count() == 1, reason="there is one GPU only")]
 CUDA = pytest.param("cuda:0", marks=needs_cuda)
 DEVICES = ("reference", "cpu", CUDA)
 

@@ -15,7 +15,7 @@ import pytest
 import tinyconv as tc
 from tinyconv.cores import CpuPart
 
-from ..conftest import needs_cuda
+from ..conftest import needs_cuda, needs_two_gpus
 from .graphs import compute
 
 GRAPHS = 500
@@ -91,10 +91,9 @@ def test_with_random_delays(expected: list[list[np.ndarray]], monkeypatch: pytes
 
 
 class TestGpus:
-    pytestmark = needs_cuda
-
-    @pytest.mark.parametrize("places", [["cuda:0", "cuda:1"], ["cuda:1", "cpu:0", "cuda:0"],
-                                        ["cuda:0", "cpu", "cpu:1"]], ids=str)
+    @pytest.mark.parametrize("places", [pytest.param(["cuda:0", "cuda:1"], marks=needs_two_gpus),
+                                        pytest.param(["cuda:1", "cpu:0", "cuda:0"], marks=needs_two_gpus),
+                                        pytest.param(["cuda:0", "cpu", "cpu:1"], marks=needs_cuda)], ids=str)
     def test_deferred(self, places: list[str], expected: list[list[np.ndarray]]) -> None:
         """Emulated, streams run as late as they may, and a missing order between two of them is an error by itself."""
         for seed in range(12):
