@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+import numba
 import pytest
 
 from tinyconv import cuda
@@ -18,3 +19,13 @@ def _every_check_and_order(request: pytest.FixtureRequest) -> Iterator[None]:
 
             stack.enter_context(checking(order="each"))
         yield
+
+
+@pytest.fixture
+def few_threads() -> Iterator[None]:
+    """Two threads at most: each has scratch of its own, and with very many some ways are never taken.  The test may set
+    another number; afterwards it is what it was."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(2, before))
+    yield
+    numba.set_num_threads(before)

@@ -2,7 +2,6 @@
 memory of its own."""
 
 import tracemalloc
-from collections.abc import Iterator
 
 import numba
 import numpy as np
@@ -17,18 +16,11 @@ from .launches import CPU, LAUNCHES
 REFERENCE = tc.device("reference")
 
 
-@pytest.fixture
-def threads() -> Iterator[None]:
-    before = numba.get_num_threads()
-    yield
-    numba.set_num_threads(before)
-
-
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one core: there is nothing to compare")
 @pytest.mark.parametrize("name", LAUNCHES)
-def test_any_number_of_threads_gives_the_same_bits(name: str, threads: None) -> None:
-    results = []
-    for count in range(1, min(numba.config.NUMBA_NUM_THREADS, 4) + 1):
+def test_any_number_of_threads_gives_the_same_bits(name: str, few_threads: None) -> None:
+    results, most = [], numba.config.NUMBA_NUM_THREADS
+    for count in sorted({*range(1, min(most, 4) + 1), most}):
         numba.set_num_threads(count)
         arrays, options = LAUNCHES[name]()
         CPU.launch(name.split()[0], *arrays, **options)
@@ -37,7 +29,7 @@ def test_any_number_of_threads_gives_the_same_bits(name: str, threads: None) -> 
 
 
 @pytest.mark.parametrize("name", LAUNCHES)
-def test_a_warm_launch_allocates_nothing_large(name: str) -> None:
+def test_a_warm_launch_allocates_nothing_large(name: str, few_threads: None) -> None:
     """NumPy reports its arrays to tracemalloc.  The scratch memory comes from the pool, warm after the first launch.
     64 KiB leave room for Python's own objects; the smallest array here that a temporary could be has more than 200
     KB."""

@@ -33,7 +33,6 @@ from .test_conv import (  # noqa: F401
 from .test_launches import test_a_warm_launch_allocates_nothing_large as _allocates_nothing
 from .test_launches import test_agrees_with_the_definition as _agrees
 from .test_launches import test_any_number_of_threads_gives_the_same_bits as _same_bits
-from .test_launches import threads  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 CONVOLUTIONS = [name for name in LAUNCHES if name.startswith("conv")]
@@ -52,10 +51,10 @@ def device(algorithm: str) -> str:
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_launches(name: str, threads: None) -> None:  # noqa: F811
+def test_launches(name: str, few_threads: None) -> None:
     _agrees(name, "cpu")
-    _allocates_nothing(name)
-    _same_bits(name, threads)
+    _allocates_nothing(name, few_threads)
+    _same_bits(name, few_threads)
 
 
 def test_the_environment_chooses(algorithm: str) -> None:

@@ -141,8 +141,8 @@ def test_backward_weight(case: Case, masked: bool) -> None:
 
 
 @pytest.mark.parametrize("images, channels, filters, groups", [(1, 200, 260, 1), (3, 190, 100, 2), (2, 70, 400, 1)])
-def test_with_large_weights_it_goes_by_panels_and_no_bit_changes(images: int, channels: int, filters: int,
-                                                                 groups: int) -> None:
+def test_with_large_weights_it_goes_by_panels_and_no_bit_changes(few_threads: None, images: int, channels: int,
+                                                                 filters: int, groups: int) -> None:
     """Nothing is patched here but what must not decide on a bit: the way, which depends on the number of threads."""
     case = Case(images, (7, 9), channels, filters, groups, 3, (1, 1), "float32")
     x, w, b, gy, _ = _draw(case)
