@@ -40,12 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found.about["settings"] = {name: value.pattern if isinstance(value, re.Pattern) else value
                                for name, value in vars(options).items() if name != "out"}
     report.write_json(found, options.out / "bench.json")
-    if found.results:
+    drawn = any(result.intensity for result in found.results)
+    if drawn:
         from . import picture  # Matplotlib takes a second to load
 
         picture.draw(found, options.out / "bench.png")
+    else:
+        (options.out / "bench.png").unlink(missing_ok=True)  # of another run
     print(found.table())
-    print(f"\nwritten to {options.out}")
+    print(f"\nwritten to {options.out}" + ("" if drawn else "; no picture, for nothing here has a place on a roofline"))
     return 0
 
 

@@ -89,7 +89,9 @@ class SideProcess:
 
 
 class Sides:
-    """The workers of a run: ``with Sides([...]) as sides: sides.time(job, effort)``."""
+    """The workers of a run: ``with Sides([...]) as sides: sides.time(job, effort)``.
+
+    A job may be the end of a worker, where memory runs out.  The next job finds a new one."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
@@ -99,7 +101,7 @@ class Sides:
         with ExitStack() as stack:
             for name in self.names:
                 self.processes[name] = SideProcess(name)
-                stack.callback(self.processes[name].close)
+                stack.callback(lambda name=name: self.processes[name].close())
             self.threads = {name: process.ask("threads") for name, process in self.processes.items()}
             self._stack = stack.pop_all()
         return self
@@ -109,7 +111,13 @@ class Sides:
         self._stack.close()
 
     def time(self, job: jobs.Job, effort: timing.Effort) -> dict[str, timing.Timing]:
-        """Prepare ``job`` on each side, one after the other, then let them take turns."""
+        """Prepare ``job`` on each side, one after the other, then let them take turns.
+
+        Raises RuntimeError if one of them fails."""
+        for name, process in self.processes.items():
+            if process.process.poll() is not None:
+                process.close()
+                self.processes[name] = SideProcess(name)
         ways = {name: process.ask("prepare", job=asdict(job), trial=effort.turn)["way"]
                 for name, process in self.processes.items()}
         timings = timing.interleave({name: self._turn(process, effort.turn)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as cli
-from benchmarks import convolutions, jobs, memory, peak
+from benchmarks import convolutions, jobs, memory, peak, timing
+from benchmarks.processes import Sides
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ["--quick", "--batch", "1", "--layers", "pool", "relu", "--filter", "5 forward"]
@@ -30,8 +31,16 @@ def test_python_dash_m_benchmarks(tmp_path):
     assert set(data["results"][0]["sides"]) == {"tinyconv"} and data["versions"]["torch"] is None
     assert data["settings"]["filter"] == "5 forward" and data["threads"]["tinyconv"] >= 1
     assert data["threads"]["spin_count"] == os.environ["GOMP_SPINCOUNT"]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["bench.json", "bench.png"]
+    assert [p.name for p in tmp_path.iterdir()] == ["bench.json"] and "no picture" in done.stdout
     assert "pool5" in done.stdout and "PyTorch's" in done.stdout and "job" in done.stderr
+
+
+def test_what_counts_operations_is_drawn_and_an_old_picture_does_not_stay(tmp_path, capsys):
+    command = ["--quick", "--batch", "1", "--no-torch", "--out", str(tmp_path)]
+    assert cli.main([*command, "--layers", "linear", "--filter", "fc8 forward"]) == 0
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG") and "no picture" not in capsys.readouterr().out
+    assert cli.main([*command, "--layers", "inference", "--filter", "caffe"]) == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["bench.json"] and "no picture" in capsys.readouterr().out
 
 
 def test_with_torch_both_sides_are_timed(tmp_path):
@@ -90,6 +99,22 @@ def test_a_job_that_fails_is_told_and_the_others_go_on(tmp_path, monkeypatch, ca
     assert "not measured: relu5 no such pass" in capsys.readouterr().out
     data, found = labels(tmp_path)
     assert found == [("relu5", "forward", 1)] and len(data["failures"]) == 1
+
+
+def test_a_side_that_ends_begins_anew_with_the_next_job(monkeypatch):
+    """As where memory runs out, and the system kills the process."""
+    job, effort = jobs.Job("alexnet", "relu5", "relu", "forward", 1), timing.Effort(repeat=1, turn=0.0, patience=0.0)
+
+    def end(process, _):
+        process.process.kill()
+        return lambda: process.ask("turn", seconds=0.0)
+
+    with Sides([jobs.TINYCONV]) as sides:
+        with monkeypatch.context() as patched:
+            patched.setattr(Sides, "_turn", staticmethod(end))
+            with pytest.raises(RuntimeError, match="the process of tinyconv has ended with code -9"):
+                sides.time(job, effort)
+        assert sides.time(job, effort)[jobs.TINYCONV].median > 0
 
 
 def test_a_breakdown_names_launches_and_what_moves_data(tmp_path):
