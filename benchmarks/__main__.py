@@ -18,7 +18,7 @@ from tinyconv.commandline import Parser
 from tinyconv.safefile import make_folder
 
 from . import breakdown, machine, memory, peak, report, startup, timing
-from .arguments import pattern, positive
+from .arguments import duration, pattern, positive
 from .jobs import ALEXNET_BATCHES, KINDS, NETWORKS, TINYCONV, TORCH, TUNED, Job, all_jobs, cost
 from .processes import Sides
 
@@ -126,22 +126,23 @@ def _effort(options: argparse.Namespace) -> timing.Effort:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m benchmarks", description=__doc__,
-                    formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--batch", type=positive, nargs="+", default=None, metavar="N",
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=positive, nargs="+", metavar="N",
                         help=f"images in a batch (default: AlexNet {ALEXNET_BATCHES}, other networks one size each)")
     parser.add_argument("--layers", nargs="+", choices=KINDS, default=KINDS, metavar="KIND",
-                        help=f"what to measure: {', '.join(KINDS)}")
+                        help=f"what to measure: {', '.join(KINDS)} (default: all)")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), metavar="NETWORK",
-                        help=f"whose shapes: {', '.join(NETWORKS)}")
+                        help=f"whose shapes: {', '.join(NETWORKS)} (default: all)")
     parser.add_argument("--filter", type=pattern, default=re.compile(""), metavar="REGEX",
                         help='measure only what matches, for example "conv[23] forward" or "paper"')
     parser.add_argument("--repeat", type=positive,
                         help=f"undisturbed samples wanted (default: {timing.Effort.repeat})")
-    parser.add_argument("--patience", type=float, default=timing.Effort.patience, metavar="SECONDS",
-                        help="how long to replace disturbed samples, for each line of the table")
+    parser.add_argument("--patience", type=duration, default=timing.Effort.patience, metavar="SECONDS",
+                        help="how long to replace disturbed samples, for each line of the table (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="as few calls as possible: does it run at all?")
     parser.add_argument("--no-torch", dest="torch", action="store_false", help="do not compare with PyTorch")
-    parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder for bench.json and bench.png")
+    parser.add_argument("--out", type=Path, default=Path("runs/bench"),
+                        help="folder for bench.json and bench.png (default: %(default)s)")
     return parser
 
 

@@ -35,8 +35,9 @@ def prepared(kept, key, space, fill):
         fill(space)
         return space
     if key not in kept:
-        kept[key], = deal(_aligned, (space.shape, space.dtype))
-        fill(kept[key])
+        made, = deal(_aligned, (space.shape, space.dtype))
+        fill(made)
+        kept[key] = made  # not before: another thread may look for it, and what is interrupted must not be found
     return kept[key]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -66,12 +67,15 @@ class SGD:
         return {"lr": self.lr, "velocity": {str(i): v for i, v in enumerate(velocities)}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Raises ValueError if the velocities are not those of these parameters."""
-        own, given = self.parameters, list(state["velocity"].values())
-        if [p.shape for p in own] != [np.shape(v) for v in given]:
+        """Raises ValueError, and changes nothing, if it is no such state, or that of other parameters."""
+        if set(state) != {"lr", "velocity"}:
+            raise ValueError(f"SGD: a state has lr and velocity, but not {', '.join(map(str, state)) or 'nothing'}")
+        checks.number("SGD", "lr", state["lr"], least=0)
+        own, given = self.parameters, state["velocity"]
+        if {str(i): p.shape for i, p in enumerate(own)} != {i: np.shape(v) for i, v in given.items()}:
             raise ValueError("SGD: these velocities belong to other parameters")
-        arrays = iter(given)
-        self.velocity = [[_like(p, next(arrays)) for p in group["params"]] for group in self.groups]
+        number = itertools.count()
+        self.velocity = [[_like(p, given[str(next(number))]) for p in group["params"]] for group in self.groups]
         self.lr = float(state["lr"])
 
 
@@ -83,6 +87,8 @@ def _groups(params: Any, weight_decay: float) -> list[dict[str, Any]]:
     for g in groups:
         if "params" not in g or set(g) - {"params", "lr", "weight_decay"}:
             raise ValueError(f"SGD: a group has params, and perhaps lr and weight_decay, but not {', '.join(g)}")
+        if isinstance(g["params"], Tensor):
+            raise TypeError("SGD: params of a group must be a list of tensors, not one tensor; use [tensor]")
     result = [{"lr": 1.0, "weight_decay": weight_decay, **g, "params": list(g["params"])} for g in groups]
     for g in result:
         checks.number("SGD", "lr of a group", g["lr"], least=0)
@@ -198,8 +204,12 @@ class Plateau(Schedule):
     def __init__(self, optimizer: SGD, patience: int = 5, gamma: float = 0.1, threshold: float = 1e-4, times: int = 3,
                  warmup: float = 0) -> None:
         super().__init__(optimizer, warmup=warmup)
-        checks.number("Plateau", "patience", patience, least=1)
+        for name, value, least in (("patience", patience, 1), ("times", times, 0)):
+            checks.number("Plateau", name, value, least=least)
+            if not checks.is_int(value):
+                raise TypeError(f"Plateau: {name} must be an int, not {value!r}")
         checks.number("Plateau", "gamma", gamma, above=0)
+        checks.number("Plateau", "threshold", threshold)
         self.patience, self.gamma, self.threshold, self.times = patience, gamma, threshold, times
         self.best, self.waited, self.falls = -math.inf, 0, 0
 

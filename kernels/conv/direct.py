@@ -75,7 +75,7 @@ def backward_input(gy, weight, gx, y, stride, padding, groups, scratch):
 
 
 def _few_channels(weight, stride, groups):
-    return groups == 1 and stride[1] > 1 and weight.shape[1] < isa.chosen().lanes(weight.itemsize)
+    return groups == 1 and 1 < stride[1] <= weight.shape[3] and weight.shape[1] < isa.chosen().lanes(weight.itemsize)
 
 
 def _joined_plan(gy, weight, gx, stride, padding):
@@ -157,7 +157,7 @@ def _geometry(taps, stride, padding, size):
 def _phases_of_axis(taps, step, padding, size):
     """(remainder a, taps, the first i, the first pixel, how many) of the phases of one axis that have pixels."""
     phases = []
-    for a in range(step):
+    for a in range(min(step, size + padding)):
         i = max(0, -(-(padding - a) // step))
         pixel = a + i * step - padding
         if pixel < size:

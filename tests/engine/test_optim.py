@@ -130,6 +130,27 @@ def test_a_resumed_optimizer_goes_on_as_if_nothing_had_happened(device: str) -> 
         SGD([_parameter(np.ones(4), device)], lr=0.1).load_state_dict(state)
 
 
+def test_velocities_go_by_their_numbers() -> None:
+    """Whatever order a file kept them in: "10" comes before "2" for one that sorts."""
+    optimizer = SGD([_parameter([float(i)], "cpu") for i in range(12)], lr=0.1)
+    velocity = {str(i): np.array([10.0 + i]) for i in range(12)}
+    optimizer.load_state_dict({"velocity": dict(sorted(velocity.items())), "lr": 0})
+    assert [v.numpy().item() for v in optimizer.velocity[0]] == [10.0 + i for i in range(12)] and optimizer.lr == 0
+
+
+@pytest.mark.parametrize("state, message", [
+    ({"velocity": {"0": np.ones(1)}}, "SGD: a state has lr and velocity, but not velocity"),
+    ({}, "SGD: a state has lr and velocity, but not nothing"),
+    ({"lr": -1, "velocity": {"0": np.ones(1)}}, "SGD: lr must be at least 0, not -1"),
+    ({"lr": 1, "velocity": {"1": np.ones(1)}}, "these velocities belong to other parameters")])
+def test_a_bad_state_changes_nothing(state: dict[str, Any], message: str) -> None:
+    optimizer = SGD([_parameter([1.0], "cpu")], lr=0.1)
+    before = optimizer.velocity
+    with pytest.raises(ValueError, match=message):
+        optimizer.load_state_dict(state)
+    assert optimizer.velocity is before and optimizer.lr == 0.1
+
+
 @pytest.mark.parametrize("options, message", [
     ({"lr": 0}, "SGD: lr must be greater than 0, not 0"), ({"lr": -1}, "lr must be greater than 0, not -1"),
     ({"lr": math.nan}, "lr must be finite, not nan"), ({"lr": math.inf}, "not inf"),
@@ -148,6 +169,8 @@ def test_bad_parameters() -> None:
         SGD([np.ones(3)], lr=1)
     with pytest.raises(TypeError, match="SGD: params must be tensors that require a gradient"):
         SGD([tc.tensor([1.0])], lr=1)
+    with pytest.raises(TypeError, match=r"params of a group must be a list of tensors, not one tensor; use \[tensor\]"):
+        SGD([{"params": _parameter([1.0, 2.0], "cpu")}], lr=1)
 
 
 def test_clipping_by_hand(device: str) -> None:
@@ -230,7 +253,11 @@ def test_a_resumed_plateau_remembers() -> None:
 @pytest.mark.parametrize("make, message", [
     (lambda o: step_schedule(o, every=0), "step_schedule: every must be greater than 0, not 0"),
     (lambda o: cosine_schedule(o, epochs=-1), "cosine_schedule: epochs must be greater than 0, not -1"),
+    (lambda o: Plateau(o, patience=0), "Plateau: patience must be at least 1, not 0"),
+    (lambda o: Plateau(o, patience=1.5), "Plateau: patience must be an int, not 1.5"),
+    (lambda o: Plateau(o, times=-1), "Plateau: times must be at least 0, not -1"),
+    (lambda o: Plateau(o, threshold=math.nan), "Plateau: threshold must be finite, not nan"),
     (lambda o: Schedule(o, warmup=-1), "Schedule: warmup must be at least 0, not -1")])
 def test_bad_schedules(make: Callable[[SGD], Schedule], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         make(SGD([_parameter([1.0], "cpu")], lr=1.0))

@@ -307,3 +307,16 @@ def test_one_tap_alone(monkeypatch: pytest.MonkeyPatch, dtype: str, images: int,
     cpu.launch("conv.backward_weight", on_cpu[0], on_cpu[1], results[2], results[3], last, **options)
     for ours, theirs in zip(results, expected, strict=True):
         assert_close(ours, theirs, 1e-5)
+
+
+@pytest.mark.parametrize("stride", [(2 ** 31 - 1, 3), (5, 10 ** 9)])
+def test_a_stride_far_beyond_the_image(stride: tuple[int, int]) -> None:
+    gradients = []
+    for device in ("cpu", "reference"):
+        x, w = (tc.tensor(normal(i, *shape), device, requires_grad=True)
+                for i, shape in enumerate([(2, 9, 6, 7), (4, 9, 3, 2)]))
+        y = F.conv2d(x, w, stride=stride, padding=2)
+        y.backward(normal(3, *y.shape))
+        gradients.append((y.numpy(), x.grad.numpy(), w.grad.numpy()))
+    for ours, right in zip(*gradients, strict=True):
+        assert_close(ours, right, 1e-5)

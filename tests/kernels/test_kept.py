@@ -1,6 +1,7 @@
 """What is made of the weights is made once under ``no_grad``, and never outlives a change of them."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from unittest.mock import patch
 
 import numpy as np
@@ -59,3 +60,56 @@ def test_groups_are_kept_apart(packings: list[int]) -> None:
         both = F.conv2d(x, w, groups=2).numpy()
     expected = [F.conv2d(x[:, 2 * g:2 * g + 2], w[2 * g:2 * g + 2]).numpy() for g in range(2)]
     np.testing.assert_allclose(both, np.concatenate(expected, axis=1), atol=1e-4)
+
+
+def _stepping_in(monkeypatch: pytest.MonkeyPatch, algorithm: str, step_in: Callable[[], object]) -> None:
+    """The first packing of weights begins with ``step_in``."""
+    monkeypatch.setenv("TINYCONV_CONV", algorithm)
+    module, name = (direct, "pack_forward") if algorithm == "direct" else (winograd, "_transform_weights")
+    real, first = getattr(module, name), [step_in]
+
+    def packing(*args: object) -> None:
+        while first:
+            first.pop()()
+        real(*args)
+
+    monkeypatch.setattr(module, name, packing)
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+def test_another_thread_does_not_find_what_is_half_made(monkeypatch: pytest.MonkeyPatch, algorithm: str) -> None:
+    x, w = tc.tensor(normal(1, 2, 3, 8, 8)), tc.tensor(normal(2, 4, 3, 3, 3))
+    results = []
+
+    def compute() -> None:
+        with tc.no_grad():
+            results.append(F.conv2d(x, w).numpy())
+
+    def meanwhile() -> None:
+        thread = threading.Thread(target=compute)
+        thread.start()
+        thread.join()
+
+    monkeypatch.setenv("TINYCONV_CONV", algorithm)
+    expected = F.conv2d(x, w).numpy()
+    _stepping_in(monkeypatch, algorithm, meanwhile)
+    compute()
+    compute()
+    assert len(results) == 3
+    for result in results:
+        np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+def test_what_was_interrupted_is_made_anew(monkeypatch: pytest.MonkeyPatch, algorithm: str) -> None:
+    x, w = tc.tensor(normal(1, 2, 3, 8, 8)), tc.tensor(normal(2, 4, 3, 3, 3))
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    _stepping_in(monkeypatch, algorithm, interrupt)
+    with tc.no_grad():
+        with pytest.raises(KeyboardInterrupt):
+            F.conv2d(x, w)
+        result = F.conv2d(x, w).numpy()
+    np.testing.assert_array_equal(result, F.conv2d(x, w).numpy())

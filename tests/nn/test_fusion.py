@@ -135,6 +135,9 @@ def test_the_environment_can_forbid_it() -> None:
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
                               env={**os.environ, "TINYCONV_FUSION": value})
         assert done.stdout.split() == [expected]
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False,
+                          env={**os.environ, "TINYCONV_FUSION": "OFF"})
+    assert "ValueError: TINYCONV_FUSION is 'OFF'; use on or off, or unset it" in done.stderr
 
 
 @example((2, 7, 9, 8), 5, 0.75, (3, 3), (2, 2), (0, 0), True, "usual")

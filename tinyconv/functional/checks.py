@@ -10,6 +10,7 @@ from ..kernels.shapes import output_size
 from ..tensor import Tensor
 
 Pair = int | tuple[int, int]
+_MOST = 2 ** 31 - 1  # what kernels count with
 
 
 def pair(name: str, argument: str, value: Any, least: int) -> tuple[int, int]:
@@ -19,6 +20,8 @@ def pair(name: str, argument: str, value: Any, least: int) -> tuple[int, int]:
         raise TypeError(f"{name}: {argument} must be an int or a pair of ints, not {value!r}")
     if min(both) < least:
         raise ValueError(f"{name}: {argument} must be at least {least}, not {value}")
+    if max(both) > _MOST:
+        raise ValueError(f"{name}: {argument} must be at most {_MOST}, not {value}")
     return int(both[0]), int(both[1])
 
 

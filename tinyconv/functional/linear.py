@@ -49,9 +49,9 @@ def prepare(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool = False) 
     if x.ndim != 2 or x.size == 0:
         hint = "; use flatten() first" if x.ndim > 2 else ""
         raise ValueError(f"linear: x must have shape (N, C), neither of them 0; not {x.shape}{hint}")
-    if weight.ndim != 2 or weight.shape[1] != x.shape[1]:
+    if weight.ndim != 2 or weight.shape[1] != x.shape[1] or weight.size == 0:
         raise ValueError(f"linear: x has {x.shape[1]} features, but weight has shape {weight.shape}; "
-                         f"it should be (K, {x.shape[1]})")
+                         f"it should be (K, {x.shape[1]}), with K at least 1")
     if bias is not None and bias.shape != (weight.shape[0],):
         raise ValueError(f"linear: bias has shape {bias.shape}; it should be ({weight.shape[0]},)")
     return Linear(relu=relu)

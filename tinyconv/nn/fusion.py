@@ -27,6 +27,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from ..functional import fused
@@ -57,10 +58,19 @@ TABLE: dict[tuple[type[Module], type[Module]], Callable[[Any, Any, Tensor], Tens
 
 
 class _Mode(threading.local):
-    on = os.environ.get("TINYCONV_FUSION", "on") != "off"
+    on = True
 
 
 _mode = _Mode()
+
+
+@cache
+def _wanted() -> bool:
+    """What TINYCONV_FUSION says, read once.  Raises ValueError if it is another word."""
+    word = os.environ.get("TINYCONV_FUSION") or "on"
+    if word not in ("on", "off"):
+        raise ValueError(f"TINYCONV_FUSION is {word!r}; use on or off, or unset it")
+    return word == "on"
 
 
 @contextmanager
@@ -88,6 +98,7 @@ def run(layers: Sequence[Module], x: Tensor) -> Tensor:
 
 
 def _pair(layers: Sequence[Module]) -> Callable[[Any, Any, Tensor], Tensor] | None:
-    if len(layers) < 2 or not _mode.on or observers.functions or any("forward" in vars(layer) for layer in layers):
+    apart = not _wanted() or not _mode.on or observers.functions
+    if apart or len(layers) < 2 or any("forward" in vars(layer) for layer in layers):
         return None
     return TABLE.get((type(layers[0]), type(layers[1])))
