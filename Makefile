@@ -28,7 +28,7 @@ lint: $(VENV)/.dev  ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 
-bench: $(VENV)/.dev  ## time kernels and networks beside PyTorch: 40 minutes; BATCH="1 32" LAYERS=conv FILTER=... DEVICE=cuda:0
+bench: $(VENV)/.dev  ## time kernels and networks beside PyTorch: 40 minutes; BATCH="1 32" LAYERS=conv NETWORKS=... FILTER=... BENCH_ARGS=... DEVICE=cuda:0
 	$(PY) -m benchmarks$(if $(DEVICE),.gpu --device $(DEVICE)) $(if $(BATCH),--batch $(BATCH)) \
 		$(if $(LAYERS),--layers $(LAYERS)) \
 		$(if $(NETWORKS),--networks $(NETWORKS)) $(if $(FILTER),--filter "$(FILTER)") $(BENCH_ARGS)

@@ -16,10 +16,12 @@ One idea per file, in the order in which a run uses them:
 ``machine.py``         what it ran on
 ``report.py``          the table and the JSON; ``picture.py`` the roofline
 
-Programs of their own: ``gpu.py`` times a GPU, ``cuda/`` reads what the compiler made, ``two_devices.py`` times two
-devices, ``loading.py`` the loader.  ``ablation/`` trains what the 2012 paper compared: two towers or one, with LRN or
-without; ``accuracy/`` trains AlexNet beside PyTorch; ``handcrafted.py`` compares it with what it replaced.
-What those that train share: ``photos.py``, ``choice.py``, ``result_file.py``, ``spread.py``, ``exit_status.py``.
+Programs of their own: ``choose.py`` measures where Winograd pays, for ``kernels/conv/table.py``; ``gpu.py`` times a
+GPU, ``cuda/`` reads what the compiler made, ``two_devices.py`` times two devices, ``loading.py`` the loader.
+``ablation/`` trains what the 2012 paper compared: two towers or one, with LRN or without; ``accuracy/`` trains AlexNet
+beside PyTorch; ``handcrafted.py`` compares it with what it replaced.
+What those that train share: ``photos.py``, ``features.py``, ``choice.py``, ``result_file.py``, ``spread.py``,
+``exit_status.py``, ``markdown.py``; what all commands do: ``arguments.py``.
 
 Where both are used in one process (the tests do), tinyconv is imported before PyTorch: its kernels ask OpenMP for
 threads that spin only shortly while they wait (see ``kernels/jit.py``), and whoever comes first decides.  PyTorch's own

@@ -14,11 +14,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tinyconv.commandline import Parser
+from tinyconv.commandline import Parser, number
 from tinyconv.safefile import make_folder
 
 from . import breakdown, machine, memory, peak, report, startup, timing
-from .arguments import duration, pattern, positive
+from .arguments import pattern, positive
 from .jobs import ALEXNET_BATCHES, KINDS, NETWORKS, TINYCONV, TORCH, TUNED, Job, all_jobs, cost
 from .processes import Sides
 
@@ -137,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
                         help='measure only what matches, for example "conv[23] forward" or "paper"')
     parser.add_argument("--repeat", type=positive,
                         help=f"undisturbed samples wanted (default: {timing.Effort.repeat})")
-    parser.add_argument("--patience", type=duration, default=timing.Effort.patience, metavar="SECONDS",
+    parser.add_argument("--patience", type=number(least=0), default=timing.Effort.patience, metavar="SECONDS",
                         help="how long to replace disturbed samples, for each line of the table (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="as few calls as possible: does it run at all?")
     parser.add_argument("--no-torch", dest="torch", action="store_false", help="do not compare with PyTorch")

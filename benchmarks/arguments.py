@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
+
+from tinyconv.commandline import whole_number
+
+positive = whole_number(1)
 
 
 def pattern(text: str) -> re.Pattern[str]:
@@ -12,17 +15,3 @@ def pattern(text: str) -> re.Pattern[str]:
         return re.compile(text)
     except re.error as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None
-
-
-def duration(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds, at least 0, not {text}")
-    return number
-
-
-def positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
-    return number

@@ -1,8 +1,9 @@
 """Where a training step's time goes: the wall time of each kernel launch, summed by the kernel's name.
 
 Nothing in the kernels measures time.  Here, in a process of its own, ``Device.launch`` is wrapped by a stopwatch; and
-so are, in a second pass, those functions of the kernels' modules that only move data about, for packing happens inside
-a launch.
+so are, in a second pass, those parallel loops of the kernels that only move data about, for packing happens inside a
+launch.  What a loop moves on its way (a panel that a task packs for itself, tiles on their way to Winograd's transform)
+is not told apart from what it computes.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from tinyconv.device import Device
 from . import jobs, machine, step
 from .processes import report_of
 
-# What counts as packing and re-layout: patterns for names of launches, and of functions that launches call
-# ("conv.cpu._pack").  A jitted function that only other jitted functions call cannot be seen.
-RELAYOUT = {"launches": r"pack|copy", "functions": r"\._(un)?pack|\._copy|\._im2col|\._col2im"}
+# What counts as packing and re-layout: patterns for names of launches, and of the loops that launches call, where they
+# call them ("conv.direct.pack_forward").  Copies of elements are launches.
+RELAYOUT = {"launches": r"copy", "functions": r"^(?!elementwise).*\._?(pack|unpack|frame|copy)"}
 
 
 def measure(variant: str, batch: int, steps: int = 3) -> dict[str, Any]:
@@ -74,23 +75,25 @@ def launches_timed() -> Iterator[dict[str, list[float]]]:
 
 @contextmanager
 def functions_timed() -> Iterator[dict[str, list[float]]]:
-    """The same for the functions that :data:`RELAYOUT` names, in all kernel modules that are loaded.
+    """The same for the parallel loops that :data:`RELAYOUT` names, in all kernel modules that are loaded.
 
     Everything must have been compiled before: a stopwatch cannot be compiled into a kernel."""
     found: dict[str, list[float]] = defaultdict(list)
     with ExitStack() as stack:
-        for module, attribute in _movers():
-            name = f"{module.__name__.removeprefix('tinyconv.kernels.')}.{attribute}"
+        for name, module, attribute in list(_movers()):
             stopwatch = _stopwatch(getattr(module, attribute), found[name])
             stack.enter_context(mock.patch.object(module, attribute, stopwatch))
         yield found
 
 
-def _movers() -> list[tuple[ModuleType, str]]:
-    return [(module, attribute) for name, module in list(sys.modules.items())
-            if name.startswith("tinyconv.kernels.") and name.endswith(".cpu")
-            for attribute, value in vars(module).items()
-            if callable(value) and re.search(RELAYOUT["functions"], f".{attribute}")]
+def _movers() -> Iterator[tuple[str, ModuleType, str]]:
+    """A helper is no loop: other loops have it compiled in."""
+    for path, module in list(sys.modules.items()):
+        if path.startswith("tinyconv.kernels."):
+            for attribute, value in vars(module).items():
+                name = f"{path.removeprefix('tinyconv.kernels.')}.{attribute}"
+                if getattr(value, "targetoptions", {}).get("parallel") and re.search(RELAYOUT["functions"], name):
+                    yield name, module, attribute
 
 
 def _stopwatch(function: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinyconv.device import Device, device
+from tinyconv.functional.pooling import place_dtype
 
 from . import shapes
 from .shapes import FORWARD, INPUT
@@ -98,7 +99,7 @@ def _linear(where: Device, layer: shapes.Linear, which: str, data: Numbers) -> S
 def _pool(where: Device, layer: shapes.Pool, which: str, data: Numbers) -> Side:
     options = {"kernel_size": (layer.kernel,) * 2, "stride": (layer.stride,) * 2, "padding": (0, 0)}
     x, gy = where.upload(data["x"]), where.upload(data["gy"])
-    y, index, gx = _like(where, gy), where.empty(gy.shape, np.uint16), _like(where, x)
+    y, index, gx = _like(where, gy), where.empty(gy.shape, place_dtype(options["kernel_size"])), _like(where, x)
     forward = _launch(where, "pool.max_forward", x, y, index, results={"y": y}, **options)
     if which == FORWARD:
         return forward

@@ -100,7 +100,7 @@ class Linear(_Weighted):
 
 @dataclass(frozen=True)
 class Pool(Layer):
-    """Max-pooling, ceil mode.  The place of each maximum is kept for backward (2 bytes in tinyconv, 8 in PyTorch)."""
+    """Max-pooling, ceil mode.  The place of each maximum is kept for backward (1 byte in tinyconv, 8 in PyTorch)."""
 
     kernel: int = 3
     stride: int = 2
@@ -111,9 +111,9 @@ class Pool(Layer):
         return (self.x[0], *(output_size(n, self.kernel, self.stride, 0, True) for n in self.x[1:]))
 
     def bytes(self, batch: int, which: str) -> int:
-        """x (or gx), y (or gy) and the places at 2 bytes."""
+        """x (or gx), y (or gy) and the places at 1 byte."""
         x, y = batch * math.prod(self.x), batch * math.prod(self.y)
-        return FLOAT * (x + y) + 2 * y
+        return FLOAT * (x + y) + y
 
 
 @dataclass(frozen=True)

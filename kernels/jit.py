@@ -2,7 +2,7 @@
 
 One decorator for all of them, so that each is compiled at its first call only (importing costs nothing), kept on disk
 (the second process loads it in milliseconds), releases Python's global lock, and runs its ``prange`` loops on all
-cores.  What is on disk counts as fresh as long as no file of this package has changed: ``jit_cache.py`` says why.
+cores.  What is on disk counts as fresh as long as no file of the CPU's kernels has changed: ``jit_cache.py`` says why.
 
 Between two parallel loops OpenMP's threads spin, in case another follows, and then sleep.  To wake one costs 70 us,
 as much as a small layer takes; but while they spin nobody else has their cores, and NumPy's matrix products bring

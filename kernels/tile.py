@@ -4,7 +4,7 @@ A *tile* is a small block of a result, R rows x J vectors, that stays in registe
 through it.  Compilers do not find this form by themselves, so its code is written out here as LLVM instructions, which
 Numba compiles for the processor at hand.  There are four kinds.  They differ in where the numbers of a step lie:
 
-    gather   y[r, c] = init[r, c] + sum over t, k of  a[row[r] + tap[t] + k]     * b[t*KI + k, c]
+    gather   y[r, c] = init[r, c] + sum over t, k of  a[row[r] + tap[t] + k]     * b[t*depth + k, c]
     even     y[r, c] = init[r, c] + sum over k of     a[r*step_a + k]            * b[k, c]
     panel    y[r, c] = init[r, c] + sum over t, k of  a[tap_a[t] + k*step_a + r] * b[tap_b[t] + k*step_b + c]
     dot      y[r, c] = y[r, c]    + sum over k of     a[r*step_a + k]            * b[c*step_b + k]

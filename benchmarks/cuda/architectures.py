@@ -12,9 +12,7 @@ from dataclasses import dataclass
 PARTITIONS = 4  # an SM is four sub-partitions, each of which issues one instruction of one warp per cycle
 WARP = 32
 REGISTERS = 65536  # 32-bit, per SM and also the most that a block can have
-REGISTERS_PER_THREAD = 255
 SHARED_BYTES_PER_CYCLE = 128  # 32 banks of 4 bytes, for the whole SM
-DEFAULT_SHARED = 48 * 1024  # more must be asked for, as kernels/gpu does
 
 
 @dataclass(frozen=True)

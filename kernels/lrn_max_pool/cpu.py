@@ -32,7 +32,7 @@ def backward(x, index, gy, gx, *, size, alpha, beta, k, kernel_size, stride, pad
 def _buffers(x, size, kernel_size):
     """For each thread: rows of pixels, and some vectors of one pixel with room for a window's overhang."""
     _, C, _, W = x.shape
-    threads = numba.config.NUMBA_NUM_THREADS
+    threads = numba.get_num_threads()
     return ((threads, kernel_size[0], W, C), x.dtype), ((threads, 6, C + size - 1), x.dtype)
 
 

@@ -123,6 +123,12 @@ def test_a_breakdown_names_launches_and_what_moves_data(tmp_path):
     (found,) = labels(tmp_path)[0]["profile"]
     calls = {row["name"]: row["calls"] for row in found["launches"]}
     assert found["batch"] == 1 and 0 <= found["relayout_seconds"] < found["seconds_per_step"]
+    inside = {row["name"] for row in found["functions"]}
+    assert {"conv.direct.pack_forward", "linear.cpu._pack"} <= inside, inside
+    assert not any(name.startswith("elementwise") for name in inside)  # these are launches: not counted twice
+    seconds = sum(row["seconds"] for row in [*found["functions"], *found["launches"]]
+                  if row["name"] in inside | {"elementwise.copy"})
+    assert found["relayout_seconds"] == pytest.approx(seconds)
     assert calls["softmax_cross_entropy.forward"] == 1
 
 

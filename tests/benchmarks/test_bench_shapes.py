@@ -33,7 +33,7 @@ def test_the_whole_network_has_the_published_size():
 def test_bytes_by_hand():
     assert LAYERS["relu3"].bytes(2, FORWARD) == 2 * 4 * 2 * 384 * 13 * 13  # read x, write y
     assert LAYERS["relu3"].bytes(2, INPUT) == 3 * 4 * 2 * 384 * 13 * 13  # read y and gy, write gx
-    assert LAYERS["pool5"].bytes(1, FORWARD) == 4 * 256 * 13 * 13 + (4 + 2) * 256 * 6 * 6
+    assert LAYERS["pool5"].bytes(1, FORWARD) == 4 * 256 * 13 * 13 + (4 + 1) * 256 * 6 * 6
     assert LAYERS["fc7"].bytes(1, WEIGHT) == 4 * (4096 + 4096 + 4096 * 4096)
     assert LAYERS["update"].bytes(1, shapes.UPDATE) == 20 * 60_965_224
 

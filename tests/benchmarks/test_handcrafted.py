@@ -116,7 +116,7 @@ def test_the_comparison_trains_both_sides_and_takes_a_checkpoint(tmp_path, capsy
 
 @pytest.mark.parametrize("arguments, code, message", [
     (["--classes", "1"], 1, "--classes is 1; the data has 10"), (["--classes", "11"], 1, "--classes is 11"),
-    (["--per-class", "0"], 2, "at least 1, not 0"), (["--data", "nowhere"], 1, "nowhere does not exist"),
+    (["--per-class", "0"], 2, "at least 1, not '0'"), (["--data", "nowhere"], 1, "nowhere does not exist"),
     (["--per-class", "1"], 1, "fewer than 2 training photos")])
 def test_bad_input_is_one_clear_line(tmp_path, capsys, arguments, code, message):
     try:
