@@ -126,7 +126,9 @@ def backward(root: Tensor, gradient: Array) -> None:
         if gy is None:
             continue  # everyone who uses its result is indifferent to it
         gradients = function.run_backward(gy)
-        for tensor, needed, g in zip(function.inputs, function.needs, gradients, strict=True):
+        inputs = function.inputs
+        function.inputs = function.saved = ()  # lets go of the activations; and what fails below is not begun again
+        for tensor, needed, g in zip(inputs, function.needs, gradients, strict=True):
             if tensor is None or not needed or g is None:
                 continue
             if tensor.creator is None:
@@ -138,4 +140,3 @@ def backward(root: Tensor, gradient: Array) -> None:
                 total = tensor.device.empty(tensor.shape, tensor.dtype)
                 tensor.device.launch("elementwise.add", before, g, total)
                 pending[key] = total
-        function.inputs = function.saved = ()  # lets go of the activations, even while the loss is kept

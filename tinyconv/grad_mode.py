@@ -27,7 +27,8 @@ class no_grad:
         _mode.grad = self._wanted
 
     def __exit__(self, *exc: object) -> None:
-        _mode.grad = self._before.pop()
+        _mode.grad = self._before[-1]  # in this order: Ctrl-C may come between the two
+        self._before.pop()
 
     def __call__(self, function: Any) -> Any:
         @wraps(function)

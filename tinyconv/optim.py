@@ -11,7 +11,7 @@ import numpy as np
 
 from .device import Array
 from .functional import checks
-from .tensor import Tensor
+from .tensor import Tensor, changes
 
 
 class SGD:
@@ -55,11 +55,11 @@ class SGD:
                 if v.device is not p.device:  # the parameter has moved
                     v.data, v.device = p.device.upload(v.numpy(), plain=True), p.device
                 weight, gradient = (p.device.dense(a, plain=True) for a in (p.data, p.grad.data))
-                p.device.launch("update.sgd", weight, gradient, v.data, lr=self.lr * group["lr"],
-                                momentum=self.momentum, weight_decay=group["weight_decay"])
-                if weight is not p.data:  # a tensor that is no Parameter may lie otherwise
-                    p.device.launch("elementwise.copy", weight, p.data)
-                p.version[0] += 1
+                with changes(p):
+                    p.device.launch("update.sgd", weight, gradient, v.data, lr=self.lr * group["lr"],
+                                    momentum=self.momentum, weight_decay=group["weight_decay"])
+                    if weight is not p.data:  # a tensor that is no Parameter may lie otherwise
+                        p.device.launch("elementwise.copy", weight, p.data)
 
     def state_dict(self) -> dict[str, Any]:
         """The current learning rate, and the velocities by the numbers of their parameters."""
@@ -123,8 +123,8 @@ def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> float:
     norm = total_norm(gradients)
     if norm > max_norm:
         for g in gradients:
-            g.device.launch("elementwise.scale", g.data, g.data, factor=max_norm / norm)
-            g.version[0] += 1
+            with changes(g):
+                g.device.launch("elementwise.scale", g.data, g.data, factor=max_norm / norm)
     return norm
 
 

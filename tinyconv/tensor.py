@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,18 @@ from .device import Array, Device
 from .device import device as find_device
 from .function import Function, backward
 from .timeline import phase
+
+
+@contextmanager
+def changes(tensor: Tensor) -> Iterator[None]:
+    """The block may change the data of ``tensor`` in place.
+
+    That counts as a change even if it fails: Ctrl-C may come when the data is new, and what was made of the old data
+    (packed weights, a graph) must not be taken for its own."""
+    try:
+        yield
+    finally:
+        tensor.version[0] += 1
 
 
 class Tensor:
@@ -95,8 +109,8 @@ class Tensor:
     def accumulate_grad(self, gradient: Array, shared: bool) -> None:
         """Add ``gradient`` to ``grad``.  ``shared``: somebody else may hold the same memory, so keep a copy."""
         if self.grad is not None:
-            self.device.launch("elementwise.add", self.grad.data, gradient, self.grad.data)
-            self.grad.version[0] += 1
+            with changes(self.grad):
+                self.device.launch("elementwise.add", self.grad.data, gradient, self.grad.data)
             return
         self.grad = Tensor(self.device.copy(gradient) if shared else gradient, self.device)
 
@@ -111,8 +125,8 @@ class Tensor:
         array = np.asarray(source, self.dtype)
         if array.shape != self.shape:
             raise ValueError(f"copy_: source has shape {array.shape}, but the tensor has {self.shape}")
-        self.device.launch("elementwise.copy", self.device.upload(array), self.data)
-        self.version[0] += 1
+        with changes(self):
+            self.device.launch("elementwise.copy", self.device.upload(array), self.data)
         return self
 
 

@@ -131,6 +131,7 @@ def covered(spans: Iterable[Span]) -> list[tuple[float, float]]:
 
 
 _active: Timeline | None = None  # of the process: a launch counts, whichever thread made it
+_recording = threading.Lock()
 
 
 def active() -> Timeline | None:
@@ -164,16 +165,19 @@ def timeline() -> Iterator[Timeline]:
     If the block fails, nobody is waited for, and the timeline holds what had run by then.  Raises RuntimeError if one
     is being recorded already."""
     global _active
-    if _active is not None:
+    if not _recording.acquire(blocking=False):
         raise RuntimeError("timeline: another one is being recorded; leave its with block first, or read that one")
-    finish()  # what was launched before would look like idle time
-    recorded = _active = Timeline()
     try:
-        yield recorded
-        finish()
+        finish()  # what was launched before would look like idle time
+        recorded = _active = Timeline()
+        try:
+            yield recorded
+            finish()
+        finally:
+            _active = None
+            recorded.close()
     finally:
-        _active = None
-        recorded.close()
+        _recording.release()
 
 
 def finish() -> None:

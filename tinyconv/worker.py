@@ -132,9 +132,13 @@ class Worker:
             if self._gone:
                 raise RuntimeError(f"{self.name}: {self._gone}")
             if self._thread is None:
-                thread = threading.Thread(target=self._run, name=f"tinyconv {self.name}", daemon=True)
-                thread.start()
-                self._thread = thread
+                # Told first: if Ctrl-C comes while it begins, there must not be another.
+                self._thread = thread = threading.Thread(target=self._run, name=f"tinyconv {self.name}", daemon=True)
+                try:
+                    thread.start()
+                except BaseException:
+                    self._thread = thread if thread.is_alive() else None
+                    raise
             self._items.put(item)
 
     def _run(self) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tinyconv.data import team
@@ -253,3 +254,20 @@ def test_the_consumer_ends(how: str, code: int) -> None:
     errors = program.end()
     assert gone(program.workers) and program.process.returncode == code
     assert errors.count("Traceback") == (how == "exception"), errors
+
+
+def test_leaving_the_loop_with_more_asked_for_than_the_queue_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for room in the queue is forgotten, too: nobody will ever answer it."""
+    monkeypatch.setattr(team, "_MOST", 1)  # an image in a piece
+    many = Loader(Files(1500), 400, EVAL, shuffle=False, seed=0, workers=2, keep=0)
+    batches = many.epoch(0)
+    first = next(batches)
+    (crew,) = many._teams
+    assert crew._backlog
+    leaving = threading.Thread(target=batches.close, daemon=True)
+    leaving.start()
+    leaving.join(60)
+    assert not leaving.is_alive()
+    again = next(many.epoch(0))
+    assert len(many._teams) == 1  # the same workers
+    np.testing.assert_array_equal(again[0], first[0])

@@ -325,3 +325,21 @@ def test_across_devices() -> None:
     (back + x).sum().backward()
     np.testing.assert_array_equal(x.grad.numpy(), [7, 9])
     assert x.grad.device is tc.device("cpu")
+
+
+def test_a_backward_that_failed_half_way_is_not_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradients that it had added already would count twice."""
+    x, w, b = (tc.tensor(normal(i, *shape), requires_grad=True) for i, shape in enumerate([(2, 3), (4, 3), (4,)]))
+    y, accumulate = F.linear(x, w, b), tc.Tensor.accumulate_grad
+
+    def all_but_the_last(tensor: tc.Tensor, *arguments: Any, **options: Any) -> None:
+        if tensor is b:
+            raise MemoryError
+        accumulate(tensor, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tc.Tensor, "accumulate_grad", all_but_the_last)
+        with pytest.raises(MemoryError):
+            y.backward(np.ones(y.shape))
+    with pytest.raises(RuntimeError, match="linear: backward has been here"):
+        y.backward(np.ones(y.shape))

@@ -493,3 +493,24 @@ def _hear_sigint() -> None:
 def _run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", PREAMBLE + program], capture_output=True, text=True, timeout=60,
                           env={**os.environ, **environment})
+
+
+def test_ctrl_c_as_the_worker_begins_makes_no_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, done = threading.Thread.start, []
+    monkeypatch.setattr(worker, "_workers", [])
+    tried = worker.Worker("tried")
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tried.submit(lambda: done.append(-1))
+    first = tried._thread
+    for i in range(50):
+        tried.submit(lambda i=i: done.append(i))  # type: ignore[misc]
+    tried.wait()
+    assert tried._thread is first and done == list(range(50))
+    tried.stop()

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -113,3 +114,33 @@ def test_what_was_interrupted_is_made_anew(monkeypatch: pytest.MonkeyPatch, algo
             F.conv2d(x, w)
         result = F.conv2d(x, w).numpy()
     np.testing.assert_array_equal(result, F.conv2d(x, w).numpy())
+
+
+def _interrupted(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
+    """Ctrl-C comes as the kernel has just done its work."""
+    device = tc.device("cpu")
+    launch = device.launch
+
+    def then_interrupt(*arguments: Any, **options: Any) -> None:
+        launch(*arguments, **options)
+        if arguments[0] in ("elementwise.copy", "update.sgd"):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(device, "launch", then_interrupt)
+        patched.setattr(device, "upload", lambda array, plain=False: array)
+        with pytest.raises(KeyboardInterrupt):
+            change()
+
+
+@pytest.mark.parametrize("how", ["copy_", "step"])
+def test_an_interrupted_change_is_a_change(packings: list[int], monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    x, w = tc.tensor(normal(1, 2, 3, 8, 8)), tc.nn.Parameter(normal(2, 4, 3, 3, 3).astype(np.float32), "cpu")
+    optimizer = tc.optim.SGD([w], lr=0.5)
+    F.conv2d(x, w).sum().backward()
+    with tc.no_grad():
+        before = F.conv2d(x, w).numpy()
+        _interrupted(monkeypatch, optimizer.step if how == "step" else lambda: w.copy_(2 * w.numpy()))
+        after = F.conv2d(x, w).numpy()
+    assert np.abs(after - before).max() > 0.1
+    np.testing.assert_array_equal(after, F.conv2d(x, w).numpy())

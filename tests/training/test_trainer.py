@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import tinyconv as tc
-from tinyconv.training import CheckpointError, Interrupted, TrainingError
+from tinyconv.training import CheckpointError, Interrupted, TrainingError, checkpoint
 from tinyconv.training.checkpoint import read
 
 from ..conftest import CUDA
@@ -316,3 +316,56 @@ def test_lost_curves_are_drawn_again(tmp_path):
     again.resume()
     again.fit(1)
     assert (tmp_path / "curves.png").stat().st_size > 1000
+
+
+def test_a_save_that_failed_is_made_up_for(undisturbed, tmp_path, monkeypatch):
+    """The disk was full at the end of an epoch; with room again the same program goes on."""
+    run, write, calls = trainer(tmp_path), checkpoint.write, []
+
+    def full_once(*arguments):
+        calls.append(1)
+        if len(calls) == 2:  # the first is made before the first step
+            raise OSError(28, "No space left on device")
+        write(*arguments)
+
+    monkeypatch.setattr(checkpoint, "write", full_once)
+    with pytest.raises(OSError, match="No space"):
+        run.fit(1)
+    run.fit(1)
+    for name in ("checkpoint.h5", "best.h5"):
+        saved = trainer(tmp_path, seed=3)
+        saved.resume(tmp_path / name)
+        assert (saved.epoch, bits(saved)) == (1, bits(run))
+    run.fit(4)
+    assert bits(run) == bits(undisturbed)
+
+
+def test_a_step_that_failed_is_done_again(undisturbed, tmp_path, monkeypatch):
+    """After forward: so dropout has drawn its numbers already."""
+    run, fails = trainer(tmp_path), [False, False, False, False, True]
+    backward = tc.Tensor.backward
+
+    def sometimes(*arguments):
+        if fails and fails.pop(0):
+            raise MemoryError
+        backward(*arguments)
+
+    monkeypatch.setattr(tc.Tensor, "backward", sometimes)
+    with pytest.raises(MemoryError):
+        run.fit(4)
+    run.fit(4)
+    assert bits(run) == bits(undisturbed)
+
+
+def test_after_half_an_update_only_the_checkpoint_helps(undisturbed, tmp_path, monkeypatch):
+    run = trainer(tmp_path)
+    run.fit(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(run.optimizer, "step", lambda: run.optimizer.groups[5])
+        with pytest.raises(IndexError):
+            run.fit(4)
+    with pytest.raises(TrainingError, match=r"in the middle of its update, .* resume\(\)"):
+        run.fit(4)
+    run.resume()
+    run.fit(4)
+    assert bits(run) == bits(undisturbed)

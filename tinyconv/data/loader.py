@@ -6,7 +6,8 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import Any
 
 import numpy as np
 
@@ -102,7 +103,7 @@ class Loader:
         chosen = [order[i * self.batch : (i + 1) * self.batch] for i in range(start, len(self))]
         if self.workers:
             return self._ahead(chosen, draws)
-        return self._prepared(_Epoch(self._stock(None, draws), chosen, 0), chosen)
+        return self._prepared(_Epoch(self._stock(None, draws), chosen, 0, nullcontext()), chosen)
 
     def _prepared(self, epoch: _Epoch, chosen: list[np.ndarray]) -> Iterator[Batch]:
         for k, indices in enumerate(chosen):
@@ -111,7 +112,8 @@ class Loader:
     def _ahead(self, chosen: list[np.ndarray], draws: AnyDraws | None) -> Iterator[Batch]:
         """One thread waits for the workers and makes floats, while the consumer uses the batch before."""
         hired = self._hire() if chosen else None
-        epoch = _Epoch(self._stock(hired, draws), chosen, self.workers + 1)
+        turn = hired[0].turn if hired else nullcontext()
+        epoch = _Epoch(self._stock(hired, draws), chosen, self.workers + 1, turn)
         pending: deque[Future[np.ndarray]] = deque()
         thread = ThreadPoolExecutor(1, thread_name_prefix="tinyconv-loader")
         try:
@@ -126,7 +128,9 @@ class Loader:
                 hired[0].stop()
             thread.shutdown(wait=True, cancel_futures=True)
             if hired and hired[0].usable:
-                with suppress(WorkerError):  # nobody needs that worker any more; the next epoch has another team
+                # Nobody needs a worker that died; the next epoch has another team.  A thread that Ctrl-C met while it
+                # began is not waited for above.
+                with suppress(WorkerError), turn:
                     hired[0].drop()
                     self._idle.append(hired)
 
@@ -163,15 +167,16 @@ class Loader:
 class _Epoch:
     """Has batches prepared in their order, and the stock told of as many as may be ahead."""
 
-    def __init__(self, stock: Stock, chosen: list[np.ndarray], ahead: int):
-        self._stock, self._chosen, self._ahead = stock, chosen, ahead
+    def __init__(self, stock: Stock, chosen: list[np.ndarray], ahead: int, turn: AbstractContextManager[Any]):
+        self._stock, self._chosen, self._ahead, self._turn = stock, chosen, ahead, turn
         self._told = 0
 
     def prepare(self, k: int, images: np.ndarray) -> np.ndarray:
         """Fill `images` with batch k."""
-        self._tell(k + self._ahead)
-        self._stock.fill(k, self._chosen[k], images)
-        self._tell(k + 1 + self._ahead)
+        with self._turn:
+            self._tell(k + self._ahead)
+            self._stock.fill(k, self._chosen[k], images)
+            self._tell(k + 1 + self._ahead)
         return images
 
     def _tell(self, end: int) -> None:

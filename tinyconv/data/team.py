@@ -54,8 +54,8 @@ class Stopped(Exception):
 class Team:
     """Worker processes that fill `memory` with what `cutter` makes.
 
-    Used by one thread at a time, but `stop` by any. Raises ValueError: the cutter's split or transform cannot be sent
-    to another process.
+    Used by one thread at a time, which holds `turn`, but `stop` by any. Raises ValueError: the cutter's split or
+    transform cannot be sent to another process.
     """
 
     def __init__(self, cutter: Cutter, memory: SharedImages, workers: int):
@@ -79,6 +79,7 @@ class Team:
         self._missing: Counter[int] = Counter()  # ticket -> pieces to come
         self._problems: dict[int, str] = {}
         self._stopped = threading.Event()
+        self.turn = threading.Lock()
         self._tickets = 0
         try:
             for _ in range(workers):
@@ -109,9 +110,10 @@ class Team:
         for start in range(0, len(indices), count):
             some = indices[start : start + count]
             piece = Piece(self._tickets, places[start : start + count], some, draws and draws.take(some))
-            self._backlog.append(pickle.dumps(tuple(piece), pickle.HIGHEST_PROTOCOL))
-            if len(self._backlog[-1]) > LONGEST:
+            message = pickle.dumps(tuple(piece), pickle.HIGHEST_PROTOCOL)
+            if len(message) > LONGEST:
                 raise ValueError(f"the transform's draws for {len(some)} images need more than {LONGEST:,} bytes")
+            self._backlog.append(message)
             self._missing[self._tickets] += 1
         self._send()
         return self._tickets
@@ -144,11 +146,12 @@ class Team:
 
     def drop(self) -> None:
         """Forget what was asked and is not made yet, so that others can ask."""
-        self._backlog.clear()
         with suppress(BlockingIOError):
             while True:  # take back what no worker has begun
-                self._missing[pickle.loads(self._inbox.recv(LONGEST))[0]] -= 1
-        while any(self._missing.values()):
+                self._backlog.append(self._inbox.recv(LONGEST))
+        while self._backlog:
+            self._missing[pickle.loads(self._backlog.popleft())[0]] -= 1
+        while any(count > 0 for count in self._missing.values()):
             self._hear(None)
         self._missing.clear()
         self._problems.clear()

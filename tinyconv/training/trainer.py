@@ -95,6 +95,8 @@ class Trainer:
         self._stop: list[int] = []  # signals that asked for an end
         self._steps: StepLog | None = None
         self._own: tuple[int, ...] | None = None  # the checkpoint file that this run wrote or began with
+        self._written: tuple[int, int] | None = None  # (epoch, batch) that it holds
+        self._torn = False  # an update has begun and not ended
         self._fell_back = False  # to an older checkpoint, since the newest is damaged
         self._dropouts = [module for _, module in model.named_modules() if isinstance(module, Dropout)]
         self._before_step: list[int] = []  # where the dropout layers' random numbers were
@@ -123,7 +125,7 @@ class Trainer:
         except KeyError as error:
             raise checkpoint.CheckpointError(f"the checkpoint is damaged: its position has no {error}") from error
         self.history = state["history"]
-        self._own = _identity(self.checkpoint_path)
+        self._own, self._written, self._torn = _identity(self.checkpoint_path), (self.epoch, self.batch), False
         print(f"going on after {self.epoch} epochs and {self.batch} batches")
         for name, value in self.may_change.items():
             if (before := state["may change"].get(name, value)) != value:
@@ -156,7 +158,7 @@ class Trainer:
                     "watched_batches": self.watch.batches, "watched_mean": self.watch.mean}
         checkpoint.write(self.checkpoint_path, self.model, self.optimizer, self.schedule, position, self.settings,
                          self.may_change, self.history)
-        self._own = _identity(self.checkpoint_path)
+        self._own, self._written = _identity(self.checkpoint_path), (self.epoch, self.batch)
 
     def fit(self, epochs: int) -> None:
         """Train until ``epochs`` epochs are done, counted from the very beginning.
@@ -187,7 +189,10 @@ class Trainer:
                                              "on with --resume, or name another folder with --out")
         record.add_session(self.out, self.step, self.options, self.data,
                            sorted({str(p.device) for p in self.optimizer.parameters}))
-        if self._own is None or self._fell_back:
+        if self._torn:
+            raise TrainingError("the last step failed in the middle of its update, so some weights have moved and "
+                                "others have not; go on from the checkpoint: resume()")
+        if self._own is None or self._fell_back or self._written != (self.epoch, self.batch):
             self.save()  # a disk that is full or read-only is told now; and from here a failed step can be done again
         if self.batch == 0 and self.history:
             self._keep()
@@ -233,8 +238,15 @@ class Trainer:
             getattr(batches, "close", lambda: None)()  # its workers end now, and not when it is collected
 
     def _step(self, images: Any, labels: Any) -> tuple[float, np.ndarray]:
-        """The loss, and the scores (N, classes)."""
+        """The loss, and the scores (N, classes).  One that fails can be done again."""
         self._before_step = [layer.step for layer in self._dropouts]
+        try:
+            return self._do_step(images, labels)
+        except BaseException:
+            self._rewind_dropout()
+            raise
+
+    def _do_step(self, images: Any, labels: Any) -> tuple[float, np.ndarray]:
         self.schedule.batch(self.epoch, self.batch / self.batches)
         self.optimizer.zero_grad()
         logits = self.model(tensor(images, self.device))
@@ -248,7 +260,9 @@ class Trainer:
             norm = clip_grad_norm_(self.optimizer.parameters, self.clip_norm)
             if not math.isfinite(norm):
                 self._fail(f"the norm of the gradients is {norm}", images, labels, backward=True)
+        self._torn = True
         self.optimizer.step()
+        self._torn = False
         return value, scores
 
     def _count(self, loss: float, scores: np.ndarray, labels: np.ndarray, seconds: float, waited: float,
