@@ -126,8 +126,7 @@ def backward(root: Tensor, gradient: Array) -> None:
         if gy is None:
             continue  # everyone who uses its result is indifferent to it
         gradients = function.run_backward(gy)
-        inputs = function.inputs
-        function.inputs = function.saved = ()  # lets go of the activations; and what fails below is not begun again
+        inputs, function.inputs, function.saved = function.inputs, (), ()  # frees memory; a failure is not begun again
         for tensor, needed, g in zip(inputs, function.needs, gradients, strict=True):
             if tensor is None or not needed or g is None:
                 continue

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from .changing import changes
 from .device import Array
 from .functional import checks
-from .tensor import Tensor, changes
+from .tensor import Tensor
 
 
 class SGD:

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from .changing import changes
 from .device import Array, Device
 from .device import device as find_device
 from .function import Function, backward
 from .timeline import phase
-
-
-@contextmanager
-def changes(tensor: Tensor) -> Iterator[None]:
-    """The block may change the data of ``tensor`` in place.
-
-    That counts as a change even if it fails: Ctrl-C may come when the data is new, and what was made of the old data
-    (packed weights, a graph) must not be taken for its own."""
-    try:
-        yield
-    finally:
-        tensor.version[0] += 1
 
 
 class Tensor:
