@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..changing import changes
 from ..device import Device
 from ..device import device as find_device
 from ..tensor import Tensor
@@ -89,9 +90,9 @@ class Module:
         where = find_device(target)
         for parameter in self.parameters():
             if parameter.device is not where:
-                parameter.data = where.upload(parameter.numpy(), plain=True)
-                parameter.device, parameter.grad = where, None
-                parameter.version[0] += 1  # a backward pass of before must not go on with the old device
+                with changes(parameter):  # a backward pass of before must not go on with the old device
+                    parameter.data = where.upload(parameter.numpy(), plain=True)
+                    parameter.device, parameter.grad = where, None
         return self
 
     def state_dict(self) -> dict[str, np.ndarray]:

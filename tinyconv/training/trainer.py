@@ -184,14 +184,14 @@ class Trainer:
 
     def _begin(self) -> None:
         """What a killed run left half done is finished, and this session noted."""
+        if self._torn:
+            raise TrainingError("the last step failed in the middle of its update, so some weights have moved and "
+                                "others have not; go on from the checkpoint: resume()")
         if _identity(self.checkpoint_path) != self._own:
             raise checkpoint.CheckpointError(f"{self.out} holds a run that went on meanwhile, or was not resumed; go "
                                              "on with --resume, or name another folder with --out")
         record.add_session(self.out, self.step, self.options, self.data,
                            sorted({str(p.device) for p in self.optimizer.parameters}))
-        if self._torn:
-            raise TrainingError("the last step failed in the middle of its update, so some weights have moved and "
-                                "others have not; go on from the checkpoint: resume()")
         if self._own is None or self._fell_back or self._written != (self.epoch, self.batch):
             self.save()  # a disk that is full or read-only is told now; and from here a failed step can be done again
         if self.batch == 0 and self.history:
