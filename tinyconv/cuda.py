@@ -57,7 +57,7 @@ def backend() -> Any:
 
 
 def _reduce(array: Array) -> tuple[Any, ...]:
-    """For copy.deepcopy and pickle: CuPy itself would read the array in a stream that knows nothing of ours."""
+    """For pickle: CuPy itself would restore the array on whichever GPU is current then."""
     device = cuda_device(array.device.id)
     return _restored, (device.name, device.download(array))
 
@@ -125,7 +125,9 @@ class CudaDevice(Device):
         super().__init__(f"cuda:{index}", channels_last=False)
         self.cupy, self.index = backend(), index
         with self.cupy.cuda.Device(index):
-            self.stream = self.cupy.cuda.Stream(non_blocking=True)
+            # Not one of the non-blocking: what others do in the default stream (copy.deepcopy of CuPy's arrays, a
+            # user's own CuPy, PyTorch) and what is queued here come after one another as the program has them.
+            self.stream = self.cupy.cuda.Stream()
         self.pool = self._scratch = _GpuPool(self)
         self._pinned = Pool(self._allocate_pinned)
         self._in_flight: deque[tuple[Any, np.ndarray]] = deque()  # host arrays until the GPU has read them

@@ -1,6 +1,7 @@
 """The stand-in for CuPy: its arrays behave as NumPy's views do, and every misuse of a launch is an error that says what
 was wrong.  Each planted bug has a correct twin that passes, so that no check can refuse everything."""
 
+import copy
 import inspect
 import operator
 from collections.abc import Iterator
@@ -129,6 +130,14 @@ def test_a_view_shares_memory_and_keeps_it() -> None:
     assert view.get()[0, 0] == 5
     del view
     assert cupy.get_default_memory_pool().used_bytes() == used - 512
+
+
+def test_a_deep_copy_is_dense_and_of_the_same_device() -> None:
+    with cupy.cuda.Device(1):
+        array = on_device(np.arange(12).reshape(3, 4))
+    twin = copy.deepcopy({"a": array[:, ::2]})["a"]
+    assert twin.device.id == 1 and twin.flags.c_contiguous and twin.base is None
+    np.testing.assert_array_equal(twin.get(), [[0, 2], [4, 6], [8, 10]])
 
 
 def test_the_array_interface_tells_where_and_how() -> None:

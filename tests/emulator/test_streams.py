@@ -2,6 +2,7 @@
 
 Most tests come in pairs: a program that forgets to order something, and the same program with the order put in."""
 
+import copy
 import gc
 import sys
 import threading
@@ -224,6 +225,13 @@ def test_the_default_stream_waits_for_blocking_streams_and_they_for_it(add: Any)
     with two:
         add(x, y)  # the default stream stands between `blocking` and `two`
     np.testing.assert_array_equal(y.get(), 2)
+
+
+def test_a_deep_copy_is_made_in_the_current_stream() -> None:
+    for stream, array in [(stream, ones(stream)) for stream in (Stream(), Stream.null)]:
+        np.testing.assert_array_equal(copy.deepcopy(array).get(stream=stream), 1)
+    with pytest.raises(EmulatorError, match="deep copy .* in the default stream .* reads what set"):
+        copy.deepcopy(ones(Stream(non_blocking=True)))
 
 
 def test_two_blocking_streams_are_not_ordered_by_themselves(add: Any) -> None:

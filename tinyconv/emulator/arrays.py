@@ -149,6 +149,19 @@ class ndarray:  # noqa: N801  (CuPy's name)
         enqueue_write(streams.queue_of(None), f"fill() of {self!r}", self._memory.block, target,
                       lambda: target.fill(value))
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> ndarray:
+        """In the current stream, as CuPy's: whoever computed the array in another must have ordered the two."""
+        with self.device:
+            twin = empty(self.shape, self.dtype)
+            source, target, block = self.host_elements, twin.host_elements, twin._memory.block
+
+            def run() -> None:
+                np.copyto(target, source)
+                block.mark(target)
+
+            enqueue(streams.queue_of(None), f"a deep copy of {self!r}", run, [self._memory.block], [block])
+        return twin
+
     def __dlpack__(self, **options: Any) -> Any:
         return np.asarray(_Shared(self)).__dlpack__(**options)
 
