@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,20 @@ Spec = tuple[tuple[int, ...], Any]  # shape, dtype
 def deal(borrow: Callable[[int], Any], *arrays: Spec) -> list[Any]:
     """Uninitialised arrays of these (shape, dtype), one after the other in the one block of bytes that ``borrow``,
     given a size, returns.  A kernel gets this as ``scratch``, with ``borrow`` filled in by its device."""
+    places, size = _layout(arrays)
+    block = borrow(size)
+    return [block[begin:end].view(dtype).reshape(shape) for begin, end, shape, dtype in places]
+
+
+@lru_cache(maxsize=1024)
+def _layout(arrays: tuple[Spec, ...]) -> tuple[list[tuple[int, int, tuple[int, ...], Any]], int]:
+    """(where each array begins and ends, its shape and dtype), and the size of all."""
     places, size = [], 0
     for shape, dtype in arrays:
         end = size + math.prod(shape) * np.dtype(dtype).itemsize
         places.append((size, end, shape, dtype))
         size = -(-end // _ALIGNMENT) * _ALIGNMENT
-    block = borrow(size)
-    return [block[begin:end].view(dtype).reshape(shape) for begin, end, shape, dtype in places]
+    return places, size
 
 
 def wanted_by(kernel: Callable[..., None]) -> bool:

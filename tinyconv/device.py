@@ -14,14 +14,14 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from .kernels.scratch import Spec, deal, wanted_by
-from .memory import Pool
+from .kernels.scratch import deal, wanted_by
+from .memory import Block, Pool
 from .origin import origin
 from .timeline import recorder
 
@@ -74,8 +74,8 @@ class Device:
     def launch(self, kernel: str, *arrays: Array, **options: Any) -> None:
         """Run ``kernel``, for example ``"lrn.forward"``: the function ``forward`` of ``kernels/lrn/<kind>.py``.
 
-        A kernel fills the arrays that it is given and allocates nothing.  If it has a parameter ``scratch`` it gets
-        :meth:`scratch`, for memory that it needs until it returns."""
+        A kernel fills the arrays that it is given and allocates nothing.  For memory that it needs until it returns it
+        has a parameter ``scratch``: a function of (shape, dtype) ... that returns uninitialised arrays."""
         record, begin = recorder(self.name, kernel, origin), perf_counter()
         self._run(kernel, arrays, options)
         if record:
@@ -84,18 +84,20 @@ class Device:
     def _run(self, kernel: str, arrays: Sequence[Array], options: dict[str, Any], where: object = None) -> None:
         try:
             run, wants_scratch = find_kernel(kernel, self.kind)
-            if wants_scratch:
-                options["scratch"] = self.scratch
-            run(*arrays, **options)
+            if not wants_scratch:
+                run(*arrays, **options)
+                return
+            blocks: list[Block] = []
+            try:
+                run(*arrays, scratch=partial(deal, partial(self._scratch.lend, blocks)), **options)
+            finally:
+                for block in blocks:
+                    self._scratch.take_back(block)
         except Exception as error:
             note = f"{kernel} on {self.name}{f', launched at {where}' if where else ''}"
             if told := _in_other_words(error, note):
                 raise told from error
             raise
-
-    def scratch(self, *arrays: Spec) -> list[Array]:
-        """Uninitialised arrays of these (shape, dtype), in one block of the pool."""
-        return deal(lambda size: self._scratch.empty((size,), np.uint8), *arrays)
 
     def synchronize(self) -> None:
         """Wait until every launch has finished.  These devices run a launch at once, so there is nothing to wait

@@ -25,11 +25,13 @@ SMALL = 4096  # bytes: below one page, malloc reuses memory by itself and is qui
 class Block:
     """Memory that the pool owns: ``size`` bytes of it count, from ``address`` on, a boundary of ALIGNMENT."""
 
-    __slots__ = ("address", "memory", "size")
+    __slots__ = ("address", "bytes", "memory", "size")
 
     def __init__(self, memory: np.ndarray, size: int) -> None:
         self.memory, self.size = memory, size
         self.address = -(-memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+        first = self.address - memory.ctypes.data
+        self.bytes = memory[first:first + size]
 
 
 class Loan:
@@ -81,6 +83,12 @@ class Pool:
         if nbytes < SMALL:
             return np.empty(shape, dtype)
         return np.asarray(Loan(self, self._borrow(_round_up(nbytes)), shape, dtype))
+
+    def lend(self, blocks: list[Block], size: int) -> np.ndarray:
+        """So many bytes, of a block that joins ``blocks``: who has that list takes it back.  That is quicker than an
+        array which tells by itself when nobody holds it any more."""
+        blocks.append(self._borrow(_round_up(size)))
+        return blocks[-1].bytes
 
     def take_back(self, block: Block) -> None:
         self._returned.append(block)

@@ -35,7 +35,7 @@ def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
 def _plan(x, gy, gw, stride, groups):
     """The (shape, dtype) of each thread's rows of x (height, width, channels) and of gy, and of the bands' sums."""
     item, (K, C, R, S), (N, channels, _, _), (_, _, P, Q) = x.itemsize, gw.shape, x.shape, gy.shape
-    columns, width = isa.chosen().padded(K // groups, item), needed_size(gy, gw, stride)[1]
+    columns, width = isa.chosen().padded(K // groups, item), needed_size(gy.shape, gw.shape, stride)[1]
     threads = numba.get_num_threads()
     row = groups * columns * Q
     rows = max(1, min(P, (_CACHE // item - R * width * channels) // (stride[0] * width * channels + row)))

@@ -5,6 +5,7 @@
 """
 
 import os
+from functools import lru_cache
 
 from .. import isa
 from .table import WINOGRAD
@@ -25,14 +26,18 @@ def winograd(which, x, weight, y, stride, groups):
     if word:
         return word == "winograd"
     limits = WINOGRAD.get((isa.chosen().name, which, R, min(groups, 2)), ())
-    m = 7 - R
-    P, Q = x.shape[2:] if which == INPUT else y.shape[2:]  # what the tiles cover; what they reach past it is no gain
-    tiles = x.shape[0] * P * Q // (m * m)
+    return _pays(limits, 7 - R, len(x), *(x if which == INPUT else y).shape[2:], C, K // groups)
+
+
+@lru_cache(maxsize=1024)
+def _pays(limits, m, images, P, Q, channels, filters):
+    """Whether tiles of m x m pixels do, which cover (P, Q); what they reach past it is no gain."""
+    tiles = images * P * Q // (m * m)
     used = P * Q / (-(-P // m) * m * -(-Q // m) * m)
     # The table has as many filters as channels.  A tile's transforms take C + K steps for C*K products: other layers
     # are like one with n of both for which that ratio, 2/n, is the same.
-    n = used * 2 * C * (K // groups) / (C + K // groups)
-    return any(n >= channels and tiles >= least for channels, least in limits)
+    n = used * 2 * channels * filters / (channels + filters)
+    return any(n >= least and tiles >= fewest for least, fewest in limits)
 
 
 def forced():

@@ -20,17 +20,14 @@ from .. import isa, tile
 from ..layout import channels_last
 from ..scratch import prepared
 from .packing import frame, pack_backward, pack_forward
-from .rows import Grid, Lines, packs_itself, product
+from .rows import Grid, Lines, Walk, packs_itself, product
 
 _FRAMES = 4 << 20  # bytes of framed images at a time
 
 
 def forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch):
-    weight, (K, C, R, S), lanes = np.ascontiguousarray(weight), weight.shape, isa.chosen().lanes(weight.itemsize)
-    needed, filters, columns = needed_size(y, weight, stride), K // groups, isa.chosen().padded(K // groups, x.itemsize)
-    fits = padding == (0, 0) and needed[0] <= x.shape[2] and needed[1] <= x.shape[3]
-    packed, offsets, frames = scratch(((groups, R * S * C, columns), x.dtype), ((groups, columns), x.dtype),
-                                      _frames_spec(None if fits else (len(x), *needed, x.shape[1]), x.dtype))
+    weight, filters, lanes = np.ascontiguousarray(weight), len(weight) // groups, isa.chosen().lanes(weight.itemsize)
+    packed, offsets, frames = scratch(*_forward_plan(x.shape, weight.shape, y.shape, x.dtype, stride, padding, groups))
     xs, ys = channels_last(x), channels_last(y)
     late = kept is None and packs_itself(frames if len(frames) else xs, ys, weight, filters, groups)
     if not late:
@@ -38,21 +35,36 @@ def forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch):
     offsets[...] = 0
     if bias is not None:
         offsets[:, :filters] = bias.reshape(groups, filters)
-    (_, P, Q, _), streams = ys.shape, tile.may_stream(ys, filters)
+    streams = tile.may_stream(ys, filters)
     for source, images in _framed(xs, None, frames, *padding):
-        _, H, W, channels = source.shape
-        tap, depth = window_runs(R, S, C, W, channels)
-        product(source, packed, offsets, ys[images], rows=(len(source), P, Q),
-                source_grid=Grid(H * W * channels, stride[0] * W * channels, stride[1] * channels, 0),
-                result_grid=Grid(P * Q * K, Q * K, K, 0), group_steps=(C, filters), groups=groups, columns=filters,
-                tap=tap, depth=depth, lines=Lines(0, stride[0], R, padding[0], padding[0] + x.shape[2]), relu=relu,
-                streams=streams, unpacked=weight if late else None)
+        walk, tap = _forward_walk(source.shape, x.shape[2], weight.shape, y.shape[2:], stride, padding[0], groups)
+        product(source, packed, offsets, ys[images], walk, tap, relu=relu, streams=streams,
+                unpacked=weight if late else None)
+
+
+@lru_cache(maxsize=1024)
+def _forward_plan(x, weight, y, dtype, stride, padding, groups):
+    """The (shape, dtype) of panels of weights, of the bias in panels, and of framed images, for such shapes."""
+    (K, C, R, S), needed = weight, needed_size(y, weight, stride)
+    columns = isa.chosen().padded(K // groups, dtype.itemsize)
+    fits = padding == (0, 0) and needed[0] <= x[2] and needed[1] <= x[3]
+    return (((groups, R * S * C, columns), dtype), ((groups, columns), dtype),
+            _frames_spec(None if fits else (x[0], *needed, x[1]), dtype))
+
+
+@lru_cache(maxsize=1024)
+def _forward_walk(source, height, weight, outputs, stride, top, groups):
+    """(walk, taps) from such a source, of whose lines ``height`` from ``top`` on are no zeros."""
+    (N, H, W, channels), (K, C, R, S), (P, Q) = source, weight, outputs
+    tap, depth = window_runs(R, S, C, W, channels)
+    return Walk((N, P, Q), Grid(H * W * channels, stride[0] * W * channels, stride[1] * channels, 0),
+                Grid(P * Q * K, Q * K, K, 0), (C, K // groups), groups, K // groups, depth,
+                Lines(0, stride[0], R, top, top + height)), tap
 
 
 def needed_size(y, weight, stride):
-    """(height, width) from the first to the last pixel that the windows see."""
-    height, width = ((outputs - 1) * step + taps
-                     for outputs, step, taps in zip(y.shape[2:], stride, weight.shape[2:], strict=True))
+    """(height, width) from the first to the last pixel that the windows see, for shapes of y and of the weights."""
+    height, width = ((outputs - 1) * step + taps for outputs, step, taps in zip(y[2:], stride, weight[2:], strict=True))
     return height, width
 
 
@@ -87,34 +99,47 @@ def _joined_plan(gy, weight, gx, stride, padding):
 
 
 def _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch):
-    weight, (K, C, R, S) = np.ascontiguousarray(weight), weight.shape
-    (top, left), size, phases = _geometry((R, S), stride, padding, gx.shape[2:])
-    same = y is None and (top, left) == (0, 0) and size == gy.shape[2:]
-    columns = isa.chosen().padded(C, gy.itemsize)
-    packed, zeros, frames = scratch(((groups, R * S * (K // groups), columns), gy.dtype), ((groups, columns), gy.dtype),
-                                    _frames_spec(None if same else (len(gy), *size, K), gy.dtype))
+    weight, C = np.ascontiguousarray(weight), weight.shape[1]
+    (top, left), _, phases = _geometry(weight.shape[2:], stride, padding, gx.shape[2:])
+    masked = y is not None
+    packed, zeros, frames = scratch(*_backward_plan(gy.shape, weight.shape, gx.shape, gy.dtype, masked, stride, padding,
+                                                    groups))
     gys, gxs, streams = channels_last(gy), channels_last(gx), tile.may_stream(channels_last(gx), C)
     zeros[...] = 0
     late = stride == (1, 1) and packs_itself(frames if len(frames) else gys, gxs, weight, C, groups)
     parts = [packed] if late else _pack_phases(weight, packed, groups, stride, phases)
-    line = gxs.shape[2] * C * groups
-    for source, images in _framed(gys, None if y is None else channels_last(y), frames, top, left):
+    for source, images in _framed(gys, channels_last(y) if masked else None, frames, top, left):
         target = gxs[images]
-        _, H, W, channels = source.shape
         for phase, part in zip(phases, parts, strict=True):
-            (D, E), (i, j), (h, w) = phase.taps, phase.first, phase.pixel
             if 0 in phase.taps:
+                h, w = phase.pixel
                 target[:, h::stride[0], w::stride[1]] = 0  # no window sees these pixels
                 continue
-            tap, depth = window_runs(D, E, K // groups, W, channels)
-            product(source, part, zeros, target, rows=(len(source), *phase.count),
-                    source_grid=Grid(H * W * channels, W * channels, channels,
-                                     ((i - D + 1 + top) * W + j - E + 1 + left) * channels),
-                    result_grid=Grid(gxs.shape[1] * line, stride[0] * line, stride[1] * C * groups,
-                                     h * line + w * C * groups),
-                    group_steps=(K // groups, C), groups=groups, columns=C, tap=tap, depth=depth,
-                    lines=Lines(i - D + 1 + top, 1, D, top, top + gys.shape[1]), relu=False, streams=streams,
-                    unpacked=weight if late else None, backwards=True)
+            walk, tap = _backward_walk(source.shape, gys.shape[1], weight.shape, gxs.shape[1:3], phase, stride,
+                                       (top, left), groups)
+            product(source, part, zeros, target, walk, tap, streams=streams, unpacked=weight if late else None,
+                    backwards=True)
+
+
+@lru_cache(maxsize=1024)
+def _backward_plan(gy, weight, gx, dtype, masked, stride, padding, groups):
+    """The (shape, dtype) of panels of weights, of as many zeros as a bias, and of framed images of gy, for such
+    shapes."""
+    (K, C, R, S), (before, size, _) = weight, _geometry(weight[2:], stride, padding, gx[2:])
+    columns, same = isa.chosen().padded(C, dtype.itemsize), not masked and before == (0, 0) and size == gy[2:]
+    return (((groups, R * S * (K // groups), columns), dtype), ((groups, columns), dtype),
+            _frames_spec(None if same else (gy[0], *size, K), dtype))
+
+
+@lru_cache(maxsize=1024)
+def _backward_walk(source, lines, weight, size, phase, stride, before, groups):
+    """(walk, taps) of a phase of gx of a ``size``, from such a source, of whose lines so many are no zeros."""
+    (N, H, W, channels), (K, C, _, _), (D, E), (i, j), (h, w) = source, weight, phase.taps, phase.first, phase.pixel
+    tap, depth = window_runs(D, E, K // groups, W, channels)
+    down, right, line = i - D + 1 + before[0], j - E + 1 + before[1], size[1] * C * groups
+    return Walk((N, *phase.count), Grid(H * W * channels, W * channels, channels, (down * W + right) * channels),
+                Grid(size[0] * line, stride[0] * line, stride[1] * C * groups, h * line + w * C * groups),
+                (K // groups, C), groups, C, depth, Lines(down, 1, D, before[0], before[0] + lines)), tap
 
 
 def _pack_phases(weight, packed, groups, stride, phases):

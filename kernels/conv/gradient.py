@@ -40,7 +40,8 @@ def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
         bands.backward_weight(x, gy, gw, y, stride, padding, groups, scratch)
         return
     xs, gys, ys = channels_last(x), channels_last(gy), None if y is None else channels_last(y)
-    pixels, gradients, room = scratch(*_plan(x, gy, gw, stride, groups))
+    pixels, gradients, room = scratch(*_plan(x.shape, gy.shape, gw.shape, x.dtype, stride, groups,
+                                              numba.get_num_threads()))
     best, item, (K, _, R, S) = isa.chosen(), x.itemsize, gw.shape
     _, P, Q, _ = gys.shape
     for begin in range(0, len(xs), len(gradients)):
@@ -57,17 +58,18 @@ def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
                     best.lanes(item), tile.address("panel", item, 2), tile.address("panel", item, 1))
 
 
-def _plan(x, gy, gw, stride, groups):
+@lru_cache(maxsize=1024)
+def _plan(x, gy, gw, dtype, stride, groups, threads):
     """The (shape, dtype) of panels of x (images, tiles, height, width, channels) and of gy (images, numbers), both of a
     chunk of images, and of room for each thread's sums, twice."""
-    item, (K, C, R, S), (_, _, P, Q) = x.itemsize, gw.shape, gy.shape
+    item, (K, C, R, S), (_, _, P, Q) = dtype.itemsize, gw, gy
     columns, tall = isa.chosen().padded(K // groups, item), tile.height(C)
     height, width = needed_size(gy, gw, stride)
     image, gradient = (groups * -(-C // tall), height, width, tall), groups * columns * P * Q
     two = height * width * tall + min(columns, isa.chosen().columns(item)) * P * Q  # a panel of each
-    images = max(1, min(len(x), _PANELS // (item * two), _CHUNK // (item * (math.prod(image) + gradient))))
-    room = numba.get_num_threads(), 2, R * S * tall * isa.chosen().columns(item)
-    return ((images, *image), x.dtype), ((images, gradient), x.dtype), (room, x.dtype)
+    images = max(1, min(x[0], _PANELS // (item * two), _CHUNK // (item * (math.prod(image) + gradient))))
+    room = threads, 2, R * S * tall * isa.chosen().columns(item)
+    return ((images, *image), dtype), ((images, gradient), dtype), (room, dtype)
 
 
 @jit
@@ -106,7 +108,7 @@ def _lines(images, height, P, stride):
 
 def _pieces(tasks, lines):
     """Into how many pieces the taps of so many lines are cut: one, if the threads have equally much to do then."""
-    return lines if uneven(tasks) else 1
+    return lines if uneven(tasks, numba.get_num_threads()) else 1
 
 
 @jit

@@ -9,6 +9,8 @@ The threads share out tasks: a block of rows times a panel.  Each number of the 
 belongs to one task, so neither the tasks nor the threads change a bit of it.
 """
 
+import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numba
@@ -50,6 +52,23 @@ class Lines(NamedTuple):
     end: int
 
 
+class Walk(NamedTuple):
+    """How a product goes through its arrays: what follows from shapes, so that it is found once for each layer."""
+
+    rows: tuple[int, int, int]  # (N, P, Q): as many as pixels of the result, one for each
+    source: Grid
+    result: Grid
+    group_steps: tuple[int, int]  # from the channels of a group to those of the next, in the source and in the result
+    groups: int
+    columns: int  # channels of the result in a group
+    depth: int  # numbers of a run of the window
+    lines: Lines  # of a window, each of equally many runs; where all rows of a tile see zeros, nothing is multiplied
+
+    def even(self):
+        """Whether all rows are equally far apart."""
+        return self.source.even(self.rows) and self.result.even(self.rows)
+
+
 def packs_itself(source, result, weight, columns, groups):
     """Whether ``product`` had better be given the weights as they are: where all rows make one task for each panel, it
     packs the panel into its core's cache, and what is packed never goes to memory."""
@@ -58,46 +77,46 @@ def packs_itself(source, result, weight, columns, groups):
             and rest == 0 and groups * panels % numba.get_num_threads() == 0)
 
 
-def product(source, weights, bias, result, *, rows, source_grid, result_grid, group_steps, groups, columns, tap, depth,
-            lines, relu, streams, unpacked=None, backwards=False):
+def product(source, weights, bias, result, walk, tap, *, relu=False, streams=False, unpacked=None, backwards=False):
     """result[row, c] = bias[c] + sum over t, k of source[row + tap[t] + k] * weights[t*depth + k, c], for all groups.
 
-    source, result: dense arrays, read and written at the places that their grids tell for each of rows = (N, P, Q);
-    the channels of a group are ``group_steps`` = (of the source, of the result) apart.
+    source, result: dense arrays, read and written at the places of ``walk``.
     weights: (groups, taps*depth, columns rounded up), panel after panel; with ``unpacked`` = the weights (K, C, R, S)
     just room for them, and ``backwards`` says whether they are to be packed as ``pack_backward`` does it.
     bias: (groups, columns rounded up).
-    lines: those of a window, each of equally many taps; where all rows of a tile see zeros, nothing is multiplied.
     relu: negative results become 0.  streams: results go past the caches (``tile.may_stream``)."""
     best, item = isa.chosen(), source.itemsize
-    count = rows[0] * rows[1] * rows[2]
-    even = source_grid.even(rows) and result_grid.even(rows)
-    kind = "even" if even and len(tap) == 1 else "gather"  # one run of memory after the other
-    panel, panels = len(tap) * depth * best.columns(item) * item, -(-columns // best.columns(item))
-    together = blocks = 1
-    if unpacked is None:
-        together = panels if panels * panel <= _FIRST else 1
-        blocks = _blocks(-(-count // best.rows), (source.nbytes + result.nbytes) // groups, panel,
-                         groups * (panels // together))
-    _product(source.reshape(-1), weights.reshape(-1), unpacked, backwards, bias.reshape(-1), result.reshape(-1), rows,
-             source_grid, result_grid, group_steps, groups, columns, tap, depth, lines, int(relu), even, kind == "even",
-             blocks, together, best.rows, best.lanes(item), tile.address(kind, item, 2, streams),
-             tile.address(kind, item, 1, streams))
+    kind, even, blocks, together = _cut(walk, len(tap), source.nbytes + result.nbytes, item, numba.get_num_threads())
+    if unpacked is not None:
+        blocks = together = 1
+    _product(source.reshape(-1), weights.reshape(-1), unpacked, backwards, bias.reshape(-1), result.reshape(-1),
+             *walk, tap, int(relu), even, kind == "even", blocks, together, best.rows, best.lanes(item),
+             tile.address(kind, item, 2, streams), tile.address(kind, item, 1, streams))
 
 
-def _blocks(tiles, nbytes, panel, panels):
+@lru_cache(maxsize=1024)
+def _cut(walk, taps, nbytes, item, threads):
+    """(kind of tile, whether all rows are equally far apart, blocks into which the rows are cut, panels of a task)."""
+    best, even = isa.chosen(), walk.even()
+    panel, panels = taps * walk.depth * best.columns(item) * item, -(-walk.columns // best.columns(item))
+    together = panels if panels * panel <= _FIRST else 1
+    tiles = -(-math.prod(walk.rows) // best.rows)
+    blocks = _blocks(tiles, nbytes // walk.groups, panel, walk.groups * (panels // together), threads)
+    return "even" if even and taps == 1 else "gather", even, blocks, together  # one run of memory after the other
+
+
+def _blocks(tiles, nbytes, panel, panels, threads):
     """Into how many blocks the rows are cut: by the bytes of the images and of a panel, and so many blocks that all
     threads have equally much to do."""
     size = min(max(_LEAST, _REUSE * panel), _MOST)
     blocks = min(tiles, -(-nbytes // size))
-    while blocks < tiles and uneven(blocks * panels):
+    while blocks < tiles and uneven(blocks * panels, threads):
         blocks += 1
     return blocks
 
 
-def uneven(tasks):
+def uneven(tasks, threads):
     """Whether some threads get a task more than others, of so few that it matters."""
-    threads = numba.get_num_threads()
     return tasks < _MANY * threads and tasks % threads != 0
 
 
@@ -132,7 +151,7 @@ def _nonzero(lines, first, last, taps):
 
 @jit
 def _product(source, weights, unpacked, backwards, bias, result, rows, source_grid, result_grid, group_steps, groups,
-             columns, tap, depth, lines, relu, even, simple, blocks, together, tall, lanes, wide_tile, narrow_tile):
+             columns, depth, lines, tap, relu, even, simple, blocks, together, tall, lanes, wide_tile, narrow_tile):
     """``together``: how many panels a task takes."""
     count, length = rows[0] * rows[1] * rows[2], tap.size * depth
     wide, taps_of_line = 2 * lanes, tap.size // lines.height

@@ -9,7 +9,7 @@ buffers of its own that stay in its cache; and ``choice.py`` says for which shap
 The input gradient is the same convolution with the taps backwards and channels and filters exchanged.
 """
 
-import math
+from functools import lru_cache
 
 import numba
 import numpy as np
@@ -52,37 +52,39 @@ def backward_input(gy, weight, gx, y, padding, groups, scratch):
 
 
 def _convolve(source, y, weight, bias, result, padding, groups, relu, backwards, kept, scratch):
-    best, dtype, taps, weight = isa.chosen(), source.dtype, weight.shape[2], np.ascontiguousarray(weight)
-    lanes, tiles = best.lanes(dtype.itemsize), _tiles(result.shape[1:3], taps)
-    channels, columns = (a.shape[3] // groups for a in (source, result))
-    shape, count = (36 * groups, channels, best.padded(columns, dtype.itemsize)), len(source) * tiles[0] * tiles[1]
-    rest = groups, padding, tiles, pixels(taps), relu
-    if kept is None and _large(shape, groups, dtype) and panels.serves(count, channels, columns, groups, dtype):
+    best, item, taps, weight = isa.chosen(), source.itemsize, weight.shape[2], np.ascontiguousarray(weight)
+    by_panels, specs = _plan(source.shape, result.shape, taps, groups, source.dtype, numba.get_num_threads())
+    rest = groups, padding, _tiles(result.shape[1:3], taps), pixels(taps), relu
+    if kept is None and by_panels:
         panels.convolve(source, y, weight, bias, result, *rest, backwards, scratch)
         return
-    spectrum, v, u, some = scratch((shape, dtype), *_plan(count, shape, groups, dtype))
-    spectrum = prepared(kept, ("winograd", groups), spectrum,
-                        lambda whole: _transform_weights(weight, whole, some, groups, lanes, backwards))
-    _convolve_blocks(source, y, spectrum, bias, result, v, u, *rest, (v.shape[2] - SKEW) // channels, best.rows, lanes,
-                     tile.address("gather", dtype.itemsize, 2), tile.address("gather", dtype.itemsize, 1))
+    spectrum, v, u, some = scratch(*specs)
+    spectrum = prepared(kept, ("winograd", groups), spectrum, lambda whole: _transform_weights(
+        weight, whole, some, groups, best.lanes(item), backwards))
+    _convolve_blocks(source, y, spectrum, bias, result, v, u, *rest, (v.shape[2] - SKEW) // spectrum.shape[1],
+                     best.rows, best.lanes(item), tile.address("gather", item, 2), tile.address("gather", item, 1))
 
 
-def _large(shape, groups, dtype):
+@lru_cache(maxsize=1024)
+def _plan(source, result, taps, groups, dtype, threads):
+    """Whether to go by panels, unless the weights are kept; and else the (shape, dtype) of the transformed weights, and
+    of each thread's source tiles, result tiles, and rows of transformed weights.  ``source``, ``result``: shapes."""
+    best, item, (down, right) = isa.chosen(), dtype.itemsize, _tiles(result[1:3], taps)
+    channels, filters, count = source[3] // groups, result[3] // groups, source[0] * down * right
+    columns, heights = best.padded(filters, item), _MANY
+    large = _large(channels, columns, item)
+    if not large:
+        heights = min(_MANY, max(1, _CACHE // (36 * (channels + columns) * item * best.rows)))
+    rounds = -(-count * groups // (threads * heights * best.rows))  # that each thread goes through
+    block = -(-count // max(1, threads * rounds // groups))
+    return (large and panels.serves(count, channels, filters, groups, dtype),
+            (((36 * groups, channels, columns), dtype), ((threads, 36, block * channels + SKEW), dtype),
+             ((threads, 36, block * columns + SKEW), dtype), ((threads, 36, PLACE), dtype)))
+
+
+def _large(channels, columns, item):
     """Whether the transformed weights of a group leave no room for tiles in a core's cache."""
-    return math.prod(shape) // groups * dtype.itemsize >= 2 * _CACHE
-
-
-def _plan(tiles, shape, groups, dtype):
-    """The (shape, dtype) of each thread's source tiles, result tiles, and rows of transformed weights."""
-    (_, channels, columns), item, tall = shape, dtype.itemsize, isa.chosen().rows
-    heights = _MANY
-    if not _large(shape, groups, dtype):
-        heights = min(_MANY, max(1, _CACHE // (36 * (channels + columns) * item * tall)))
-    threads = numba.get_num_threads()
-    rounds = -(-tiles * groups // (threads * heights * tall))  # that each thread goes through
-    block = -(-tiles // max(1, threads * rounds // groups))
-    return (((threads, 36, block * channels + SKEW), dtype), ((threads, 36, block * columns + SKEW), dtype),
-            ((threads, 36, PLACE), dtype))
+    return 36 * channels * columns * item >= 2 * _CACHE
 
 
 @jit
@@ -137,7 +139,8 @@ def _multiply(v, spectrum, u, slot, group, groups, here, tall, wide, wide_tile, 
 def backward_weight(x, gy, gw, y, padding, groups, scratch):
     best, item, (_, C, taps, _) = isa.chosen(), x.itemsize, gw.shape
     tiles = _tiles(gy.shape[2:], taps)
-    sums, v, u = scratch(*_gradient_plan(len(x) * tiles[0] * tiles[1], gw, groups, x.dtype))
+    sums, v, u = scratch(*_gradient_plan(len(x) * tiles[0] * tiles[1], gw.shape, groups, x.dtype,
+                                         numba.get_num_threads()))
     block = (v.shape[2] - SKEW) // (C + _LINE)
     slice_ = (u.shape[2] - SKEW) // block - _LINE
     _sum_blocks(channels_last(x), channels_last(gy), None if y is None else channels_last(y), sums, v, u, groups,
@@ -146,13 +149,14 @@ def backward_weight(x, gy, gw, y, padding, groups, scratch):
     _transform_sums(sums, gw, groups, best.lanes(item))
 
 
-def _gradient_plan(tiles, gw, groups, dtype):
+@lru_cache(maxsize=1024)
+def _gradient_plan(tiles, gw, groups, dtype, threads):
     """The (shape, dtype) of the sums of transformed gradients, and each thread's transformed tiles of x and of gy.
 
     A thread sums a slice of the filters of a group over all tiles, some tiles at a time; how many depends on the shape
     alone, for it decides how the sum rounds."""
-    K, C, _, _ = gw.shape
-    best, item, threads = isa.chosen(), dtype.itemsize, numba.get_num_threads()
+    K, C, _, _ = gw
+    best, item = isa.chosen(), dtype.itemsize
     columns, wide = best.padded(K // groups, item), best.columns(item)
     slice_ = -(-columns // (wide * -(-threads // groups))) * wide  # filters of a task
     block = min(best.rows * _FEW, tiles)

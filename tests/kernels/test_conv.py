@@ -16,6 +16,7 @@ import tinyconv.functional as F
 from ..closeness import assert_close
 from ..layouts import LAYOUTS, place
 from ..witness import agree, normal
+from .plans import fresh_plans
 
 
 class Case(NamedTuple):
@@ -246,7 +247,8 @@ def test_taps_in_pieces_give_the_same_weight_gradient(monkeypatch: pytest.Monkey
         for pieces in (1, 3):
             monkeypatch.setattr(gradient, "_pieces", lambda tasks, lines, pieces=pieces: pieces)
             results.append(np.full(expected.shape, np.nan, np.float32))
-            cpu.launch("conv.backward_weight", cpu.upload(x), cpu.upload(gy), results[-1], None, **options)
+            with fresh_plans(gradient):
+                cpu.launch("conv.backward_weight", cpu.upload(x), cpu.upload(gy), results[-1], None, **options)
         np.testing.assert_array_equal(*results)
         assert_close(results[0], expected, 1e-5, "gw")
 
@@ -271,7 +273,8 @@ def test_images_of_few_channels(monkeypatch: pytest.MonkeyPatch, cache: int, cha
     reference.backward_weight(x.astype(float), gy.astype(float), gw, None, y, **options)
     x, gy, y, our_gx = (cpu.upload(a) for a in (x, gy, y, np.full_like(x, np.nan)))
     our_gw = np.full_like(w, np.nan)
-    cpu.launch("conv.backward_input", gy, w, our_gx, y, **options)
+    with fresh_plans(direct):
+        cpu.launch("conv.backward_input", gy, w, our_gx, y, **options)
     cpu.launch("conv.backward_weight", x, gy, our_gw, None, y, **options)
     assert_close(our_gx, gx, 1e-5, "gx")
     assert_close(our_gw, gw, 1e-5, "gw")

@@ -18,6 +18,7 @@ import tinyconv as tc
 
 from ..closeness import assert_close
 from ..witness import normal
+from .plans import fresh_plans
 
 CPU = tc.device("cpu")
 # Of the largest element.  The transforms multiply by up to 5, forth and back, and add up numbers that cancel: a factor
@@ -95,7 +96,7 @@ def _way(case: Case, by_panels: bool) -> Iterator[None]:
     """By blocks of so few tiles, or by panels of filters, whatever would be quicker."""
     with (patch.multiple(winograd, _MANY=case.heights, _FEW=case.heights),
           patch.object(winograd, "_large", lambda *shape: by_panels),
-          patch.object(winograd.panels, "serves", lambda *shape: by_panels)):
+          patch.object(winograd.panels, "serves", lambda *shape: by_panels), fresh_plans(winograd)):
         yield
 
 
@@ -134,7 +135,7 @@ def test_backward_weight(case: Case, masked: bool) -> None:
     mask = y if masked else None
     expected, gw = np.empty(w.shape), np.full_like(w, np.nan)
     reference.backward_weight(x.astype(float), gy.astype(float), expected, None, mask, **case.options)
-    with patch.multiple(winograd, _MANY=case.heights, _FEW=case.heights):
+    with patch.multiple(winograd, _MANY=case.heights, _FEW=case.heights), fresh_plans(winograd):
         winograd.backward_weight(CPU.upload(x), CPU.upload(gy), gw, None if mask is None else CPU.upload(y),
                                  case.padding, case.groups, _scratch)
     assert_close(gw, expected, TOL[case.dtype])
@@ -156,7 +157,7 @@ def test_with_large_weights_it_goes_by_panels_and_no_bit_changes(few_threads: No
     with patch.object(winograd.panels, "convolve", wraps=winograd.panels.convolve) as by_panels:
         first = both()
     assert by_panels.call_count == 2
-    with patch.object(winograd.panels, "serves", lambda *shape: False):
+    with patch.object(winograd.panels, "serves", lambda *shape: False), fresh_plans(winograd):
         assert both() == first
 
 
