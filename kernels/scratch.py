@@ -43,10 +43,15 @@ def prepared(kept, key, space, fill):
         fill(space)
         return space
     if key not in kept:
-        made, = deal(_aligned, (space.shape, space.dtype))
+        made = own(space.shape, space.dtype)
         fill(made)
         kept[key] = made  # not before: another thread may look for it, and what is interrupted must not be found
     return kept[key]
+
+
+def own(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An uninitialised array that lies as one of :func:`deal`, in memory of its own."""
+    return deal(_aligned, (shape, dtype))[0]
 
 
 def _aligned(size: int) -> np.ndarray:

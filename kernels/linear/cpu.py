@@ -1,37 +1,40 @@
 """The linear layer on the register tiles (``kernels/TILE.md``).
 
 A batch is small and the weights are many (fc6 of AlexNet: 151 MB), so each pass reads or writes them once, as they
-lie.  What is packed is x and gy, into panels: some columns (or rows) side by side, as a tile takes them.
+lie.  What is packed is x and gy (``packing.py``).
 
     forward           y' = w x'     a tile's rows: neurons, which read along their weights; its columns: images
-    input gradient    gx = gy w     rows: images; columns: inputs
+    input gradient    gx = gy w     rows: images; columns: inputs (``across.py``)
     weight gradient   gw = gy' x    rows: neurons; columns: inputs, written to gw as they lie
 """
 
-import numba
 import numpy as np
 
 from .. import isa, tile
 from ..bias import sum_pixels
 from ..jit import jit, prange
-from ..runs import clear, copy, copy_masked, run, where
+from ..runs import clear, copy, run, where
+from . import across
+from .packing import pack, pack_transposed
 
-_DOWN = 16  # rows of w that the input gradient takes at a time: as many runs of memory as a core can follow
-_TILES = 4  # tiles of images: so many find three times as many rows in the caches worth while
 _DEPTH = 4096  # of a sum that a forward tile takes in one go: what it reads stays in a core's second cache
 _FEW = 8  # images: more fill the lanes of a gather tile well enough
 
 
-def forward(x, weight, bias, y, *, relu=False, scratch):
-    columns, sums, dense_x, dense_w = scratch(*_forward_plan(x, weight))
-    x, weight = _dense(x, dense_x), _dense(weight, dense_w)
+def forward(x, weight, bias, y, *, relu=False, kept=None, scratch):
+    x, weight = _in_rows(x, scratch), _in_rows(weight, scratch)
+    if kept is not None and across.pays(x, weight) and (turned := across.turned(weight, kept)) is not None:
+        across.product(x, None, turned, y, scratch)
+        _add_bias(bias, y, relu)
+        return
     best, item = isa.chosen(), x.itemsize
+    columns, sums = scratch(*_forward_plan(x, weight))
     if len(x) <= _FEW:
         tall = best.dot_rows(len(x))
         _forward_few(weight, x, sums, tall * -(-64 // tall), tall, best.lanes(item), tile.address("dot", item, len(x)))
         _finish(sums, bias, y, relu)
         return
-    _pack_transposed(x, None, columns, best.columns(item), sums.shape[1])
+    pack_transposed(x, None, columns, best.columns(item), sums.shape[1])
     block = best.rows * max(1, min(8, -(-len(weight) // (8 * best.rows))))  # neurons of a task
     _forward(weight, columns, sums, block, _DEPTH, best.rows, best.columns(item), tile.address("gather", item, 2),
              tile.address("gather", item, 1))
@@ -39,40 +42,28 @@ def forward(x, weight, bias, y, *, relu=False, scratch):
 
 
 def _forward_plan(x, weight):
-    """The (shape, dtype) of panels of x, y transposed, and copies of arrays that do not lie row by row."""
+    """The (shape, dtype) of panels of x, and of y transposed."""
     images = isa.chosen().padded(len(x), x.itemsize)
-    return (((images * x.shape[1],), x.dtype), ((len(weight), images), x.dtype), _spare(x), _spare(weight))
+    return ((images * x.shape[1],), x.dtype), ((len(weight), images), x.dtype)
+
+
+def _add_bias(bias, y, relu):
+    if bias is not None:
+        y += bias
+    if relu:
+        np.maximum(y, 0, out=y)
 
 
 def backward_input(gy, weight, gx, y=None, *, scratch):
-    rows, sums, dense_w = scratch(*_input_plan(gy, weight))
-    weight = _dense(weight, dense_w)
-    best, item = isa.chosen(), gy.itemsize
-    tall, wide = tile.height(len(gy)), best.columns(item)
-    tiles = -(-len(gy) // tall)
-    _pack_transposed(gy, y, rows, tall, tiles * tall)
-    span = -(-weight.shape[1] // (numba.get_num_threads() * wide)) * wide  # long runs of each row: memory likes them
-    _backward_input(rows, weight, gx, sums, span, _DOWN if tiles < _TILES else 3 * _DOWN, tall, best.lanes(item),
-                    tile.address("panel", item, 2), tile.address("panel", item, 1))
-
-
-def _input_plan(gy, weight):
-    """The (shape, dtype) of gy in tiles of images, gx in panels, and a copy of w if it does not lie row by row.
-
-    gx is summed in panels because its own rows may be a multiple of 4096 bytes apart, and then all want one place of
-    the first cache."""
-    tall = tile.height(len(gy))
-    tiles = -(-len(gy) // tall)
-    columns = isa.chosen().padded(weight.shape[1], gy.itemsize)
-    return ((tiles * tall * gy.shape[1],), gy.dtype), ((len(gy) * columns,), gy.dtype), _spare(weight)
+    across.product(gy, y, _in_rows(weight, scratch), gx, scratch)
 
 
 def backward_weight(x, gy, gw, gb, y=None, *, scratch):
     columns, rows = scratch(*_weight_plan(x, gy))
     best, item = isa.chosen(), x.itemsize
     tall = tile.height(gy.shape[1])
-    _pack(x, None, columns, best.columns(item), best.padded(x.shape[1], item))
-    _pack(gy, y, rows, tall, -(-gy.shape[1] // tall) * tall)
+    pack(x, None, columns, best.columns(item), best.padded(x.shape[1], item))
+    pack(gy, y, rows, tall, -(-gy.shape[1] // tall) * tall)
     # A task's panels of x and a tile of gy stay in the caches.
     panels = max(1, min(32, (512 << 10) // (len(x) * best.bytes * best.vectors)))
     # What the caches hold no longer when it is used goes to memory straight away.
@@ -91,47 +82,13 @@ def _weight_plan(x, gy):
             ((-(-gy.shape[1] // tall) * tall * len(x),), gy.dtype))
 
 
-def _spare(matrix):
-    return (0, 0) if matrix.flags.c_contiguous else matrix.shape, matrix.dtype
-
-
-def _dense(matrix, spare):
-    if spare.size == 0:
+def _in_rows(matrix, scratch):
+    """The matrix, or a copy, that lies row by row."""
+    if matrix.flags.c_contiguous:
         return matrix
-    np.copyto(spare, matrix)
-    return spare
-
-
-@jit
-def _pack_transposed(x, y, panels, wide, padded):
-    """Panels of rows of x (N, C): panel p holds, for each c in turn, x[p*wide + i, c] of all its i; 0 beyond the last
-    row and, unless y is None, where y is not positive.  The last panel may be narrower: all are ``padded`` wide."""
-    N, C = x.shape
-    parts, chunk = (padded + wide - 1) // wide, 64
-    chunks = (C + chunk - 1) // chunk
-    for task in prange(parts * chunks):
-        first, c0 = task // chunks * wide, task % chunks * chunk
-        width = min(wide, padded - first)
-        for i in range(width):
-            n = first + i
-            for c in range(c0, min(c0 + chunk, C)):
-                counts = n < N and (y is None or y[n, c] > 0)
-                panels[first * C + c * width + i] = x[n, c] if counts else 0
-
-
-@jit
-def _pack(x, y, panels, wide, padded):
-    """Panels of columns of x (N, C): panel p holds, for each n in turn, x[n, p*wide + i] of all its i; 0 beyond the
-    last column and, unless y is None, where y is not positive."""
-    N, C = x.shape
-    for p in prange((padded + wide - 1) // wide):
-        first = p * wide
-        width = min(wide, padded - first)
-        valid = min(width, C - first)
-        for n in range(N):
-            at = first * N + n * width
-            copy_masked(run(panels, at, valid), x, y, n * C + first)
-            clear(run(panels, at + valid, width - valid))
+    copied, = scratch((matrix.shape, matrix.dtype))
+    np.copyto(copied, matrix)
+    return copied
 
 
 @jit
@@ -188,36 +145,6 @@ def _finish(sums, bias, y, relu):
             for k in range(part * chunk, min((part + 1) * chunk, K)):
                 value = sums[k, n] if bias is None else sums[k, n] + bias[k]
                 y[n, k] = 0 if relu and value < 0 else value
-
-
-@jit
-def _backward_input(rows, weight, gx, sums, span, depth, tall, lanes, wide_tile, narrow_tile):
-    """gx[n, c] = the sum over k of gy[n, k] weight[k, c], of ``depth`` rows of weights at a time, for ``span`` of c."""
-    K, C = weight.shape
-    N, wide = len(gx), 2 * lanes
-    padded = (C + lanes - 1) // lanes * lanes
-    for task in prange((padded + span - 1) // span):
-        zero, nothing = np.zeros(1, np.int64), np.zeros(wide, weight.dtype)
-        packed = np.zeros(depth * wide, weight.dtype)
-        for k0 in range(0, K, depth):
-            steps = min(depth, K - k0)
-            for first in range(task * span, min((task + 1) * span, padded), wide):
-                width, valid = min(wide, padded - first), min(wide, C - first)
-                lines, step = where(weight, k0 * C + first), C
-                if valid < width:  # the last vector would reach into the next row
-                    for k in range(steps):
-                        copy(run(packed, k * width, valid), run(weight, (k0 + k) * C + first, valid))
-                    lines, step = where(packed, 0), width
-                for n in range(0, N, tall):
-                    target = where(sums, first * N + n * width)
-                    init, init_step = (target, width) if k0 else (where(nothing, 0), 0)
-                    tile.call(wide_tile if width == wide else narrow_tile,
-                              (min(tall, N - n), where(rows, n * K + k0 * tall), where(zero, 0), tall,
-                               lines, where(zero, 0), step, 1, steps, init, init_step, target, width))
-        for first in range(task * span, min((task + 1) * span, padded), wide):
-            width, valid = min(wide, padded - first), min(wide, C - first)
-            for n in range(N):
-                copy(run(gx, n * C + first, valid), run(sums, first * N + n * width, valid))
 
 
 @jit

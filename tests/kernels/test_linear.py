@@ -1,13 +1,15 @@
 """The linear layer."""
 
 from typing import Any
+from unittest.mock import patch
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tinyconv.kernels import tile
-from tinyconv.kernels.linear import cpu, reference
+from tinyconv.kernels import isa, tile
+from tinyconv.kernels.linear import across, cpu, reference
 
 import tinyconv as tc
 import tinyconv.functional as F
@@ -66,3 +68,78 @@ def test_the_cpu_kernels_of_every_size(monkeypatch: pytest.MonkeyPatch, dtype: s
     device.launch("linear.backward_weight", x, gy, gw, gb, mask)
     for actual, wanted, name in zip((y, gx, gw, gb), expected, ("y", "gx", "gw", "gb"), strict=True):
         assert_close(actual, wanted, 1e-5 if dtype == "float32" else 1e-13, name)
+
+
+def _few_that_count(seed: int, images: int, size: int, zeros: float, dtype: str = "float32") -> np.ndarray:
+    """(images, size), of which some columns are 0 in all images, and others in some."""
+    values = normal(seed, images, size).astype(dtype)
+    values[:, np.random.default_rng(seed).random(size) < zeros] = 0
+    return np.where(np.random.default_rng(seed + 1).random(values.shape) < 0.2, 0, values)
+
+
+@pytest.mark.parametrize("images", [1, 2, 5, 8, 9, 20])
+@pytest.mark.parametrize("inputs", [352, 333, 7])
+@pytest.mark.parametrize("zeros", [0, 0.5, 0.97, 1])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_counts_for_no_image_is_left_out(monkeypatch: pytest.MonkeyPatch, dtype: str, zeros: float, inputs: int,
+                                              images: int) -> None:
+    """The input gradient, and forward with weights that are kept, where gradients or inputs are 0 for every image."""
+    monkeypatch.setattr(tile, "LARGE", 0)
+    device, neurons, kept, bound = tc.device("cpu"), 75, {}, 1e-5 if dtype == "float32" else 1e-13
+    x, gy = _few_that_count(1, images, inputs, zeros, dtype), _few_that_count(2, images, neurons, zeros, dtype)
+    w, b, mask = (normal(seed, *shape).astype(dtype)
+                  for seed, shape in ((3, (neurons, inputs)), (4, (neurons,)), (5, (images, neurons))))
+    for bias, relu in ((b, True), (b, False), (None, False)):
+        expected, y = np.empty(gy.shape), device.upload(np.full_like(gy, np.nan))
+        reference.forward(x.astype(float), w.astype(float), bias, expected, relu=relu)
+        device.launch("linear.forward", device.upload(x), device.upload(w), bias, y, relu=relu, kept=kept)
+        assert_close(y, expected, bound, "y")
+    some = np.count_nonzero(x.any(axis=0)) <= 0.75 * inputs
+    assert ("turned" in kept) == (some and images <= min(8, isa.chosen().rows))
+    for y in (mask, None):
+        expected, gx = np.empty(x.shape), device.upload(np.full_like(x, np.nan))
+        reference.backward_input(gy.astype(float), w.astype(float), expected, y)
+        device.launch("linear.backward_input", device.upload(gy), device.upload(w), gx, y)
+        assert_close(gx, expected, bound, "gx")
+
+
+def test_few_inputs_that_count_are_quick_only_where_weights_stay_and_are_many(few_threads: None) -> None:
+    """By F.linear: kept without a graph, made anew when the weights change, and no bit depends on the threads."""
+    x, w = tc.tensor(_few_that_count(1, 1, 2100, 0.5)), tc.tensor(normal(2, 1050, 2100), requires_grad=True)
+    expected, results = F.linear(x, w).numpy(), []
+    assert w.data.nbytes >= tile.LARGE
+    with patch.object(across, "_turn", wraps=across._turn) as turns, tc.no_grad():
+        for threads in (1, 2):
+            numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+            results.append(F.linear(x, w).numpy())
+        assert turns.call_count == 1
+        w.copy_(2 * w.numpy())
+        np.testing.assert_array_equal(F.linear(x, w).numpy(), 2 * results[0])  # twice is exact in floating point
+        assert turns.call_count == 2
+        F.linear(tc.tensor(normal(3, 1, 2100)), w)
+        F.linear(x, tc.tensor(normal(2, 900, 2100)))  # they fit into the caches
+        assert turns.call_count == 2
+    np.testing.assert_array_equal(*results)
+    assert_close(results[0], expected, 1e-5)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_seen_by_forward(monkeypatch: pytest.MonkeyPatch, wrong: float) -> None:
+    monkeypatch.setattr(tile, "LARGE", 0)
+    x, w = np.zeros((1, 40), np.float32), normal(2, 30, 40).astype(np.float32)
+    x[0, 3], w[7, 5] = 2, wrong  # times 0 is NaN
+    with tc.no_grad():
+        y = F.linear(tc.tensor(x), tc.tensor(w)).numpy()
+    np.testing.assert_array_equal(np.isnan(y[0]), np.arange(30) == 7)
+
+
+def test_an_input_that_is_not_a_number_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tile, "LARGE", 0)
+    x = np.zeros((1, 40), np.float32)
+    x[0, 3] = np.nan
+    w = tc.tensor(normal(2, 30, 40), requires_grad=True)
+    with tc.no_grad():
+        assert np.isnan(F.linear(tc.tensor(x), w).numpy()).all()
+    z = tc.tensor(normal(1, 1, 30), requires_grad=True)
+    F.linear(z, tc.tensor(normal(2, 40, 30))).backward(x)
+    assert np.isnan(z.grad.numpy()).all()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..device import Array
 from ..function import Function
 from ..tensor import Tensor
 from . import checks
+from .kept import kept_of
 
 
 class Linear(Function):
@@ -13,13 +16,14 @@ class Linear(Function):
 
     name = "linear"
     relu = False
+    kept: dict[Any, Any] | None = None
 
     def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
         x, weight = self.device.dense(x), self.device.dense(weight)
         bias = None if bias is None else self.device.dense(bias)
         y = self.device.empty((x.shape[0], weight.shape[0]), x.dtype)
         self.save(x, weight, y if self.relu else None)
-        self.device.launch("linear.forward", x, weight, bias, y, relu=self.relu)
+        self.device.launch("linear.forward", x, weight, bias, y, relu=self.relu, kept=self.kept)
         return y
 
     def backward(self, gy: Array) -> tuple[Array | None, ...]:
@@ -54,4 +58,4 @@ def prepare(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool = False) 
                          f"it should be (K, {x.shape[1]}), with K at least 1")
     if bias is not None and bias.shape != (weight.shape[0],):
         raise ValueError(f"linear: bias has shape {bias.shape}; it should be ({weight.shape[0]},)")
-    return Linear(relu=relu)
+    return Linear(relu=relu, kept=kept_of(weight))
