@@ -34,6 +34,14 @@ class ISA(NamedTuple):
         """Columns of a tile: the width of a panel of packed weights."""
         return self.vectors * self.lanes(itemsize)
 
+    def tile_rows(self, vectors):
+        """R of a tile so many vectors wide, which is all of it at most."""
+        return min(self.rows, (self.registers - 1) // vectors - 1)
+
+    def tile_vectors(self, rows):
+        """J, a power of two, of a tile of so many rows: a low one may be wide, up to 8 vectors."""
+        return min(8, 1 << ((self.registers - 1) // (rows + 1)).bit_length() - 1)
+
     def dot_rows(self, columns):
         """Rows of a dot tile, which holds rows*columns accumulators, a vector for each row, and one more."""
         return max(1, min(8, (self.registers - 1) // (columns + 1)))

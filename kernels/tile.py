@@ -347,7 +347,7 @@ def address(kind, itemsize, columns, streams=False):
     if best is isa.PLAIN:
         function = getattr(plain_tile, kind)(columns, lanes, itemsize)
         return c_function(types.void(*[types.int64] * ARGUMENTS[kind]))(function).address
-    most = best.dot_rows(columns) if kind == "dot" else best.rows
+    most = best.dot_rows(columns) if kind == "dot" else best.tile_rows(columns)
     return c_function(types.int64())(_writer(kind, streams, most, columns, lanes, itemsize)).compiled.ctypes()
 
 

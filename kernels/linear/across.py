@@ -29,7 +29,8 @@ def product(factors, y, matrix, result, scratch):
     A factor counts as 0 where y, unless it is None, is not positive.  A row of the matrix whose factors are all 0 is
     left out, if the images are few: what is infinite in it, or NaN, is not seen."""
     best, item, (K, C), N = isa.chosen(), factors.itemsize, matrix.shape, len(factors)
-    tall, wide = tile.height(N), best.columns(item)
+    tall = tile.height(N)
+    vectors = best.tile_vectors(tall)  # of a few rows: so each run of memory is longer
     tiles, lacunary = -(-N // tall), N <= min(_FEW, best.rows)
     # The result is summed in panels because its own rows may be a multiple of 4096 bytes apart, and then all want one
     # place of the first cache.
@@ -40,9 +41,10 @@ def product(factors, y, matrix, result, scratch):
     else:
         count = K
         pack_transposed(factors, y, packed, tall, tiles * tall)
+    wide = vectors * best.lanes(item)
     span = -(-C // (numba.get_num_threads() * wide)) * wide  # long runs of each row: memory likes them
     _product(packed, places, count, matrix, result, sums, span, _DOWN if tiles < _TILES else 3 * _DOWN, tall,
-             best.lanes(item), tile.address("panel", item, 2), tile.address("panel", item, 1))
+             vectors, best.lanes(item), tile.address("panel", item, vectors), tile.address("panel", item, 1))
 
 
 @inline
@@ -63,25 +65,26 @@ def _pack_nonzero(factors, y, packed, places, pitch):
 
 
 @jit
-def _product(packed, places, count, matrix, result, sums, span, depth, tall, lanes, wide_tile, narrow_tile):
+def _product(packed, places, count, matrix, result, sums, span, depth, tall, vectors, lanes, wide_tile, narrow_tile):
     """Of ``depth`` rows of the matrix at a time, those at ``places`` or, if there are none, all; for ``span`` of c."""
-    C = matrix.shape[1]
-    N, wide = len(result), 2 * lanes
+    (_, C), N, wide = matrix.shape, len(result), vectors * lanes
     padded = (C + lanes - 1) // lanes * lanes
     for task in prange((padded + span - 1) // span):
+        begin, end = task * span, min((task + 1) * span, padded)
+        whole = min(end, C)  # from there on the last vector would reach into the next row
         zero, nothing, one_by_one = np.zeros(1, np.int64), np.zeros(wide, matrix.dtype), np.arange(depth) * tall
-        ends = np.zeros(depth * wide, matrix.dtype)
+        last = np.zeros(depth * lanes, matrix.dtype)
         for k0 in range(0, max(1, count), depth):
-            steps = min(depth, count - k0)
-            for first in range(task * span, min((task + 1) * span, padded), wide):
-                width, valid = min(wide, padded - first), min(wide, C - first)
+            steps, first = min(depth, count - k0), begin
+            while first < end:
+                width = wide if first + wide <= whole else lanes
                 lines, step, taps, deep = where(matrix, k0 * C + first), C, 1, steps
                 factors, tap = where(zero, 0), where(zero, 0)
-                if valid < width:  # the last vector would reach into the next row
+                if first + width > C:
                     for k in range(steps):
                         row = places[k0 + k] if places.size else (k0 + k) * C
-                        copy(run(ends, k * width, valid), run(matrix, row + first, valid))
-                    lines, step = where(ends, 0), width
+                        copy(run(last, k * width, C - first), run(matrix, row + first, C - first))
+                    lines, step = where(last, 0), width
                 elif places.size:
                     lines, taps, deep = where(matrix, first), steps, 1
                     factors, tap = where(one_by_one, 0), where(places, k0)
@@ -91,10 +94,14 @@ def _product(packed, places, count, matrix, result, sums, span, depth, tall, lan
                     tile.call(wide_tile if width == wide else narrow_tile,
                               (min(tall, N - n), where(packed, n * count + k0 * tall), factors, tall,
                                lines, tap, step, taps, deep, init, init_step, target, width))
-        for first in range(task * span, min((task + 1) * span, padded), wide):
-            width, valid = min(wide, padded - first), min(wide, C - first)
+                first += width
+        first = begin
+        while first < end:
+            width = wide if first + wide <= whole else lanes
             for n in range(N):
+                valid = min(width, C - first)
                 copy(run(result, n * C + first, valid), run(sums, first * N + n * width, valid))
+            first += width
 
 
 def pays(x, weight):

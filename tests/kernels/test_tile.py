@@ -93,8 +93,7 @@ def _on_a_boundary(size: int, itemsize: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("taps, depth", [(1, 1), (1, 7), (3, 13), (0, 5), (2, 0)])
-@pytest.mark.parametrize("rows", range(1, BEST.rows + 1))
-@pytest.mark.parametrize("vectors", [1, 2])
+@pytest.mark.parametrize("vectors, rows", [(j, r) for j in (1, 2, 4, 8) for r in range(1, BEST.tile_rows(j) + 1)])
 @pytest.mark.parametrize("itemsize", DTYPES)
 @pytest.mark.parametrize("streams", [False, True])
 def test_panel(streams: bool, itemsize: int, vectors: int, rows: int, taps: int, depth: int) -> None:
@@ -189,6 +188,17 @@ def test_every_tile_gives_the_same_bits(itemsize: int) -> None:
 
     cuts = itertools.product(("gather", "even", "panel"), (False, True), (1, 3, BEST.rows), (1, 2))
     assert len({product(*cut) for cut in cuts}) == 1
+
+
+@pytest.mark.parametrize("name", isa.ALL)
+def test_what_a_tile_needs_is_in_the_registers(name: str) -> None:
+    """Its accumulators, the vectors of b and a number of a; and as wide as that allows, up to 8 vectors."""
+    one = isa.ALL[name]
+    for rows in range(1, one.rows + 1):
+        vectors = one.tile_vectors(rows)
+        assert rows <= one.tile_rows(vectors) and (rows + 1) * vectors + 1 <= one.registers
+        assert vectors == 8 or (rows + 1) * 2 * vectors + 1 > one.registers
+    assert one.tile_rows(1) == one.tile_rows(one.vectors) == one.rows
 
 
 @pytest.mark.parametrize("rows, height", [(1, 1), (13, 13), (14, 14), (15, 8), (27, 14), (29, 10), (64, 13)])
