@@ -10,7 +10,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .jit import inline
-from .runs import gather, run, where
+from .runs import run, where
 
 _SIDE = 8  # of a square: its rows fill the vectors of AVX2; squares of 16 for AVX-512 are hardly quicker
 _FEW = 2  # columns that are quicker copied as such than turned in squares that were turned already
@@ -75,8 +75,12 @@ def transpose(target, to, step, source, at, pitch, height, width):
     """target[to + j*step + i] = source[at + i*pitch + j] for i < height and j < width: elements in memory order of two
     dense arrays of one type."""
     if height < _SIDE:
-        for j in range(width):
-            gather(run(target, to + j * step, height), source, at + j, pitch)
+        everything = run(target, 0, target.size)
+        for i in range(height):
+            row, place = run(source, at + i * pitch, width), to + i
+            for j in range(width):
+                everything[place] = row[j]
+                place += step
         return
     squares = width // _SIDE * _SIDE
     if squares and width - squares > _FEW:

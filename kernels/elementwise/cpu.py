@@ -9,6 +9,7 @@ import numpy as np
 from .. import runs
 from ..jit import jit, prange
 from ..layout import channels_last, flat, same_order
+from ..transpose import transpose
 
 _LARGE = 1 << 18  # bytes: below, NumPy is done before other threads have begun
 
@@ -117,15 +118,10 @@ def _has_even_pixels(x):
 
 @jit
 def _transpose(x, y):
-    """y[n, b, a] = x[n, a, b], tile by tile: read along rows or along columns alone, every number of one of the two
-    would cost a cache line."""
+    """y[n, b, a] = x[n, a, b], so many columns of x at a time that what is written stays in the caches."""
     N, A, B = x.shape
-    tile = 32
-    blocks = (B + tile - 1) // tile
+    strip = 32
+    blocks = (B + strip - 1) // strip
     for task in prange(N * blocks):
-        n, b0 = task // blocks, task % blocks * tile
-        for a0 in range(0, A, tile):
-            for a in range(a0, min(a0 + tile, A)):
-                row, column = x[n, a, b0:b0 + tile], y[n, b0:b0 + tile, a]
-                for b in range(row.size):
-                    column[b] = row[b]
+        n, b = task // blocks, task % blocks * strip
+        transpose(y, (n * B + b) * A, A, x, n * A * B + b, B, A, min(strip, B - b))
