@@ -18,7 +18,7 @@ import llvmlite.binding
 class ISA(NamedTuple):
     name: str
     bytes: int  # of a vector
-    rows: int  # R
+    rows: int  # R of the usual tile; tile_rows and tile_vectors tell of others
     vectors: int  # J
     registers: int
 
@@ -35,12 +35,12 @@ class ISA(NamedTuple):
         return self.vectors * self.lanes(itemsize)
 
     def tile_rows(self, vectors):
-        """R of a tile so many vectors wide, which is all of it at most."""
+        """The most rows of a tile so many vectors wide, never more than ``rows``."""
         return min(self.rows, (self.registers - 1) // vectors - 1)
 
     def tile_vectors(self, rows):
-        """J, a power of two, of a tile of so many rows: a low one may be wide, up to 8 vectors."""
-        return min(8, 1 << ((self.registers - 1) // (rows + 1)).bit_length() - 1)
+        """The most vectors, a power of two up to 8, that leave registers for so many rows."""
+        return min(8, 1 << (((self.registers - 1) // (rows + 1)).bit_length() - 1))
 
     def dot_rows(self, columns):
         """Rows of a dot tile, which holds rows*columns accumulators, a vector for each row, and one more."""

@@ -3,10 +3,11 @@
 import inspect
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
+
+from .shapes import planned
 
 _ALIGNMENT = 64  # bytes: each array starts on a cache line of its own
 Spec = tuple[tuple[int, ...], Any]  # shape, dtype
@@ -20,7 +21,7 @@ def deal(borrow: Callable[[int], Any], *arrays: Spec) -> list[Any]:
     return [block[begin:end].view(dtype).reshape(shape) for begin, end, shape, dtype in places]
 
 
-@lru_cache(maxsize=1024)
+@planned
 def _layout(arrays: tuple[Spec, ...]) -> tuple[list[tuple[int, int, tuple[int, ...], Any]], int]:
     """(where each array begins and ends, its shape and dtype), and the size of all."""
     places, size = [], 0

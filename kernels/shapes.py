@@ -1,4 +1,11 @@
-"""The sizes that windows give: shared by convolution and pooling."""
+"""What follows from shapes: the sizes that windows give, shared by convolution and pooling; and how it is kept."""
+
+from functools import lru_cache
+
+# Decorator: found once for each layer, for Python takes up to three times as long where a kernel has just filled the
+# caches.  All that the function depends on and that may change, so also the number of threads, must be an argument; the
+# instruction set is the same for a whole process.
+planned = lru_cache(maxsize=1024)
 
 
 def output_size(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool) -> int:

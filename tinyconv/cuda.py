@@ -125,8 +125,8 @@ class CudaDevice(Device):
         super().__init__(f"cuda:{index}", channels_last=False)
         self.cupy, self.index = backend(), index
         with self.cupy.cuda.Device(index):
-            # Not one of the non-blocking: what others do in the default stream (copy.deepcopy of CuPy's arrays, a
-            # user's own CuPy, PyTorch) and what is queued here come after one another as the program has them.
+            # A blocking one: it and the default stream, where a user's CuPy works, and PyTorch, wait for each other.
+            # It is not ordered with other streams that a user makes, nor with a thread's own default stream.
             self.stream = self.cupy.cuda.Stream()
         self.pool = self._scratch = _GpuPool(self)
         self._pinned = Pool(self._allocate_pinned)
@@ -267,7 +267,7 @@ class _GpuPool(Pool):
         with self._device.current():
             return self._device.cupy.empty(shape, dtype)
 
-    def lend(self, blocks: list[Block], size: int) -> Array:
+    def lend(self, lent: list[Block], size: int) -> Array:
         return self.empty((size,), np.uint8)  # goes back in the order of the stream by itself
 
     def _bytes(self, count: str) -> int:

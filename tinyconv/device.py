@@ -84,20 +84,23 @@ class Device:
     def _run(self, kernel: str, arrays: Sequence[Array], options: dict[str, Any], where: object = None) -> None:
         try:
             run, wants_scratch = find_kernel(kernel, self.kind)
-            if not wants_scratch:
+            if wants_scratch:
+                self._run_with_scratch(run, arrays, options)
+            else:
                 run(*arrays, **options)
-                return
-            blocks: list[Block] = []
-            try:
-                run(*arrays, scratch=partial(deal, partial(self._scratch.lend, blocks)), **options)
-            finally:
-                for block in blocks:
-                    self._scratch.take_back(block)
         except Exception as error:
             note = f"{kernel} on {self.name}{f', launched at {where}' if where else ''}"
             if told := _in_other_words(error, note):
                 raise told from error
             raise
+
+    def _run_with_scratch(self, run: Callable[..., None], arrays: Sequence[Array], options: dict[str, Any]) -> None:
+        lent: list[Block] = []
+        try:
+            run(*arrays, scratch=partial(deal, partial(self._scratch.lend, lent)), **options)
+        finally:
+            for block in lent:
+                self._scratch.take_back(block)
 
     def synchronize(self) -> None:
         """Wait until every launch has finished.  These devices run a launch at once, so there is nothing to wait

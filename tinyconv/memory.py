@@ -5,7 +5,8 @@ training step at batch 128 touches gigabytes.  The sizes repeat from step to ste
 uses serves the next array of about its size, and a warm step asks the system for nothing.
 
 An array keeps its block on loan through its ``base``: NumPy views (slices, transposes, reshapes) share that base, so
-a block returns to the shelf only when the last view of it is gone.
+a block returns to the shelf only when the last view of it is gone.  Scratch memory nobody watches: a launch takes it
+back when its kernel has returned.
 """
 
 from __future__ import annotations
@@ -84,11 +85,12 @@ class Pool:
             return np.empty(shape, dtype)
         return np.asarray(Loan(self, self._borrow(_round_up(nbytes)), shape, dtype))
 
-    def lend(self, blocks: list[Block], size: int) -> np.ndarray:
-        """So many bytes, of a block that joins ``blocks``: who has that list takes it back.  That is quicker than an
-        array which tells by itself when nobody holds it any more."""
-        blocks.append(self._borrow(_round_up(size)))
-        return blocks[-1].bytes
+    def lend(self, lent: list[Block], size: int) -> np.ndarray:
+        """``size`` bytes or more, of a block that joins the list ``lent``: whoever has that takes it back.  This is
+        quicker than an array which tells by itself when nobody holds it any more."""
+        block = self._borrow(_round_up(size))
+        lent.append(block)
+        return block.bytes
 
     def take_back(self, block: Block) -> None:
         self._returned.append(block)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .changing import changes
+from .copying import deep_copy, state
 from .device import Array, Device
 from .device import device as find_device
 from .function import Function, backward
@@ -51,9 +52,7 @@ class Tensor:
         made = f", made by {self.creator.name}" if self.creator else ", requires_grad" if self.requires_grad else ""
         return f"tensor({np.array2string(self.numpy(), prefix='tensor(', separator=', ')}, {self.device}{made})"
 
-    def __getstate__(self) -> dict[str, Any]:
-        self.device.synchronize()  # copy.deepcopy and pickle read the memory of a CPU themselves
-        return vars(self)
+    __deepcopy__, __getstate__ = deep_copy, state
 
     def numpy(self) -> np.ndarray:
         """A contiguous copy as a NumPy array."""

@@ -5,9 +5,9 @@
 """
 
 import os
-from functools import lru_cache
 
 from .. import isa
+from ..shapes import planned
 from .table import WINOGRAD
 
 FORWARD, INPUT, WEIGHT = "forward", "input gradient", "weight gradient"
@@ -29,9 +29,11 @@ def winograd(which, x, weight, y, stride, groups):
     return _pays(limits, 7 - R, len(x), *(x if which == INPUT else y).shape[2:], C, K // groups)
 
 
-@lru_cache(maxsize=1024)
+@planned
 def _pays(limits, m, images, P, Q, channels, filters):
-    """Whether tiles of m x m pixels do, which cover (P, Q); what they reach past it is no gain."""
+    """Whether Winograd does, with tiles of m x m pixels that cover (P, Q); what they reach past it is no gain.
+
+    limits: ((channels, tiles), ...) from which on it does."""
     tiles = images * P * Q // (m * m)
     used = P * Q / (-(-P // m) * m * -(-Q // m) * m)
     # The table has as many filters as channels.  A tile's transforms take C + K steps for C*K products: other layers

@@ -11,7 +11,6 @@ copy stays in the cache; where none does, the image itself is read.
 """
 
 import math
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy as np
 from .. import isa, tile
 from ..layout import channels_last
 from ..scratch import prepared
+from ..shapes import planned
 from .packing import frame, pack_backward, pack_forward
 from .rows import Grid, Lines, Walk, packs_itself, product
 
@@ -42,29 +42,29 @@ def forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch):
                 unpacked=weight if late else None)
 
 
-@lru_cache(maxsize=1024)
-def _forward_plan(x, weight, y, dtype, stride, padding, groups):
-    """The (shape, dtype) of panels of weights, of the bias in panels, and of framed images, for such shapes."""
-    (K, C, R, S), needed = weight, needed_size(y, weight, stride)
-    columns = isa.chosen().padded(K // groups, dtype.itemsize)
-    fits = padding == (0, 0) and needed[0] <= x[2] and needed[1] <= x[3]
+@planned
+def _forward_plan(x_shape, weight_shape, y_shape, dtype, stride, padding, groups):
+    """The (shape, dtype) of panels of weights, of the bias in panels, and of framed images."""
+    (N, channels, H, W), (K, C, R, S), (down, right) = x_shape, weight_shape, needed_size(y_shape, weight_shape, stride)
+    columns, fits = isa.chosen().padded(K // groups, dtype.itemsize), padding == (0, 0) and down <= H and right <= W
     return (((groups, R * S * C, columns), dtype), ((groups, columns), dtype),
-            _frames_spec(None if fits else (x[0], *needed, x[1]), dtype))
+            _frames_spec(None if fits else (N, down, right, channels), dtype))
 
 
-@lru_cache(maxsize=1024)
-def _forward_walk(source, height, weight, outputs, stride, top, groups):
-    """(walk, taps) from such a source, of whose lines ``height`` from ``top`` on are no zeros."""
-    (N, H, W, channels), (K, C, R, S), (P, Q) = source, weight, outputs
+@planned
+def _forward_walk(source_shape, height, weight_shape, outputs, stride, top, groups):
+    """(walk, taps) from a source, of whose lines ``height`` from ``top`` on are no zeros, to (P, Q) outputs."""
+    (N, H, W, channels), (K, C, R, S), (P, Q) = source_shape, weight_shape, outputs
     tap, depth = window_runs(R, S, C, W, channels)
     return Walk((N, P, Q), Grid(H * W * channels, stride[0] * W * channels, stride[1] * channels, 0),
                 Grid(P * Q * K, Q * K, K, 0), (C, K // groups), groups, K // groups, depth,
                 Lines(0, stride[0], R, top, top + height)), tap
 
 
-def needed_size(y, weight, stride):
-    """(height, width) from the first to the last pixel that the windows see, for shapes of y and of the weights."""
-    height, width = ((outputs - 1) * step + taps for outputs, step, taps in zip(y[2:], stride, weight[2:], strict=True))
+def needed_size(y_shape, weight_shape, stride):
+    """(height, width) from the first to the last pixel that the windows see."""
+    height, width = ((outputs - 1) * step + taps
+                     for outputs, step, taps in zip(y_shape[2:], stride, weight_shape[2:], strict=True))
     return height, width
 
 
@@ -121,25 +121,28 @@ def _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch):
                     backwards=True)
 
 
-@lru_cache(maxsize=1024)
-def _backward_plan(gy, weight, gx, dtype, masked, stride, padding, groups):
-    """The (shape, dtype) of panels of weights, of as many zeros as a bias, and of framed images of gy, for such
-    shapes."""
-    (K, C, R, S), (before, size, _) = weight, _geometry(weight[2:], stride, padding, gx[2:])
-    columns, same = isa.chosen().padded(C, dtype.itemsize), not masked and before == (0, 0) and size == gy[2:]
+@planned
+def _backward_plan(gy_shape, weight_shape, gx_shape, dtype, masked, stride, padding, groups):
+    """The (shape, dtype) of panels of weights, of as many zeros as a bias, and of framed images of gy."""
+    K, C, R, S = weight_shape
+    before, size, _ = _geometry((R, S), stride, padding, gx_shape[2:])
+    same = not masked and before == (0, 0) and size == gy_shape[2:]
+    columns = isa.chosen().padded(C, dtype.itemsize)
     return (((groups, R * S * (K // groups), columns), dtype), ((groups, columns), dtype),
-            _frames_spec(None if same else (gy[0], *size, K), dtype))
+            _frames_spec(None if same else (gy_shape[0], *size, K), dtype))
 
 
-@lru_cache(maxsize=1024)
-def _backward_walk(source, lines, weight, size, phase, stride, before, groups):
-    """(walk, taps) of a phase of gx of a ``size``, from such a source, of whose lines so many are no zeros."""
-    (N, H, W, channels), (K, C, _, _), (D, E), (i, j), (h, w) = source, weight, phase.taps, phase.first, phase.pixel
+@planned
+def _backward_walk(source_shape, height, weight_shape, gx_size, phase, stride, before, groups):
+    """(walk, taps) of a phase of gx of (H, W) pixels, from a source with zeros ``before`` = (above, left of) gy, which
+    is ``height`` lines high."""
+    (N, H, W, channels), (K, C, _, _), (D, E) = source_shape, weight_shape, phase.taps
+    (i, j), (h, w), line = phase.first, phase.pixel, gx_size[1] * C * groups
     tap, depth = window_runs(D, E, K // groups, W, channels)
-    down, right, line = i - D + 1 + before[0], j - E + 1 + before[1], size[1] * C * groups
+    down, right = i - D + 1 + before[0], j - E + 1 + before[1]
     return Walk((N, *phase.count), Grid(H * W * channels, W * channels, channels, (down * W + right) * channels),
-                Grid(size[0] * line, stride[0] * line, stride[1] * C * groups, h * line + w * C * groups),
-                (K // groups, C), groups, C, depth, Lines(down, 1, D, before[0], before[0] + lines)), tap
+                Grid(gx_size[0] * line, stride[0] * line, stride[1] * C * groups, h * line + w * C * groups),
+                (K // groups, C), groups, C, depth, Lines(down, 1, D, before[0], before[0] + height)), tap
 
 
 def _pack_phases(weight, packed, groups, stride, phases):
@@ -164,7 +167,7 @@ class _Phase(NamedTuple):
     count: tuple[int, int]
 
 
-@lru_cache(maxsize=1024)
+@planned
 def _geometry(taps, stride, padding, size):
     """(how many zeros go above and left of gy so that every window of gx finds its place, the size of it all, the
     phases that have pixels), for gx of a size."""
@@ -190,7 +193,7 @@ def _phases_of_axis(taps, step, padding, size):
     return phases
 
 
-@lru_cache(maxsize=1024)
+@planned
 def window_runs(R, S, C, width, channels):
     """(distances, depth) of the runs of memory that a window of C of the ``channels`` of an image consists of.  Kept:
     only to be read."""
@@ -199,7 +202,7 @@ def window_runs(R, S, C, width, channels):
     return window_pixels(R, S, width) * channels, C
 
 
-@lru_cache(maxsize=1024)
+@planned
 def window_pixels(R, S, width):
     """Distances of a window's pixels from its first, in pixels of an image so wide.  Kept: only to be read."""
     return (np.arange(R)[:, None] * width + np.arange(S)).reshape(-1)

@@ -12,7 +12,6 @@ The chunks follow from the shapes alone, and so does every bit of the result.
 """
 
 import math
-from functools import lru_cache
 
 import numba
 import numpy as np
@@ -21,6 +20,7 @@ from .. import isa, tile
 from ..jit import jit, prange
 from ..layout import channels_last
 from ..runs import clear, copy, run, sum_up, where
+from ..shapes import planned
 from ..transpose import transpose
 from . import bands, pointwise
 from .direct import needed_size, window_pixels
@@ -58,16 +58,16 @@ def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
                     best.lanes(item), tile.address("panel", item, 2), tile.address("panel", item, 1))
 
 
-@lru_cache(maxsize=1024)
-def _plan(x, gy, gw, dtype, stride, groups, threads):
+@planned
+def _plan(x_shape, gy_shape, gw_shape, dtype, stride, groups, threads):
     """The (shape, dtype) of panels of x (images, tiles, height, width, channels) and of gy (images, numbers), both of a
     chunk of images, and of room for each thread's sums, twice."""
-    item, (K, C, R, S), (_, _, P, Q) = dtype.itemsize, gw, gy
+    item, (K, C, R, S), (_, _, P, Q) = dtype.itemsize, gw_shape, gy_shape
     columns, tall = isa.chosen().padded(K // groups, item), tile.height(C)
-    height, width = needed_size(gy, gw, stride)
+    height, width = needed_size(gy_shape, gw_shape, stride)
     image, gradient = (groups * -(-C // tall), height, width, tall), groups * columns * P * Q
     two = height * width * tall + min(columns, isa.chosen().columns(item)) * P * Q  # a panel of each
-    images = max(1, min(x[0], _PANELS // (item * two), _CHUNK // (item * (math.prod(image) + gradient))))
+    images = max(1, min(x_shape[0], _PANELS // (item * two), _CHUNK // (item * (math.prod(image) + gradient))))
     room = threads, 2, R * S * tall * isa.chosen().columns(item)
     return ((images, *image), dtype), ((images, gradient), dtype), (room, dtype)
 
@@ -100,7 +100,7 @@ def _pack_gradient(gy, y, panels, groups, lanes):
         pack_row(gy, y, panels, 0, row, rows * gy.shape[2], row, groups, lanes)
 
 
-@lru_cache(maxsize=1024)
+@planned
 def _lines(images, height, P, stride):
     """The first line of each window, in lines of images of such a height.  Kept: only to be read."""
     return (np.arange(images)[:, None] * height + np.arange(P) * stride).reshape(-1)

@@ -18,11 +18,11 @@ from .tiles import corner, fetch, load, put, room, store, transform_weights
 from .transforms import CHUNK, PLACE, ROWS, SKEW, a_transposed_both, b_both
 
 
-def serves(tiles, channels, columns, groups, dtype):
+def serves(tiles, channels, columns, groups, dtype, threads):
     """Whether the weights are so many: transformed, half as many as the tiles of x and of y; and a task for each
     thread."""
     return (2 * channels * columns >= tiles * (channels + columns)
-            and groups * -(-columns // isa.chosen().columns(dtype.itemsize)) >= numba.get_num_threads())
+            and groups * -(-columns // isa.chosen().columns(dtype.itemsize)) >= threads)
 
 
 def convolve(source, y, weight, bias, result, groups, padding, tiles, m, relu, backwards, scratch):

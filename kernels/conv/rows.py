@@ -10,7 +10,6 @@ belongs to one task, so neither the tasks nor the threads change a bit of it.
 """
 
 import math
-from functools import lru_cache
 from typing import NamedTuple
 
 import numba
@@ -19,6 +18,7 @@ import numpy as np
 from .. import isa, tile
 from ..jit import inline, jit, prange
 from ..runs import copy, run, where
+from ..shapes import planned
 from .packing import pack_channels, pack_filters
 
 _LEAST, _MOST = 160 << 10, 700 << 10  # bytes of images that a task goes over: they stay in the second cache
@@ -53,11 +53,11 @@ class Lines(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """How a product goes through its arrays: what follows from shapes, so that it is found once for each layer."""
+    """How a product goes through its arrays."""
 
-    rows: tuple[int, int, int]  # (N, P, Q): as many as pixels of the result, one for each
-    source: Grid
-    result: Grid
+    rows: tuple[int, int, int]  # (N, P, Q): one row for each pixel of the result
+    source_grid: Grid
+    result_grid: Grid
     group_steps: tuple[int, int]  # from the channels of a group to those of the next, in the source and in the result
     groups: int
     columns: int  # channels of the result in a group
@@ -66,7 +66,7 @@ class Walk(NamedTuple):
 
     def even(self):
         """Whether all rows are equally far apart."""
-        return self.source.even(self.rows) and self.result.even(self.rows)
+        return self.source_grid.even(self.rows) and self.result_grid.even(self.rows)
 
 
 def packs_itself(source, result, weight, columns, groups):
@@ -89,20 +89,23 @@ def product(source, weights, bias, result, walk, tap, *, relu=False, streams=Fal
     kind, even, blocks, together = _cut(walk, len(tap), source.nbytes + result.nbytes, item, numba.get_num_threads())
     if unpacked is not None:
         blocks = together = 1
+    # The fields of the walk one by one, for a parallel loop of Numba's takes no tuple of tuples.
     _product(source.reshape(-1), weights.reshape(-1), unpacked, backwards, bias.reshape(-1), result.reshape(-1),
              *walk, tap, int(relu), even, kind == "even", blocks, together, best.rows, best.lanes(item),
              tile.address(kind, item, 2, streams), tile.address(kind, item, 1, streams))
 
 
-@lru_cache(maxsize=1024)
+@planned
 def _cut(walk, taps, nbytes, item, threads):
-    """(kind of tile, whether all rows are equally far apart, blocks into which the rows are cut, panels of a task)."""
+    """(kind of tile, whether all rows are equally far apart, blocks into which the rows are cut, panels of a task).
+
+    Rows that are equally far apart and of one run each are what an even tile takes."""
     best, even = isa.chosen(), walk.even()
     panel, panels = taps * walk.depth * best.columns(item) * item, -(-walk.columns // best.columns(item))
     together = panels if panels * panel <= _FIRST else 1
     tiles = -(-math.prod(walk.rows) // best.rows)
     blocks = _blocks(tiles, nbytes // walk.groups, panel, walk.groups * (panels // together), threads)
-    return "even" if even and taps == 1 else "gather", even, blocks, together  # one run of memory after the other
+    return "even" if even and taps == 1 else "gather", even, blocks, together
 
 
 def _blocks(tiles, nbytes, panel, panels, threads):

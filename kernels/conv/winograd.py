@@ -9,7 +9,6 @@ buffers of its own that stay in its cache; and ``choice.py`` says for which shap
 The input gradient is the same convolution with the taps backwards and channels and filters exchanged.
 """
 
-from functools import lru_cache
 
 import numba
 import numpy as np
@@ -19,6 +18,7 @@ from ..jit import inline, jit, prange
 from ..layout import channels_last
 from ..runs import clear, run, sum_up, where
 from ..scratch import prepared
+from ..shapes import planned
 from . import panels
 from .tiles import corner, fetch, load, put, room, store, transform_sums, transform_weights
 from .transforms import CHUNK, PLACE, ROWS, SKEW, a_both, a_transposed_both, b_both
@@ -53,33 +53,39 @@ def backward_input(gy, weight, gx, y, padding, groups, scratch):
 
 def _convolve(source, y, weight, bias, result, padding, groups, relu, backwards, kept, scratch):
     best, item, taps, weight = isa.chosen(), source.itemsize, weight.shape[2], np.ascontiguousarray(weight)
-    by_panels, specs = _plan(source.shape, result.shape, taps, groups, source.dtype, numba.get_num_threads())
+    layer = source.shape, result.shape, taps, groups, source.dtype, numba.get_num_threads()
     rest = groups, padding, _tiles(result.shape[1:3], taps), pixels(taps), relu
-    if kept is None and by_panels:
+    if kept is None and _by_panels(*layer):
         panels.convolve(source, y, weight, bias, result, *rest, backwards, scratch)
         return
-    spectrum, v, u, some = scratch(*specs)
+    spectrum, v, u, some = scratch(*_plan(*layer))
     spectrum = prepared(kept, ("winograd", groups), spectrum, lambda whole: _transform_weights(
         weight, whole, some, groups, best.lanes(item), backwards))
     _convolve_blocks(source, y, spectrum, bias, result, v, u, *rest, (v.shape[2] - SKEW) // spectrum.shape[1],
                      best.rows, best.lanes(item), tile.address("gather", item, 2), tile.address("gather", item, 1))
 
 
-@lru_cache(maxsize=1024)
-def _plan(source, result, taps, groups, dtype, threads):
-    """Whether to go by panels, unless the weights are kept; and else the (shape, dtype) of the transformed weights, and
-    of each thread's source tiles, result tiles, and rows of transformed weights.  ``source``, ``result``: shapes."""
-    best, item, (down, right) = isa.chosen(), dtype.itemsize, _tiles(result[1:3], taps)
-    channels, filters, count = source[3] // groups, result[3] // groups, source[0] * down * right
-    columns, heights = best.padded(filters, item), _MANY
-    large = _large(channels, columns, item)
-    if not large:
+@planned
+def _by_panels(source_shape, result_shape, taps, groups, dtype, threads):
+    """Whether to go panel by panel (``panels.py``), if the weights are not kept."""
+    (N, _, _, C), (down, right), filters = source_shape, _tiles(result_shape[1:3], taps), result_shape[3] // groups
+    return (_large(C // groups, isa.chosen().padded(filters, dtype.itemsize), dtype.itemsize)
+            and panels.serves(N * down * right, C // groups, filters, groups, dtype, threads))
+
+
+@planned
+def _plan(source_shape, result_shape, taps, groups, dtype, threads):
+    """The (shape, dtype) of the transformed weights, and of each thread's source tiles, result tiles, and rows of
+    transformed weights."""
+    best, item, (down, right) = isa.chosen(), dtype.itemsize, _tiles(result_shape[1:3], taps)
+    channels, columns = source_shape[3] // groups, best.padded(result_shape[3] // groups, item)
+    count, heights = source_shape[0] * down * right, _MANY
+    if not _large(channels, columns, item):
         heights = min(_MANY, max(1, _CACHE // (36 * (channels + columns) * item * best.rows)))
     rounds = -(-count * groups // (threads * heights * best.rows))  # that each thread goes through
     block = -(-count // max(1, threads * rounds // groups))
-    return (large and panels.serves(count, channels, filters, groups, dtype),
-            (((36 * groups, channels, columns), dtype), ((threads, 36, block * channels + SKEW), dtype),
-             ((threads, 36, block * columns + SKEW), dtype), ((threads, 36, PLACE), dtype)))
+    return (((36 * groups, channels, columns), dtype), ((threads, 36, block * channels + SKEW), dtype),
+            ((threads, 36, block * columns + SKEW), dtype), ((threads, 36, PLACE), dtype))
 
 
 def _large(channels, columns, item):
@@ -149,13 +155,13 @@ def backward_weight(x, gy, gw, y, padding, groups, scratch):
     _transform_sums(sums, gw, groups, best.lanes(item))
 
 
-@lru_cache(maxsize=1024)
-def _gradient_plan(tiles, gw, groups, dtype, threads):
+@planned
+def _gradient_plan(tiles, gw_shape, groups, dtype, threads):
     """The (shape, dtype) of the sums of transformed gradients, and each thread's transformed tiles of x and of gy.
 
     A thread sums a slice of the filters of a group over all tiles, some tiles at a time; how many depends on the shape
     alone, for it decides how the sum rounds."""
-    K, C, _, _ = gw
+    K, C, _, _ = gw_shape
     best, item = isa.chosen(), dtype.itemsize
     columns, wide = best.padded(K // groups, item), best.columns(item)
     slice_ = -(-columns // (wide * -(-threads // groups))) * wide  # filters of a task

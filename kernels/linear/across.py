@@ -4,7 +4,9 @@ With few images the pass takes as long as memory takes to bring w.  But a neuron
 and behind a ReLU about half of them are like that (behind dropout, half of the rest).
 
 The forward pass can have that, too.  y = x w' is a sum of *columns* of w, those of inputs that are not 0.  A column is
-no run of memory; but under ``no_grad`` the weights stay, so that it pays to keep them transposed as well.
+no run of memory; but under ``no_grad`` the weights stay, so that it pays to keep them transposed as well.  The sums are
+the same to the last bit, for a multiply-add with 0 changes nothing, and the others come in the dot tile's order: its
+vector of partial sums has one for each remainder of c by V, and so here the inputs go by remainders.
 """
 
 import numba
@@ -12,89 +14,113 @@ import numpy as np
 
 from .. import isa, tile
 from ..jit import inline, jit, prange
-from ..runs import copy, run, where
+from ..runs import add, copy, run, where
 from ..scratch import own
 from ..transpose import transpose
 from .packing import pack_transposed
 
 _DOWN = 16  # rows of the matrix that are taken at a time: as many runs of memory as a core can follow
 _TILES = 4  # tiles of images: so many find three times as many rows in the caches worth while
-_FEW = 8  # images, of more hardly a number is 0 for all
+_MOST = 8  # images: of more, hardly a number is 0 for all
+_PASSES = 20  # that take as long as it takes to transpose the weights
 _SQUARE = 64  # numbers: the matrix is transposed in squares of so many rows and columns
 
 
-def product(factors, y, matrix, result, scratch):
-    """result[n, c] = the sum over k of factors[n, k] matrix[k, c].
+def backward_input(gy, weight, gx, y, scratch):
+    _product(gy, y, weight, gx, 1, len(weight), scratch)
+
+
+def forward(x, weight, bias, y, relu, scratch):
+    """``weight``: (C, K), transposed."""
+    lanes = isa.chosen().lanes(x.itemsize)
+    whole = len(weight) // lanes * lanes  # inputs that fill the vectors of a dot tile
+    _product(x, None, weight, y, 1 if isa.chosen() is isa.PLAIN else lanes, whole, scratch)
+    _finish(x, weight, bias, y, whole, relu)
+
+
+def _product(factors, y, matrix, result, parts, whole, scratch):
+    """result[n, c] = the sum over k < whole of factors[n, k] matrix[k, c], in partial sums for each remainder of k by
+    ``parts``, a power of two.
 
     A factor counts as 0 where y, unless it is None, is not positive.  A row of the matrix whose factors are all 0 is
     left out, if the images are few: what is infinite in it, or NaN, is not seen."""
     best, item, (K, C), N = isa.chosen(), factors.itemsize, matrix.shape, len(factors)
-    tall = tile.height(N)
+    tall, padded = tile.height(N), best.padded(C, item)
     vectors = best.tile_vectors(tall)  # of a few rows: so each run of memory is longer
-    tiles, lacunary = -(-N // tall), N <= min(_FEW, best.rows)
+    tiles, skips = -(-N // tall), _skips(N)
     # The result is summed in panels because its own rows may be a multiple of 4096 bytes apart, and then all want one
     # place of the first cache.
-    packed, sums, places = scratch(((tiles * tall * K,), factors.dtype), ((N * best.padded(C, item),), factors.dtype),
-                                   ((K if lacunary else 0,), np.int64))
-    if lacunary:
-        count = _pack_nonzero(factors, y, packed, places, C)
+    packed, sums, places, ends = scratch(
+        ((tiles * tall * K,), factors.dtype), ((parts * N * padded,), factors.dtype), ((K if skips else 0,), np.int64),
+        ((parts,), np.int64))
+    if skips:
+        _pack_nonzero(factors, y, packed, places, ends, whole, C)
     else:
-        count = K
         pack_transposed(factors, y, packed, tall, tiles * tall)
+        ends[0] = K
     wide = vectors * best.lanes(item)
     span = -(-C // (numba.get_num_threads() * wide)) * wide  # long runs of each row: memory likes them
-    _product(packed, places, count, matrix, result, sums, span, _DOWN if tiles < _TILES else 3 * _DOWN, tall,
-             vectors, best.lanes(item), tile.address("panel", item, vectors), tile.address("panel", item, 1))
+    _sum_rows(packed, places, ends, matrix, result, sums, span, _DOWN if tiles < _TILES else 3 * _DOWN, tall, vectors,
+              best.lanes(item), tile.address("panel", item, vectors), tile.address("panel", item, 1))
+
+
+def _skips(images):
+    return images <= min(_MOST, isa.chosen().rows)
 
 
 @inline
-def _pack_nonzero(factors, y, packed, places, pitch):
-    """packed[i, n]: the factors of the i-th row that counts, which begins at places[i].  Returns how many there are."""
-    N, K = factors.shape
+def _pack_nonzero(factors, y, packed, places, ends, whole, pitch):
+    """packed[i, n]: the factors of the i-th row that counts, which begins at places[i].  Those of a partial sum are
+    together, up to ``ends``.  They are so few numbers that one thread is soonest done."""
     count = 0
-    for k in range(K):
-        counts = False
-        for n in range(N):
-            value = factors[n, k] if y is None or y[n, k] > 0 else 0
-            packed[count * N + n] = value
-            counts = counts or value != 0
-        if counts:
-            places[count] = k * pitch
-            count += 1
-    return count
+    for part in range(ends.size):
+        for k in range(part, whole, ends.size):
+            counts = False
+            for n in range(len(factors)):
+                value = factors[n, k] if y is None or y[n, k] > 0 else 0
+                packed[count * len(factors) + n] = value
+                counts = counts or value != 0
+            if counts:
+                places[count] = k * pitch
+                count += 1
+        ends[part] = count
 
 
 @jit
-def _product(packed, places, count, matrix, result, sums, span, depth, tall, vectors, lanes, wide_tile, narrow_tile):
+def _sum_rows(packed, places, ends, matrix, result, sums, span, depth, tall, vectors, lanes, wide_tile, narrow_tile):
     """Of ``depth`` rows of the matrix at a time, those at ``places`` or, if there are none, all; for ``span`` of c."""
-    (_, C), N, wide = matrix.shape, len(result), vectors * lanes
+    N, C = result.shape
+    wide, count = vectors * lanes, ends[-1]
     padded = (C + lanes - 1) // lanes * lanes
     for task in prange((padded + span - 1) // span):
         begin, end = task * span, min((task + 1) * span, padded)
         whole = min(end, C)  # from there on the last vector would reach into the next row
         zero, nothing, one_by_one = np.zeros(1, np.int64), np.zeros(wide, matrix.dtype), np.arange(depth) * tall
         last = np.zeros(depth * lanes, matrix.dtype)
-        for k0 in range(0, max(1, count), depth):
-            steps, first = min(depth, count - k0), begin
-            while first < end:
-                width = wide if first + wide <= whole else lanes
-                lines, step, taps, deep = where(matrix, k0 * C + first), C, 1, steps
-                factors, tap = where(zero, 0), where(zero, 0)
-                if first + width > C:
-                    for k in range(steps):
-                        row = places[k0 + k] if places.size else (k0 + k) * C
-                        copy(run(last, k * width, C - first), run(matrix, row + first, C - first))
-                    lines, step = where(last, 0), width
-                elif places.size:
-                    lines, taps, deep = where(matrix, first), steps, 1
-                    factors, tap = where(one_by_one, 0), where(places, k0)
-                for n in range(0, N, tall):
-                    target = where(sums, first * N + n * width)
-                    init, init_step = (target, width) if k0 else (where(nothing, 0), 0)
-                    tile.call(wide_tile if width == wide else narrow_tile,
-                              (min(tall, N - n), where(packed, n * count + k0 * tall), factors, tall,
-                               lines, tap, step, taps, deep, init, init_step, target, width))
-                first += width
+        for part in range(ends.size):
+            low, high = ends[part - 1] if part else 0, ends[part]
+            for k0 in range(low, max(low + 1, high), depth):
+                steps, first = min(depth, high - k0), begin
+                while first < end:
+                    width = wide if first + wide <= whole else lanes
+                    lines, step, taps, deep = where(matrix, k0 * C + first), C, 1, steps
+                    factors, tap = where(zero, 0), where(zero, 0)
+                    if first + width > C:
+                        for k in range(steps):
+                            row = places[k0 + k] if places.size else (k0 + k) * C
+                            copy(run(last, k * width, C - first), run(matrix, row + first, C - first))
+                        lines, step = where(last, 0), width
+                    elif places.size:
+                        lines, taps, deep = where(matrix, first), steps, 1
+                        factors, tap = where(one_by_one, 0), where(places, k0)
+                    for n in range(0, N, tall):
+                        target = where(sums, part * N * padded + first * N + n * width)
+                        init, init_step = (target, width) if k0 > low else (where(nothing, 0), 0)
+                        tile.call(wide_tile if width == wide else narrow_tile,
+                                  (min(tall, N - n), where(packed, n * count + k0 * tall), factors, tall,
+                                   lines, tap, step, taps, deep, init, init_step, target, width))
+                    first += width
+        _fold(sums, ends.size, N * padded, begin * N, (end - begin) * N)
         first = begin
         while first < end:
             width = wide if first + wide <= whole else lanes
@@ -104,25 +130,58 @@ def _product(packed, places, count, matrix, result, sums, span, depth, tall, vec
             first += width
 
 
-def pays(x, weight):
-    """Whether y = x w' had better be made by :func:`product` of the transposed weights: they come from memory, and a
-    quarter of them at least is not needed."""
-    return (len(x) <= min(_FEW, isa.chosen().rows) and weight.nbytes >= tile.LARGE
-            and 4 * np.count_nonzero(x.any(axis=0)) <= 3 * x.shape[1])
-
-
-def turned(weight, kept):
-    """The transposed weights, made at the first call and kept; None if one of them is infinite or NaN, for then no
-    input may be left out."""
-    if "turned" not in kept:
-        made = own(weight.shape[::-1], weight.dtype)
-        kept["turned"] = None if _turn(weight, made) else made
-    return kept["turned"]
+@inline
+def _fold(sums, parts, distance, at, size):
+    """Add up partial sums as a dot tile does its lanes: half onto half, until one is left."""
+    while parts > 1:
+        parts //= 2
+        for part in range(parts):
+            add(run(sums, part * distance + at, size), run(sums, (part + parts) * distance + at, size))
 
 
 @jit
-def _turn(weight, target):
-    """target = weight'.  Returns how many of its squares hold a number that is not finite."""
+def _finish(x, weight, bias, y, whole, relu):
+    """What is left of the sum, inputs from ``whole`` on; the bias; and with ``relu`` 0 where that is negative."""
+    N, K = y.shape
+    for n in prange(N):
+        for k in range(K):
+            value = y[n, k]
+            for c in range(whole, x.shape[1]):
+                value += weight[c, k] * x[n, c]
+            value = value if bias is None else value + bias[k]
+            y[n, k] = 0 if relu and value < 0 else value
+
+
+def pays(x, weight):
+    """Whether :func:`forward` is quicker than reading the weights as they lie: they come from memory, and a quarter of
+    them at least is not needed."""
+    return (_skips(len(x)) and weight.nbytes >= tile.LARGE
+            and 4 * np.count_nonzero(x.any(axis=0)) <= 3 * x.shape[1])
+
+
+def transposed(weight, kept):
+    """The transposed weights, if they are kept.  They are made when so many passes have asked for them as that costs;
+    who comes with new weights each time gets None.  So he does if there is no memory for them, or if one is infinite or
+    NaN, for then no input may be left out."""
+    if "transposed" not in kept:
+        kept["passes"] = kept.get("passes", 0) + 1
+        if kept["passes"] < _PASSES:
+            return None
+        kept["transposed"] = _make(weight)
+    return kept["transposed"]
+
+
+def _make(weight):
+    try:
+        made = own(weight.shape[::-1], weight.dtype)
+    except MemoryError:
+        return None
+    return None if _transpose(weight, made) else made
+
+
+@jit
+def _transpose(weight, target):
+    """target = weight'.  Returns 0 if all numbers are finite."""
     K, C = weight.shape
     across, wrong = (C + _SQUARE - 1) // _SQUARE, 0
     for task in prange((K + _SQUARE - 1) // _SQUARE * across):

@@ -1,11 +1,13 @@
 """The linear layer on the register tiles (``kernels/TILE.md``).
 
-A batch is small and the weights are many (fc6 of AlexNet: 151 MB), so each pass reads or writes them once, as they
-lie.  What is packed is x and gy (``packing.py``).
+A batch is small and the weights are many (fc6 of AlexNet: 151 MB), so each pass reads or writes them at most once, as
+they lie.  What is packed is x and gy (``packing.py``).
 
     forward           y' = w x'     a tile's rows: neurons, which read along their weights; its columns: images
     input gradient    gx = gy w     rows: images; columns: inputs (``across.py``)
     weight gradient   gw = gy' x    rows: neurons; columns: inputs, written to gw as they lie
+
+``across.py`` serves the forward pass as well where many inputs are 0, with weights that are kept transposed.
 """
 
 import numpy as np
@@ -14,6 +16,7 @@ from .. import isa, tile
 from ..bias import sum_pixels
 from ..jit import jit, prange
 from ..runs import clear, copy, run, where
+from ..shapes import planned
 from . import across
 from .packing import pack, pack_transposed
 
@@ -23,12 +26,11 @@ _FEW = 8  # images: more fill the lanes of a gather tile well enough
 
 def forward(x, weight, bias, y, *, relu=False, kept=None, scratch):
     x, weight = _in_rows(x, scratch), _in_rows(weight, scratch)
-    if kept is not None and across.pays(x, weight) and (turned := across.turned(weight, kept)) is not None:
-        across.product(x, None, turned, y, scratch)
-        _add_bias(bias, y, relu)
+    if kept is not None and across.pays(x, weight) and (turned := across.transposed(weight, kept)) is not None:
+        across.forward(x, turned, bias, y, relu, scratch)
         return
     best, item = isa.chosen(), x.itemsize
-    columns, sums = scratch(*_forward_plan(x, weight))
+    columns, sums = scratch(*_forward_plan(x.shape, weight.shape, x.dtype))
     if len(x) <= _FEW:
         tall = best.dot_rows(len(x))
         _forward_few(weight, x, sums, tall * -(-64 // tall), tall, best.lanes(item), tile.address("dot", item, len(x)))
@@ -41,25 +43,19 @@ def forward(x, weight, bias, y, *, relu=False, kept=None, scratch):
     _finish(sums, bias, y, relu)
 
 
-def _forward_plan(x, weight):
+@planned
+def _forward_plan(x_shape, weight_shape, dtype):
     """The (shape, dtype) of panels of x, and of y transposed."""
-    images = isa.chosen().padded(len(x), x.itemsize)
-    return ((images * x.shape[1],), x.dtype), ((len(weight), images), x.dtype)
-
-
-def _add_bias(bias, y, relu):
-    if bias is not None:
-        y += bias
-    if relu:
-        np.maximum(y, 0, out=y)
+    images = isa.chosen().padded(x_shape[0], dtype.itemsize)
+    return ((images * x_shape[1],), dtype), ((weight_shape[0], images), dtype)
 
 
 def backward_input(gy, weight, gx, y=None, *, scratch):
-    across.product(gy, y, _in_rows(weight, scratch), gx, scratch)
+    across.backward_input(gy, _in_rows(weight, scratch), gx, y, scratch)
 
 
 def backward_weight(x, gy, gw, gb, y=None, *, scratch):
-    columns, rows = scratch(*_weight_plan(x, gy))
+    columns, rows = scratch(*_weight_plan(x.shape, gy.shape, x.dtype))
     best, item = isa.chosen(), x.itemsize
     tall = tile.height(gy.shape[1])
     pack(x, None, columns, best.columns(item), best.padded(x.shape[1], item))
@@ -75,11 +71,12 @@ def backward_weight(x, gy, gw, gb, y=None, *, scratch):
         sum_pixels(gy.reshape(pixel), None if y is None else y.reshape(pixel), gb)
 
 
-def _weight_plan(x, gy):
+@planned
+def _weight_plan(x_shape, gy_shape, dtype):
     """The (shape, dtype) of x in panels and gy in tiles of neurons."""
-    tall = tile.height(gy.shape[1])
-    return (((isa.chosen().padded(x.shape[1], x.itemsize) * len(x),), x.dtype),
-            ((-(-gy.shape[1] // tall) * tall * len(x),), gy.dtype))
+    (N, C), K = x_shape, gy_shape[1]
+    tall = tile.height(K)
+    return ((isa.chosen().padded(C, dtype.itemsize) * N,), dtype), ((-(-K // tall) * tall * N,), dtype)
 
 
 def _in_rows(matrix, scratch):

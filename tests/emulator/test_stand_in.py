@@ -138,6 +138,10 @@ def test_a_deep_copy_is_dense_and_of_the_same_device() -> None:
     twin = copy.deepcopy({"a": array[:, ::2]})["a"]
     assert twin.device.id == 1 and twin.flags.c_contiguous and twin.base is None
     np.testing.assert_array_equal(twin.get(), [[0, 2], [4, 6], [8, 10]])
+    whole = copy.deepcopy(array)
+    with cupy.cuda.Device(1):
+        array.fill(-1)
+    np.testing.assert_array_equal(whole.get(), np.arange(12).reshape(3, 4))
 
 
 def test_the_array_interface_tells_where_and_how() -> None:
@@ -455,10 +459,10 @@ def test_memory_that_was_never_written(module: Any) -> None:
     x[:4].set(np.ones(4, F4))
     twice((1,), (32,), (x, y, np.int32(4)))  # reads what was set, and writes
     twice((1,), (32,), (y, x, np.int32(4)))  # reads what the kernel wrote
-    copy = cupy.empty(8, F4)
-    copy.data.copy_from_device_async(x.data, 32)
-    np.testing.assert_array_equal(copy.get()[:4], 4)
-    for half_written in (x, copy):
+    twin = cupy.empty(8, F4)
+    twin.data.copy_from_device_async(x.data, 32)
+    np.testing.assert_array_equal(twin.get()[:4], 4)
+    for half_written in (x, twin, copy.deepcopy(x)):
         twice((1,), (32,), (half_written, y, np.int32(5)))
         with pytest.raises(EmulatorError, match=r"twice.*argument 0 \(x\)"):
             y.get()

@@ -50,6 +50,25 @@ def test_a_step_returns_every_block(device: str, lent: Any) -> None:
     assert pool.lent + pool.shelved == held and lent() == start
 
 
+@pytest.mark.parametrize("name", ["cpu", "cpu:0"])
+def test_a_launch_that_fails_gives_its_scratch_back(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    from tinyconv.kernels.linear import cpu
+
+    def fail(*_: Any) -> None:
+        raise OSError("in the middle")
+
+    device = tc.device(name)
+    monkeypatch.setattr(cpu, "_forward", fail)
+    device.synchronize()
+    gc.collect()
+    before, shelved = device._scratch.lent, device._scratch.shelved
+    with pytest.raises(OSError, match="in the middle"):
+        device.launch("linear.forward", np.ones((20, 900)), np.ones((30, 900)), None, np.empty((20, 30)))
+        device.synchronize()
+    assert device._scratch.lent == before
+    assert device._scratch.shelved >= shelved
+
+
 def test_the_graph_goes_back_when_the_loss_does(device: str, lent: Any) -> None:
     x = tc.tensor(np.ones((64, 64)), device, requires_grad=True)
     y = x

@@ -1,5 +1,6 @@
 """Making tensors, reading them, and changing them in place."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,21 @@ def test_a_view_shares_memory_and_version(device: str) -> None:
     x[0].copy_([8.0, 9.0])
     np.testing.assert_array_equal(x.numpy(), [[8, 9], [3, 4]])
     assert x.version == [1] and x.transpose().version is x.version and (x * 1.0).version == [0]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_deep_copy_lies_alike_and_shares_what_was_shared(device: str, layout: str) -> None:
+    x = place(normal(1, 2, 3, 4, 5), device, layout)
+    x.requires_grad = True
+    (x * 2.0).sum().backward()
+    twin, again, alias = copy.deepcopy([x, x, x.detach()])
+    assert twin is again and twin.requires_grad and twin.device is x.device and alias.version is twin.version
+    twin.copy_(np.ones(x.shape))
+    np.testing.assert_array_equal(alias.numpy(), np.ones(x.shape))
+    np.testing.assert_array_equal(x.numpy(), place(normal(1, 2, 3, 4, 5), device, layout).numpy())
+    np.testing.assert_array_equal(twin.grad.numpy(), np.full(x.shape, 2))
+    weight = tc.nn.Conv2d(3, 4, 2, device=device).weight
+    assert copy.deepcopy(weight).data.strides == weight.data.strides
 
 
 def test_an_image_lies_as_its_device_likes_it() -> None:

@@ -18,6 +18,11 @@ def _plain(*shape: int) -> np.ndarray:
     return CPU.upload(np.random.default_rng(len(shape)).standard_normal(shape).astype(np.float32), plain=True)
 
 
+def _rare(*shape: int) -> np.ndarray:
+    """Of which most columns are 0."""
+    return _plain(*shape) * (np.arange(shape[-1]) % 4 == 1)
+
+
 def _conv(groups: int, kernel: int) -> dict[str, Any]:
     return {"stride": (1, 1), "padding": (kernel // 2, kernel // 2), "groups": groups}
 
@@ -90,6 +95,10 @@ LAUNCHES: dict[str, Callable[[], tuple[list[Any], dict[str, Any]]]] = {
     "linear.forward": lambda: ([_plain(256, 512), _plain(384, 512), _plain(384), _plain(256, 384)], {}),
     "linear.backward_input": lambda: ([_plain(256, 384), _plain(384, 512), _plain(256, 512)], {}),
     "linear.backward_weight": lambda: ([_plain(256, 512), _plain(256, 384), _plain(384, 512), _plain(384)], {}),
+    "linear.forward few images": lambda: ([_plain(5, 512), _plain(384, 512), _plain(384), _plain(5, 384)], {}),
+    "linear.backward_input few images": lambda: ([_rare(5, 384), _plain(384, 512), _plain(5, 512)], {}),
+    "linear.backward_input one image": lambda: (
+        [_rare(1, 384), _plain(384, 500), _plain(1, 500), -_plain(1, 384)], {}),
     "linear.forward relu": lambda: (
         [_plain(256, 512), _plain(384, 512), _plain(384), _plain(256, 384)], {"relu": True}),
     "linear.backward_input relu": lambda: (

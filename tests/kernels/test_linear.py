@@ -83,58 +83,87 @@ def _few_that_count(seed: int, images: int, size: int, zeros: float, dtype: str 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_what_counts_for_no_image_is_left_out(monkeypatch: pytest.MonkeyPatch, dtype: str, zeros: float, inputs: int,
                                               images: int) -> None:
-    """The input gradient, and forward with weights that are kept, where gradients or inputs are 0 for every image."""
+    """The input gradient, and forward with weights that are kept, where gradients or inputs are 0 for every image.
+    Forward has the same bits as with weights that are not kept."""
     monkeypatch.setattr(tile, "LARGE", 0)
+    monkeypatch.setattr(across, "_PASSES", 1)
     device, neurons, kept, bound = tc.device("cpu"), 75, {}, 1e-5 if dtype == "float32" else 1e-13
     x, gy = _few_that_count(1, images, inputs, zeros, dtype), _few_that_count(2, images, neurons, zeros, dtype)
     w, b, mask = (normal(seed, *shape).astype(dtype)
                   for seed, shape in ((3, (neurons, inputs)), (4, (neurons,)), (5, (images, neurons))))
     for bias, relu in ((b, True), (b, False), (None, False)):
-        expected, y = np.empty(gy.shape), device.upload(np.full_like(gy, np.nan))
+        expected, y, usual = np.empty(gy.shape), *(device.upload(np.full_like(gy, np.nan)) for _ in range(2))
         reference.forward(x.astype(float), w.astype(float), bias, expected, relu=relu)
         device.launch("linear.forward", device.upload(x), device.upload(w), bias, y, relu=relu, kept=kept)
+        device.launch("linear.forward", device.upload(x), device.upload(w), bias, usual, relu=relu)
         assert_close(y, expected, bound, "y")
+        np.testing.assert_array_equal(y, usual)
     some = np.count_nonzero(x.any(axis=0)) <= 0.75 * inputs
-    assert ("turned" in kept) == (some and images <= min(8, isa.chosen().rows))
-    for y in (mask, None):
+    assert ("transposed" in kept) == (some and images <= min(8, isa.chosen().rows))
+    for y in (None, mask):
         expected, gx = np.empty(x.shape), device.upload(np.full_like(x, np.nan))
         reference.backward_input(gy.astype(float), w.astype(float), expected, y)
-        device.launch("linear.backward_input", device.upload(gy), device.upload(w), gx, y)
+        weight = w.copy()
+        if images <= min(8, isa.chosen().rows):  # what is not read cannot matter
+            weight[~(gy if y is None else np.where(y > 0, gy, 0)).any(axis=0)] = np.nan
+        device.launch("linear.backward_input", device.upload(gy), device.upload(weight), gx, y)
         assert_close(gx, expected, bound, "gx")
 
 
-def test_few_inputs_that_count_are_quick_only_where_weights_stay_and_are_many(few_threads: None) -> None:
-    """By F.linear: kept without a graph, made anew when the weights change, and no bit depends on the threads."""
+def test_weights_are_transposed_where_they_stay_and_are_many(monkeypatch: pytest.MonkeyPatch,
+                                                             few_threads: None) -> None:
+    """By F.linear: made after some passes without a graph, anew when the weights change, and no bit tells."""
+    monkeypatch.setattr(across, "_PASSES", 3)
     x, w = tc.tensor(_few_that_count(1, 1, 2100, 0.5)), tc.tensor(normal(2, 1050, 2100), requires_grad=True)
-    expected, results = F.linear(x, w).numpy(), []
+    expected, images = F.linear(x, w).numpy(), tc.tensor(np.concatenate([x.numpy(), normal(3, 1, 2100)]))
     assert w.data.nbytes >= tile.LARGE
-    with patch.object(across, "_turn", wraps=across._turn) as turns, tc.no_grad():
-        for threads in (1, 2):
-            numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-            results.append(F.linear(x, w).numpy())
-        assert turns.call_count == 1
+    with patch.object(across, "_transpose", wraps=across._transpose) as made, tc.no_grad():
+        for passes in range(1, 6):
+            numba.set_num_threads(min(passes % 2 + 1, numba.config.NUMBA_NUM_THREADS))
+            np.testing.assert_array_equal(F.linear(x, w).numpy(), expected)
+            assert made.call_count == (passes >= 3)
+        np.testing.assert_array_equal(F.linear(images, w).numpy()[:1], expected)  # whatever its neighbour is
         w.copy_(2 * w.numpy())
-        np.testing.assert_array_equal(F.linear(x, w).numpy(), 2 * results[0])  # twice is exact in floating point
-        assert turns.call_count == 2
-        F.linear(tc.tensor(normal(3, 1, 2100)), w)
-        F.linear(x, tc.tensor(normal(2, 900, 2100)))  # they fit into the caches
-        assert turns.call_count == 2
-    np.testing.assert_array_equal(*results)
-    assert_close(results[0], expected, 1e-5)
+        for _ in range(3):
+            np.testing.assert_array_equal(F.linear(x, w).numpy(), 2 * expected)  # twice is exact in floating point
+        assert made.call_count == 2
+        for _ in range(4):
+            F.linear(x, w.detach())  # another tensor each time
+            F.linear(tc.tensor(normal(3, 1, 2100)), w)  # all inputs count
+        small = tc.tensor(normal(2, 900, 2100))  # fit into the caches
+        for _ in range(4):
+            F.linear(x, small)
+        assert made.call_count == 2
+
+
+def test_without_memory_for_transposed_weights_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tile, "LARGE", 0)
+    monkeypatch.setattr(across, "_PASSES", 1)
+    x, w = _few_that_count(1, 1, 90, 0.5), normal(2, 30, 90)
+    with patch.object(across, "own", side_effect=MemoryError) as tried, tc.no_grad():
+        weight = tc.tensor(w)
+        for _ in range(2):
+            assert_close(F.linear(tc.tensor(x), weight).numpy(), x @ w.T, 1e-5)
+    assert tried.call_count == 1
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_weights_that_are_not_finite_are_seen_by_forward(monkeypatch: pytest.MonkeyPatch, wrong: float) -> None:
     monkeypatch.setattr(tile, "LARGE", 0)
+    monkeypatch.setattr(across, "_PASSES", 1)
     x, w = np.zeros((1, 40), np.float32), normal(2, 30, 40).astype(np.float32)
     x[0, 3], w[7, 5] = 2, wrong  # times 0 is NaN
-    with tc.no_grad():
-        y = F.linear(tc.tensor(x), tc.tensor(w)).numpy()
-    np.testing.assert_array_equal(np.isnan(y[0]), np.arange(30) == 7)
+    weight = tc.tensor(w)
+    with patch.object(across, "_transpose", wraps=across._transpose) as tries, tc.no_grad():
+        for _ in range(2):
+            y = F.linear(tc.tensor(x), weight).numpy()
+            np.testing.assert_array_equal(np.isnan(y[0]), np.arange(30) == 7)
+    assert tries.call_count == 1
 
 
 def test_an_input_that_is_not_a_number_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tile, "LARGE", 0)
+    monkeypatch.setattr(across, "_PASSES", 1)
     x = np.zeros((1, 40), np.float32)
     x[0, 3] = np.nan
     w = tc.tensor(normal(2, 30, 40), requires_grad=True)
@@ -143,3 +172,22 @@ def test_an_input_that_is_not_a_number_counts(monkeypatch: pytest.MonkeyPatch) -
     z = tc.tensor(normal(1, 1, 30), requires_grad=True)
     F.linear(z, tc.tensor(normal(2, 40, 30))).backward(x)
     assert np.isnan(z.grad.numpy()).all()
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, 8, 20])
+def test_tiles_of_few_images_are_as_wide_as_registers_allow(images: int) -> None:
+    with patch.object(tile, "address", wraps=tile.address) as asked:
+        tc.device("cpu").launch("linear.backward_input", normal(1, images, 30), normal(2, 30, 400),
+                                np.empty((images, 400)))
+    assert [call.args[2] for call in asked.call_args_list] == [isa.chosen().tile_vectors(tile.height(images)), 1]
+
+
+@pytest.mark.parametrize("images", [2, 20])
+def test_arrays_need_not_lie_row_by_row(images: int) -> None:
+    """The kernels take a transposed weight, or every second column of x, as F.linear never passes them on."""
+    device, x, w, gy = tc.device("cpu"), normal(1, images, 60)[:, ::2], normal(2, 30, 25).T, normal(3, images, 25)
+    y, gx = np.empty(gy.shape), np.empty((images, 30))
+    device.launch("linear.forward", x, w, None, y)
+    device.launch("linear.backward_input", gy, w, gx)
+    assert_close(y, x @ w.T, 1e-13)
+    assert_close(gx, gy @ w, 1e-13)
