@@ -5,6 +5,7 @@ in each pair the upper row gives its odd, and the lower its even, blocks of 1, 2
 vectors for 64 numbers; one by one they would be 64 loads and 64 stores.
 """
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -77,10 +78,10 @@ def transpose(target, to, step, source, at, pitch, height, width):
     if height < _SIDE:
         everything = run(target, 0, target.size)
         for i in range(height):
-            row, place = run(source, at + i * pitch, width), to + i
+            row, place = run(source, at + i * pitch, width), np.uint64(to + i)  # no index is checked for being negative
             for j in range(width):
                 everything[place] = row[j]
-                place += step
+                place += np.uint64(step)
         return
     squares = width // _SIDE * _SIDE
     if squares and width - squares > _FEW:

@@ -2,7 +2,8 @@
 
 Some kernels want weights in another order, or transformed, and make that anew in each call: in training the weights
 change with every step.  Under ``no_grad`` they do not, so what was made is kept beside the tensor, and the next call
-finds it.  It is dropped when the tensor changes (its version tells), dies, or is trained again.
+finds it.  It is dropped when the tensor changes (its version tells), dies, or is trained again.  Who writes to its
+memory past the tensor, through ``.data`` or DLPack, must count the version up.
 """
 
 from __future__ import annotations
