@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .jit import inline
+from .jit import inline, jit, prange
 from .runs import run, where
 
 _SIDE = 8  # of a square: its rows fill the vectors of AVX2; squares of 16 for AVX-512 are hardly quicker
@@ -93,3 +93,14 @@ def transpose(target, to, step, source, at, pitch, height, width):
             _turn(source.dtype, where(source, at + i * pitch + j), pitch, where(target, to + j * step + i), step)
         for j in range(squares, width):
             _column(source.dtype, where(source, at + i * pitch + j), pitch, where(target, to + j * step + i))
+
+
+@jit
+def transpose_all(x, y):
+    """y[n, b, a] = x[n, a, b], so many columns of x at a time that what is written stays in the caches."""
+    N, A, B = x.shape
+    strip = 32
+    blocks = (B + strip - 1) // strip
+    for task in prange(N * blocks):
+        n, b = task // blocks, task % blocks * strip
+        transpose(y, (n * B + b) * A, A, x, n * A * B + b, B, A, min(strip, B - b))

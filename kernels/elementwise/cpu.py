@@ -9,7 +9,7 @@ import numpy as np
 from .. import runs
 from ..jit import jit, prange
 from ..layout import channels_last, flat, same_order
-from ..transpose import transpose
+from ..transpose import transpose_all
 
 _LARGE = 1 << 18  # bytes: below, NumPy is done before other threads have begun
 
@@ -19,9 +19,9 @@ def copy(x, y):
     if parallel and same_order(x, y):
         _copy(flat(x), flat(y))
     elif parallel and x.ndim == 4 and x.flags.c_contiguous and _is_channels_last(y):
-        _transpose(x.reshape(*x.shape[:2], -1), channels_last(y).reshape(len(y), -1, y.shape[1]))
+        transpose_all(x.reshape(*x.shape[:2], -1), channels_last(y).reshape(len(y), -1, y.shape[1]))
     elif parallel and x.ndim == 4 and _is_channels_last(x) and y.flags.c_contiguous:
-        _transpose(channels_last(x).reshape(len(x), -1, x.shape[1]), y.reshape(*y.shape[:2], -1))
+        transpose_all(channels_last(x).reshape(len(x), -1, x.shape[1]), y.reshape(*y.shape[:2], -1))
     elif parallel and x.ndim == 4 and _has_even_pixels(x) and _has_even_pixels(y):
         _copy_pixels(x, y, x.strides[3] // x.itemsize, y.strides[3] // y.itemsize)
     else:
@@ -114,14 +114,3 @@ def _has_even_pixels(x):
     """Whether pixels are vectors at equal distances: a slice of the channels of an array that lies channels-last."""
     n, c, h, w = x.strides
     return c == x.itemsize and h == x.shape[3] * w and n == x.shape[2] * h
-
-
-@jit
-def _transpose(x, y):
-    """y[n, b, a] = x[n, a, b], so many columns of x at a time that what is written stays in the caches."""
-    N, A, B = x.shape
-    strip = 32
-    blocks = (B + strip - 1) // strip
-    for task in prange(N * blocks):
-        n, b = task // blocks, task % blocks * strip
-        transpose(y, (n * B + b) * A, A, x, n * A * B + b, B, A, min(strip, B - b))

@@ -16,26 +16,26 @@ from .. import isa, tile
 from ..jit import inline, jit, prange
 from ..runs import add, copy, run, where
 from ..scratch import own
-from ..transpose import transpose
+from ..transpose import transpose_all
+from ..update.cpu import sum_of_squares
 from .packing import pack_transposed
 
 _DOWN = 16  # rows of the matrix that are taken at a time: as many runs of memory as a core can follow
 _TILES = 4  # tiles of images: so many find three times as many rows in the caches worth while
 _MOST = 8  # images: of more, hardly a number is 0 for all
-_PASSES = 20  # that take as long as it takes to transpose the weights
-_SQUARE = 64  # numbers: the matrix is transposed in squares of so many rows and columns
+_PASSES = 20  # that take about as long as it takes to transpose the weights
 
 
 def backward_input(gy, weight, gx, y, scratch):
     _product(gy, y, weight, gx, 1, len(weight), scratch)
 
 
-def forward(x, weight, bias, y, relu, scratch):
-    """``weight``: (C, K), transposed."""
+def forward(x, weight, y, scratch):
+    """y = x weight, for weights that are transposed: (C, K)."""
     lanes = isa.chosen().lanes(x.itemsize)
     whole = len(weight) // lanes * lanes  # inputs that fill the vectors of a dot tile
     _product(x, None, weight, y, 1 if isa.chosen() is isa.PLAIN else lanes, whole, scratch)
-    _finish(x, weight, bias, y, whole, relu)
+    _add_rest(x, weight, y, whole)
 
 
 def _product(factors, y, matrix, result, parts, whole, scratch):
@@ -140,16 +140,13 @@ def _fold(sums, parts, distance, at, size):
 
 
 @jit
-def _finish(x, weight, bias, y, whole, relu):
-    """What is left of the sum, inputs from ``whole`` on; the bias; and with ``relu`` 0 where that is negative."""
+def _add_rest(x, weight, y, whole):
+    """y[n, k] += the sum over inputs c from ``whole`` on."""
     N, K = y.shape
     for n in prange(N):
-        for k in range(K):
-            value = y[n, k]
-            for c in range(whole, x.shape[1]):
-                value += weight[c, k] * x[n, c]
-            value = value if bias is None else value + bias[k]
-            y[n, k] = 0 if relu and value < 0 else value
+        for c in range(whole, x.shape[1]):
+            for k in range(K):
+                y[n, k] += weight[c, k] * x[n, c]
 
 
 def pays(x, weight):
@@ -172,25 +169,13 @@ def transposed(weight, kept):
 
 
 def _make(weight):
+    squares = np.empty(())
+    sum_of_squares(weight, squares)
+    if not np.isfinite(squares):
+        return None
     try:
         made = own(weight.shape[::-1], weight.dtype)
     except MemoryError:
         return None
-    return None if _transpose(weight, made) else made
-
-
-@jit
-def _transpose(weight, target):
-    """target = weight'.  Returns 0 if all numbers are finite."""
-    K, C = weight.shape
-    across, wrong = (C + _SQUARE - 1) // _SQUARE, 0
-    for task in prange((K + _SQUARE - 1) // _SQUARE * across):
-        k, c = task // across * _SQUARE, task % across * _SQUARE
-        height, width = min(_SQUARE, K - k), min(_SQUARE, C - c)
-        transpose(target, c * K + k, K, weight, k * C + c, C, height, width)
-        finite = True
-        for i in range(height):
-            for j in range(width):
-                finite = finite and np.isfinite(weight[k + i, c + j])
-        wrong += not finite
-    return wrong
+    transpose_all(weight[None], made[None])
+    return made

@@ -27,19 +27,19 @@ _FEW = 8  # images: more fill the lanes of a gather tile well enough
 def forward(x, weight, bias, y, *, relu=False, kept=None, scratch):
     x, weight = _in_rows(x, scratch), _in_rows(weight, scratch)
     if kept is not None and across.pays(x, weight) and (turned := across.transposed(weight, kept)) is not None:
-        across.forward(x, turned, bias, y, relu, scratch)
+        across.forward(x, turned, y, scratch)
+        _finish(y.T, bias, y, relu)
         return
     best, item = isa.chosen(), x.itemsize
     columns, sums = scratch(*_forward_plan(x.shape, weight.shape, x.dtype))
     if len(x) <= _FEW:
         tall = best.dot_rows(len(x))
         _forward_few(weight, x, sums, tall * -(-64 // tall), tall, best.lanes(item), tile.address("dot", item, len(x)))
-        _finish(sums, bias, y, relu)
-        return
-    pack_transposed(x, None, columns, best.columns(item), sums.shape[1])
-    block = best.rows * max(1, min(8, -(-len(weight) // (8 * best.rows))))  # neurons of a task
-    _forward(weight, columns, sums, block, _DEPTH, best.rows, best.columns(item), tile.address("gather", item, 2),
-             tile.address("gather", item, 1))
+    else:
+        pack_transposed(x, None, columns, best.columns(item), sums.shape[1])
+        block = best.rows * max(1, min(8, -(-len(weight) // (8 * best.rows))))  # neurons of a task
+        _forward(weight, columns, sums, block, _DEPTH, best.rows, best.columns(item), tile.address("gather", item, 2),
+                 tile.address("gather", item, 1))
     _finish(sums, bias, y, relu)
 
 
@@ -134,7 +134,7 @@ def _forward_few(weight, x, sums, block, tall, lanes, dot_tile):
 
 @jit
 def _finish(sums, bias, y, relu):
-    """y[n, k] = sums[k, n] + bias[k], and with ``relu`` 0 where that is negative."""
+    """y[n, k] = sums[k, n] + bias[k], and with ``relu`` 0 where that is negative.  The sums may be y itself."""
     N, K = y.shape
     chunk = 16
     for part in prange((K + chunk - 1) // chunk):

@@ -117,7 +117,7 @@ def test_weights_are_transposed_where_they_stay_and_are_many(monkeypatch: pytest
     x, w = tc.tensor(_few_that_count(1, 1, 2100, 0.5)), tc.tensor(normal(2, 1050, 2100), requires_grad=True)
     expected, images = F.linear(x, w).numpy(), tc.tensor(np.concatenate([x.numpy(), normal(3, 1, 2100)]))
     assert w.data.nbytes >= tile.LARGE
-    with patch.object(across, "_transpose", wraps=across._transpose) as made, tc.no_grad():
+    with patch.object(across, "transpose_all", wraps=across.transpose_all) as made, tc.no_grad():
         for passes in range(1, 6):
             numba.set_num_threads(min(passes % 2 + 1, numba.config.NUMBA_NUM_THREADS))
             np.testing.assert_array_equal(F.linear(x, w).numpy(), expected)
@@ -154,7 +154,7 @@ def test_weights_that_are_not_finite_are_seen_by_forward(monkeypatch: pytest.Mon
     x, w = np.zeros((1, 40), np.float32), normal(2, 30, 40).astype(np.float32)
     x[0, 3], w[7, 5] = 2, wrong  # times 0 is NaN
     weight = tc.tensor(w)
-    with patch.object(across, "_transpose", wraps=across._transpose) as tries, tc.no_grad():
+    with patch.object(across, "sum_of_squares", wraps=across.sum_of_squares) as tries, tc.no_grad():
         for _ in range(2):
             y = F.linear(tc.tensor(x), weight).numpy()
             np.testing.assert_array_equal(np.isnan(y[0]), np.arange(30) == 7)

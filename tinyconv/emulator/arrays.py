@@ -155,14 +155,10 @@ class ndarray:  # noqa: N801  (CuPy's name)
             twin = empty(self.shape, self.dtype)
             if self.flags.c_contiguous:  # what was never written is so in the twin, too
                 twin.data.copy_from_device_async(self.data, self.nbytes)
-                return twin
-            source, target, block = self.host_elements, twin.host_elements, twin._memory.block
-
-            def run() -> None:
-                np.copyto(target, source)
-                block.mark(target)
-
-            enqueue(streams.queue_of(None), f"a deep copy of {self!r}", run, [self._memory.block], [block])
+            else:
+                source, target = self.host_elements, twin.host_elements
+                enqueue_write(streams.queue_of(None), f"a deep copy of {self!r}", twin._memory.block, target,
+                              lambda: np.copyto(target, source), [self._memory.block])
         return twin
 
     def __dlpack__(self, **options: Any) -> Any:

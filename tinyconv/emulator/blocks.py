@@ -97,12 +97,13 @@ def enqueue(queue: Queue, name: str, run: Callable[[], None], reads: Sequence[Bl
     queue.push(name, run, reads, writes)
 
 
-def enqueue_write(queue: Queue, name: str, block: Block, target: np.ndarray, write: Callable[[], None]) -> None:
-    """Put into a queue what writes ``target``, all of it, in ``block``, from the host."""
+def enqueue_write(queue: Queue, name: str, block: Block, target: np.ndarray, write: Callable[[], None],
+                  reads: Sequence[Block] = ()) -> None:
+    """Put into a queue what writes ``target``, all of it, in ``block``, from the host or from other blocks."""
     def run() -> None:
         write()
         block.mark(target)
-    enqueue(queue, name, run, writes=[block])
+    enqueue(queue, name, run, reads, [block])
 
 
 def part(block: Block, address: int, size: int) -> np.ndarray:

@@ -18,8 +18,7 @@ _kept: WeakKeyDictionary[Tensor, tuple[int, Any, dict[Any, Any]]] = WeakKeyDicti
 
 
 def kept_of(weight: Tensor) -> dict[Any, Any] | None:
-    """Where a kernel may keep what it makes of ``weight``: key -> array, or None where
-    there was nothing to make.  None while a graph is recorded."""
+    """Where a kernel may keep what it makes of ``weight``, under keys of its own.  None while a graph is recorded."""
     if is_grad_enabled():
         _kept.pop(weight, None)
         return None
