@@ -1,9 +1,9 @@
 """Measures where Winograd's convolution is quicker than the direct one, and writes ``kernels/conv/table.py``.
 
-    python -m benchmarks.choose            # minutes; the machine should have nothing else to do
+    python -m benchmarks.choose            # a quarter of an hour; the machine should have nothing else to do
 
-For each pass, filter size and number of groups, layers of 16 to 512 channels and filters on few and on many tiles are
-run both ways.  The table gets, for this machine's instruction set, the (channels, tiles) from which on Winograd gains
+For each pass, filter size and number of groups, layers of 16 to 512 channels and filters on few and on many pixels are
+run both ways.  The table gets, for this machine's instruction set, the (channels, pixels) from which on Winograd gains
 most, one or two pairs; the lines of other instruction sets stay as they are.  Nothing is measured when a network runs.
 """
 
@@ -26,20 +26,21 @@ from tinyconv.safefile import write_text
 
 from . import machine, timing
 
-CHANNELS = (16, 32, 48, 64, 128, 256, 512)  # of a group
+CHANNELS = (16, 20, 32, 48, 64, 128, 256, 512)  # of a group
 GROUPS = (1, 2)
-TILES = (8, 16, 32, 64, 128, 256, 1024)  # of the batch: 4x4 in an image, or 4x2
+PIXELS = (64, 128, 256, 512, 1024, 2048, 4096, 16384)  # of the batch
 _COPIES, _LARGE = 100, 200 << 20  # of a layer; bytes of all its copies
 Corner = tuple[int, int]
 EFFORT = timing.Effort(repeat=5, turn=0.02, patience=1.0)
 
 
-def ratio(which: str, taps: int, groups: int, channels: int, tiles: int) -> float:
+def ratio(which: str, taps: int, groups: int, channels: int, pixels: int) -> float:
     """How many times as fast Winograd is: the direct time over Winograd's.
 
     The calls go round many copies of the layer: in a network, too, its weights are not in the caches when its turn
     comes, and transformed ones are four times as many bytes."""
-    shape = max(1, tiles // 16), channels * groups, 4 * (7 - taps), min(4, tiles // 4) * (7 - taps)
+    side = choice.SIZE
+    shape = max(1, pixels // side ** 2), channels * groups, side, min(side, pixels // side)
     layers = [_layer(which, taps, groups, shape)]
     nbytes = sum(a.nbytes for a in layers[0][0] if a is not None and not isinstance(a, str))
     layers += [_layer(which, taps, groups, shape) for _ in range(min(_COPIES, _LARGE // nbytes))]
@@ -77,14 +78,14 @@ def _layer(which: str, taps: int, groups: int, shape: tuple[int, int, int, int])
 
 
 def limits(ratios: dict[Corner, float]) -> tuple[Corner, ...]:
-    """The corner or two (channels, tiles) of the grid from which on, either or both, Winograd gains most: the sum of
+    """The corner or two (channels, pixels) of the grid from which on, either or both, Winograd gains most: the sum of
     the logarithms of all ratios behind them, so that the noise of a single one does not decide.  None of them if it
     gains nowhere."""
     def gain(corners: tuple[Corner, ...]) -> float:
-        return sum(math.log(r) for (c, t), r in ratios.items() if any(c >= C and t >= T for C, T in corners))
+        return sum(math.log(r) for (c, p), r in ratios.items() if any(c >= C and p >= P for C, P in corners))
 
     one = ((corner,) for corner in ratios)
-    # Two that matter: fewer tiles of more channels.
+    # Two that matter: fewer pixels of more channels.
     two = ((first, second) for first in ratios for second in ratios if first[0] < second[0] and first[1] > second[1])
     return max(((), *one, *two), key=gain)
 
@@ -95,10 +96,10 @@ def main() -> int:
     for which, taps, groups in itertools.product(choice.PASSES, (3, 5), GROUPS):
         ratios = {}
         for channels in CHANNELS:
-            for tiles in TILES:
-                ratios[channels, tiles] = ratio(which, taps, groups, channels, tiles)
-            print(f"{which}, {taps}x{taps}, {groups} groups, {channels} channels, tiles {TILES}:",
-                  "  ".join(f"{ratios[channels, tiles]:.2f}x" for tiles in TILES), flush=True)
+            for pixels in PIXELS:
+                ratios[channels, pixels] = ratio(which, taps, groups, channels, pixels)
+            print(f"{which}, {taps}x{taps}, {groups} groups, {channels} channels, pixels {PIXELS}:",
+                  "  ".join(f"{ratios[channels, pixels]:.2f}x" for pixels in PIXELS), flush=True)
         if found := limits(ratios):
             lines[isa.chosen().name, which, taps, groups] = found
     body = "".join(f'    ("{name}", "{which}", {taps}, {groups}): {value},\n'

@@ -9,10 +9,12 @@ import os
 from .. import isa
 from ..shapes import planned
 from .table import WINOGRAD
+from .tiles import products, tiles_of
 
 FORWARD, INPUT, WEIGHT = "forward", "input gradient", "weight gradient"
 INFERENCE = "inference"  # the forward pass with weights that are transformed once and kept
 PASSES = FORWARD, INFERENCE, INPUT, WEIGHT
+SIZE = 16  # of the images that the table was measured on
 
 
 def winograd(which, x, weight, y, stride, groups):
@@ -26,20 +28,18 @@ def winograd(which, x, weight, y, stride, groups):
     if word:
         return word == "winograd"
     limits = WINOGRAD.get((isa.chosen().name, which, R, min(groups, 2)), ())
-    return _pays(limits, 7 - R, len(x), *(x if which == INPUT else y).shape[2:], C, K // groups)
+    return _pays(limits, R, len(x), *(x if which == INPUT else y).shape[2:], C, K // groups)
 
 
 @planned
-def _pays(limits, m, images, P, Q, channels, filters):
-    """Whether Winograd does, with tiles of m x m pixels that cover (P, Q); what they reach past it is no gain.
-
-    limits: ((channels, tiles), ...) from which on it does."""
-    tiles = images * P * Q // (m * m)
-    used = P * Q / (-(-P // m) * m * -(-Q // m) * m)
-    # The table has as many filters as channels.  A tile's transforms take C + K steps for C*K products: other layers
-    # are like one with n of both for which that ratio, 2/n, is the same.
-    n = used * 2 * channels * filters / (channels + filters)
-    return any(n >= least and tiles >= fewest for least, fewest in limits)
+def _pays(limits, taps, images, P, Q, channels, filters):
+    """Whether Winograd does, for so many images of (P, Q) pixels.  limits: ((channels, pixels), ...) from which on."""
+    # The table has as many filters as channels, and images of SIZE x SIZE.  A tile's transforms take C + K steps for
+    # C*K products: other layers are like one with n of both for which that ratio, 2/n, is the same.  And where tiles
+    # reach past the edge and so take more places for a pixel, so much less is gained.
+    ideal, here = (products(tiles_of(size, taps)) / (size[0] * size[1]) for size in ((SIZE, SIZE), (P, Q)))
+    n = ideal / here * 2 * channels * filters / (channels + filters)
+    return any(n >= least and images * P * Q >= fewest for least, fewest in limits)
 
 
 def forced():

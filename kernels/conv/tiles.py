@@ -1,37 +1,106 @@
 """Tiles of images and of filters, read and written: what the two ways through Winograd's convolution share.
 
-A tile is 6 x 6 pixels, for CHUNK channels at a time (``transforms.py``).
+Along a direction, the first tiles of an image are larger by a pixel, and a point, than the others: as many as cover it
+best.  The places (i, j) of transformed tiles, i points down and j across, are of four kinds, for i, or j, or both, may
+be the point that only the larger tiles have.  In the matrix of a place stand the tiles that have it, one after the
+other.
 """
+
+from typing import NamedTuple
 
 import numba
 import numpy as np
 
 from ..jit import inline
 from ..runs import add, clear, clip, copy, copy_masked, run
-from .transforms import CHUNK, PLACE, g_both, g_transposed_both
+from ..shapes import planned
+from .transforms import CHUNK, PLACE, POINTS, ROW, g_both, g_transposed_both
+
+
+class Tiles(NamedTuple):
+    """How images are cut into tiles."""
+
+    down: int  # tiles
+    tall: int  # so many of them, the first ones, are larger
+    right: int
+    wide: int
+    m: int  # pixels of the smaller tiles, in a direction
+    least: int  # points of those
+    n: int  # points of the largest
+    more: int  # pixels of x that a tile sees beside its own, in a direction
+    count: int  # of an image
+    places: int  # of the transformed filters: n*n
+
+
+@planned
+def tiles_of(size, taps):
+    """The tiles of a result of (P, Q) pixels: of all those possible the one with the fewest products."""
+    least = 6 if taps == 3 else 7
+    m = least + 1 - taps
+    (down, tall), (right, wide) = (_cover(pixels, m, least) for pixels in size)
+    n = least + (tall + wide > 0)
+    return Tiles(down, tall, right, wide, m, least, n, taps - 1, down * right, n * n)
+
+
+def _cover(pixels, m, points):
+    """(tiles, larger ones among them)."""
+    most = -(-pixels // (m + 1))
+    ways = ((larger + max(0, -(-(pixels - larger * (m + 1)) // m)), larger) for larger in range(most + 1))
+    return min(ways, key=lambda way: (way[0] * points + way[1], way[1]))
+
+
+def products(tiles):
+    """The products for an image, of each channel and filter."""
+    return (tiles.down * tiles.least + tiles.tall) * (tiles.right * tiles.least + tiles.wide)
 
 
 @inline
 def room(dtype):
     """Three tiles of a thread: the pixels (or taps), one for a transform's first half, and the transformed tile."""
-    return np.zeros(36 * CHUNK, dtype), np.zeros(36 * CHUNK, dtype), np.zeros(36 * CHUNK, dtype)
+    size = POINTS * ROW
+    return np.zeros(size, dtype), np.zeros(size, dtype), np.zeros(size, dtype)
 
 
 @inline
-def corner(t, tiles, m):
-    """The image of a tile, and its first pixel."""
-    n, rest = t // (tiles[0] * tiles[1]), t % (tiles[0] * tiles[1])
-    return n, rest // tiles[1] * m, rest % tiles[1] * m
+def corner(t, tiles):
+    """The image of a tile, its first pixel, and how many rows and columns of pixels it makes."""
+    n, rest = t // tiles.count, t % tiles.count
+    i, j = rest // tiles.right, rest % tiles.right
+    return (n, i * tiles.m + min(i, tiles.tall), j * tiles.m + min(j, tiles.wide),
+            tiles.m + (1 if i < tiles.tall else 0), tiles.m + (1 if j < tiles.wide else 0))
 
 
 @inline
-def load(source, y, patch, n, top, left, size, c0, count):
-    """patch[(i, j), c] = source[n, top + i, left + j, c0 + c] for size x size pixels; 0 outside the image, and where y
-    is not positive."""
+def _earlier(t, tiles, rows, columns):
+    """How many tiles before t are in the first ``rows`` and ``columns`` of their image."""
+    n, rest = t // tiles.count, t % tiles.count
+    i, j = rest // tiles.right, rest % tiles.right
+    return (n * rows + min(i, rows)) * columns + (min(j, columns) if i < rows else 0)
+
+
+@inline
+def since(first, t, tiles):
+    """For each kind of places, how many of the tiles from ``first`` to before t take part: all; the wide ones; the tall
+    ones; those that are both."""
+    return (t - first, _earlier(t, tiles, tiles.down, tiles.wide) - _earlier(first, tiles, tiles.down, tiles.wide),
+            _earlier(t, tiles, tiles.tall, tiles.right) - _earlier(first, tiles, tiles.tall, tiles.right),
+            _earlier(t, tiles, tiles.tall, tiles.wide) - _earlier(first, tiles, tiles.tall, tiles.wide))
+
+
+@inline
+def kind(i, j, tiles):
+    """That of place (i, j)."""
+    return 2 * (1 if i >= tiles.least else 0) + (1 if j >= tiles.least else 0)
+
+
+@inline
+def load(source, y, patch, n, top, left, p, q, c0, count):
+    """patch[(i, j), c] = source[n, top + i, left + j, c0 + c] for p x q pixels; 0 outside the image, and where y is not
+    positive."""
     _, H, W, channels = source.shape
-    for i in range(size):
-        for j in range(size):
-            target = run(patch, (6 * i + j) * CHUNK, count)
+    for i in range(p):
+        for j in range(q):
+            target = run(patch, i * ROW + j * CHUNK, count)
             h, w = top + i, left + j
             at = ((n * H + h) * W + w) * channels + c0
             if h < 0 or h >= H or w < 0 or w >= W:
@@ -41,13 +110,13 @@ def load(source, y, patch, n, top, left, size, c0, count):
 
 
 @inline
-def put(tile, bias, result, n, top, left, m, first, size, relu):
-    """The m x m pixels of a tile to their places, plus bias, and with ``relu`` 0 where that is negative."""
+def put(tile, bias, result, n, top, left, p, q, first, size, relu):
+    """The p x q pixels of a tile to their places, plus bias, and with ``relu`` 0 where that is negative."""
     _, P, Q, K = result.shape
-    for i in range(min(m, P - top)):
-        for j in range(min(m, Q - left)):
+    for i in range(min(p, P - top)):
+        for j in range(min(q, Q - left)):
             target = run(result, ((n * P + top + i) * Q + left + j) * K + first, size)
-            copy(target, run(tile, (6 * i + j) * CHUNK, size))
+            copy(target, run(tile, i * ROW + j * CHUNK, size))
             if bias is not None:
                 add(target, run(bias, first, size))
             if relu:
@@ -55,18 +124,23 @@ def put(tile, bias, result, n, top, left, m, first, size, relu):
 
 
 @inline
-def store(full, target, at, pitch, size):
-    """The first ``size`` channels of a tile's 36 places to runs of the target, from ``at`` on ``pitch`` numbers
-    apart."""
-    for place in range(36):
-        copy(run(target, at + place * pitch, size), run(full, place * CHUNK, size))
+def store(full, target, at, pitch, step, earlier, tiles, tall, wide, size):
+    """The first ``size`` channels of a tile with ``tall`` times ``wide`` points to runs of the target.  There the
+    matrix of place (i, j) begins n*i + j times ``pitch`` after ``at``, and has ``step`` numbers for each of the
+    ``earlier`` tiles."""
+    for i in range(tall):
+        for j in range(wide):
+            copy(run(target, at + (tiles.n * i + j) * pitch + earlier[kind(i, j, tiles)] * step, size),
+                 run(full, i * ROW + j * CHUNK, size))
 
 
 @inline
-def fetch(full, source, at, pitch, size):
+def fetch(full, source, at, pitch, step, earlier, tiles, tall, wide, size):
     """The reverse of :func:`store`."""
-    for place in range(36):
-        copy(run(full, place * CHUNK, size), run(source, at + place * pitch, size))
+    for i in range(tall):
+        for j in range(wide):
+            copy(run(full, i * ROW + j * CHUNK, size),
+                 run(source, at + (tiles.n * i + j) * pitch + earlier[kind(i, j, tiles)] * step, size))
 
 
 def _taps_of(R):
@@ -80,11 +154,11 @@ def _taps_of(R):
             if backwards:
                 for r in range(R):
                     for s in range(R):
-                        taps[(6 * (R - 1 - r) + R - 1 - s) * CHUNK + first + i] = w[R * r + s]
+                        taps[(R - 1 - r) * ROW + (R - 1 - s) * CHUNK + first + i] = w[R * r + s]
             else:
                 for r in range(R):
                     for s in range(R):
-                        taps[(6 * r + s) * CHUNK + first + i] = w[R * r + s]
+                        taps[r * ROW + s * CHUNK + first + i] = w[R * r + s]
 
     @inline
     def spread(taps, first, count, weight, at, step):
@@ -92,7 +166,7 @@ def _taps_of(R):
             w = run(weight, at + i * step, R * R)
             for r in range(R):
                 for s in range(R):
-                    w[R * r + s] = taps[(6 * r + s) * CHUNK + first + i]
+                    w[R * r + s] = taps[r * ROW + s * CHUNK + first + i]
 
     return collect, spread
 
@@ -102,20 +176,19 @@ _collect5, _spread5 = _taps_of(5)
 
 
 @inline
-def transform_weights(weight, whole, start, pitch, some, group, groups, first, width, begin, rows, backwards):
-    """G w G' of ``width`` filters from ``first`` on and ``rows`` channels from ``begin`` on (or, ``backwards``,
-    channels and filters, with the taps reversed): whole[place][c, k], from ``start`` on, the places ``pitch`` numbers
-    apart; 0 beyond the last filter.  At most ROWS * CHUNK in all; ``width`` divides CHUNK.
+def transform_weights(weight, n, whole, start, pitch, some, group, groups, first, width, begin, rows, backwards):
+    """G w G', with n x n places, of ``width`` filters from ``first`` on and ``rows`` channels from ``begin`` on (or,
+    ``backwards``, channels and filters, with the taps reversed): whole[place][c, k], from ``start`` on, the places
+    ``pitch`` numbers apart; 0 beyond the last filter.  At most ROWS * CHUNK in all; ``width`` divides CHUNK.
 
     CHUNK numbers at a time are transformed, of several channels.  A thread collects ``some`` before it writes it to the
-    36 places: a processor makes the stores in order, and those that miss the caches would hold up the next
-    transform."""
+    places: a processor makes the stores in order, and those that miss the caches would hold up the next transform."""
     K, C, R, _ = weight.shape
     filters, step, next_row = K // groups, C * R * R, R * R
     at = ((group * filters + first) * C + begin) * R * R
     if backwards:
         step, next_row, at = R * R, C * R * R, ((group * filters + begin) * C + first) * R * R
-    count, made = min(width, (C if backwards else filters) - first), numba.get_thread_id() * 36 * PLACE
+    count, made = min(width, (C if backwards else filters) - first), numba.get_thread_id() * n * n * PLACE
     taps, spare, _ = room(weight.dtype)
     for row in range(0, rows, CHUNK // width):
         for i in range(min(CHUNK // width, rows - row)):
@@ -123,14 +196,14 @@ def transform_weights(weight, whole, start, pitch, some, group, groups, first, w
                 _collect3(weight, at + (row + i) * next_row, step, count, taps, i * width, backwards)
             else:
                 _collect5(weight, at + (row + i) * next_row, step, count, taps, i * width, backwards)
-        g_both(R, taps, some, made + row * width, spare)
-    for place in range(36):
+        g_both(R, n, taps, some, made + row * width, spare)
+    for place in range(n * n):
         copy(run(whole, start + place * pitch + begin * width, rows * width),
              run(some, made + place * PLACE, rows * width))
 
 
 @inline
-def transform_sums(sums, start, pitch, gw, group, groups, first, width, begin, rows):
+def transform_sums(sums, n, start, pitch, gw, group, groups, first, width, begin, rows):
     """gw = G' s G of ``width`` filters from ``first`` on and ``rows`` channels from ``begin`` on, of sums that lie as
     :func:`transform_weights` leaves weights."""
     K, C, R, _ = gw.shape
@@ -139,8 +212,10 @@ def transform_sums(sums, start, pitch, gw, group, groups, first, width, begin, r
     taps, spare, full = room(gw.dtype)
     for row in range(0, rows, CHUNK // width):
         here = min(CHUNK // width, rows - row)
-        fetch(full, sums, start + (begin + row) * width, pitch, here * width)
-        g_transposed_both(R, full, taps, spare)
+        for place in range(n * n):
+            copy(run(full, place // n * ROW + place % n * CHUNK, here * width),
+                 run(sums, start + (begin + row) * width + place * pitch, here * width))
+        g_transposed_both(R, n, full, taps, spare, here * width)
         for i in range(here):
             if R == 3:
                 _spread3(taps, i * width, count, gw, at + (row + i) * R * R, step)

@@ -1,177 +1,255 @@
 """Winograd's transforms of tiles, for 3x3 and 5x5 filters: small matrices from the left and from the right.
 
-Lavin and Gray 2016, with the points 0, 1, -1, 2, -2 and infinity.  A tile is 6 x 6 pixels of x, and gives m x m pixels
-of y, with m = 4 for 3x3 filters and m = 2 for 5x5 ones.  With * for the product element by element, they are
+Lavin and Gray 2016, with the points 0, 1, -1, 2, -2, infinity, 1/2, -1/2: the first n of them for a tile of n numbers
+in a direction, which gives m = n + 1 - taps pixels.  With * for the product element by element, a tile is
 
     y  = A' [(G w G') * (B' x B)] A                 ' is the transpose
     gw = G' [(A gy A') * (B' x B)] G                the same product of three, derived by w
 
-A tile is held for CHUNK channels at a time, as 36 runs of CHUNK numbers one after the other in a flat array.  Each
-transform is written once, for numbers that are ``step`` apart, and made for the two directions, down and across: steps
-and lengths that are constants let the compiler see that the runs do not overlap, and so use vector instructions.
+Row a of A holds the powers of a point, (1, a, a^2, ...), and so does row a of G, times a factor.  Neither changes when
+a point is added; only B' does.  So the transformed filters of a large tile serve a small one, too: it leaves the rest
+out.
+
+A tile is held for CHUNK channels at a time, as runs of CHUNK numbers in a flat array, the rows ROW numbers apart.  Each
+transform is written once, for numbers that are ``step`` apart, and made for the two directions, down and across, and
+for each size: steps and sizes that are constants let the compiler see that the runs do not overlap, and so use vector
+instructions.
 """
 
 from ..jit import inline
 from ..runs import run
 
-CHUNK = 64  # channels at a time: a tile and its transform fill half of a first-level cache
-SKEW = 80  # numbers between the 36 places, lest the 36 runs of a tile all fall into the same few sets of a cache
+POINTS = 8  # at most, in a direction
+CHUNK = 64  # channels at a time: a tile and its transform stay in a first-level cache
+ROW = POINTS * CHUNK
+_VECTOR = 16  # channels fill the vectors of any processor
+SKEW = 80  # numbers between the places, lest the runs of a tile all fall into the same few sets of a cache
 ROWS = 16  # of transformed weights that a thread collects
 PLACE = ROWS * CHUNK + SKEW  # numbers from place to place of those
-_ROW = 6 * CHUNK
+
+
+@inline
+def _six(d0, d1, d2, d3, d4, d5):
+    """B' d for the first six points."""
+    number = type(d0)
+    two, four, five = number(2), number(4), number(5)  # an integer would make double precision
+    even, odd, even2, odd2 = d4 - four * d2, d3 - four * d1, d4 - d2, two * (d3 - d1)
+    return (four * d0 - five * d2 + d4, even + odd, even - odd, even2 + odd2, even2 - odd2,
+            four * d1 - five * d3 + d5)
 
 
 def _b_along(step):
-    """v = B' d along one direction, for ``count`` neighbouring numbers."""
+    """v = B' d along one direction, for ``count`` neighbouring numbers.
+
+    Row a of B' is the polynomial that is 0 at the other points, (x - b)(x - c)..., by its coefficients; that of
+    infinity is 0 at all.  To add a point is to multiply the rows by a factor, and d seen through x - h is the
+    differences of its neighbours: so seven and eight points are six of (x - 1/2) d and of (x - 1/2)(x + 1/2) d.  The
+    row of a point is also divided by its own factors there."""
     @inline
-    def b(d, v, count):
-        two, four, five = d.dtype.type(2), d.dtype.type(4), d.dtype.type(5)  # an integer would make double precision
+    def b6(d, v, count):
         for c in range(count):
-            d0, d1, d2, d3, d4, d5 = (d[c], d[c + step], d[c + 2 * step], d[c + 3 * step], d[c + 4 * step],
-                                      d[c + 5 * step])
-            even, odd, even2, odd2 = d4 - four * d2, d3 - four * d1, d4 - d2, two * (d3 - d1)
-            v[c] = four * d0 - five * d2 + d4
-            v[c + step] = even + odd
-            v[c + 2 * step] = even - odd
-            v[c + 3 * step] = even2 + odd2
-            v[c + 4 * step] = even2 - odd2
-            v[c + 5 * step] = four * d1 - five * d3 + d5
+            (v[c], v[c + step], v[c + 2 * step], v[c + 3 * step], v[c + 4 * step], v[c + 5 * step]) = _six(
+                d[c], d[c + step], d[c + 2 * step], d[c + 3 * step], d[c + 4 * step], d[c + 5 * step])
+
+    @inline
+    def b7(d, v, count):
+        number = d.dtype.type
+        two, four, five, half, third, fifth = (number(2), number(4), number(5), number(1 / 2), number(2 / 3),
+                                               number(2 / 5))
+        for c in range(count):
+            d0, d1, d2, d3, d4, d5, d6 = (d[c], d[c + step], d[c + 2 * step], d[c + 3 * step], d[c + 4 * step],
+                                          d[c + 5 * step], d[c + 6 * step])
+            v0, v1, v2, v3, v4, v5 = _six(d1 - half * d0, d2 - half * d1, d3 - half * d2, d4 - half * d3,
+                                          d5 - half * d4, d6 - half * d5)
+            v[c] = -two * v0
+            v[c + step] = two * v1
+            v[c + 2 * step] = -third * v2
+            v[c + 3 * step] = third * v3
+            v[c + 4 * step] = -fifth * v4
+            v[c + 5 * step] = v5
+            v[c + 6 * step] = four * d1 - five * d3 + d5
+
+    @inline
+    def b8(d, v, count):
+        number = d.dtype.type
+        four, five, half, quarter, near, far = (number(4), number(5), number(1 / 2), number(1 / 4), number(4 / 3),
+                                                number(4 / 15))
+        for c in range(count):
+            d0, d1, d2, d3, d4, d5, d6, d7 = (d[c], d[c + step], d[c + 2 * step], d[c + 3 * step], d[c + 4 * step],
+                                              d[c + 5 * step], d[c + 6 * step], d[c + 7 * step])
+            v0, v1, v2, v3, v4, v5 = _six(d2 - quarter * d0, d3 - quarter * d1, d4 - quarter * d2, d5 - quarter * d3,
+                                          d6 - quarter * d4, d7 - quarter * d5)
+            even, odd = four * d2 - five * d4 + d6, half * (four * d1 - five * d3 + d5)
+            v[c] = -four * v0
+            v[c + step] = near * v1
+            v[c + 2 * step] = near * v2
+            v[c + 3 * step] = far * v3
+            v[c + 4 * step] = far * v4
+            v[c + 5 * step] = v5
+            v[c + 6 * step] = even + odd
+            v[c + 7 * step] = even - odd
+
+    @inline
+    def b(_, n, d, v, count):
+        if n == 6:
+            b6(d, v, count)
+        elif n == 7:
+            b7(d, v, count)
+        else:
+            b8(d, v, count)
     return b
 
 
-def _a_transposed_along(step):
-    """y = A' v."""
+# The factors of G at 0, +-1, +-2 and +-1/2: those that B' lacks.
+_FACTORS, _NONE = (1 / 4, -1 / 6, 1 / 24, 32 / 45), (1.0, 1.0, 1.0, 1.0)
+
+
+def _values_along(step, apart, m, n, factors):
+    """v = A y, or G y: the values, times the factors, of the polynomial with m coefficients y at n points.  The numbers
+    of v are ``apart``."""
+    at_0, at_1, at_2, at_half = factors
+
     @inline
-    def a_transposed(m, v, y, count):
-        two, four, eight = v.dtype.type(2), v.dtype.type(4), v.dtype.type(8)
-        if m == 2:  # outside the loop, which else would not become vector code
-            for c in range(count):
-                y[c] = v[c] + (v[c + step] + v[c + 2 * step]) + (v[c + 3 * step] + v[c + 4 * step])
-                y[c + step] = ((v[c + step] - v[c + 2 * step]) + two * (v[c + 3 * step] - v[c + 4 * step])
-                               + v[c + 5 * step])
-            return
-        for c in range(count):
-            v0, v1, v2, v3, v4, v5 = (v[c], v[c + step], v[c + 2 * step], v[c + 3 * step], v[c + 4 * step],
-                                      v[c + 5 * step])
-            sum1, difference1, sum2, difference2 = v1 + v2, v1 - v2, v3 + v4, v3 - v4
-            y[c] = v0 + sum1 + sum2
-            y[c + step] = difference1 + two * difference2
-            y[c + 2 * step] = sum1 + four * sum2
-            y[c + 3 * step] = difference1 + eight * difference2 + v5
-    return a_transposed
-
-
-def _a_along(step):
-    """v = A g."""
-    @inline
-    def a(m, g, v, count):
-        two, four, eight = g.dtype.type(2), g.dtype.type(4), g.dtype.type(8)
-        if m == 2:
-            for c in range(count):
-                g0, g1 = g[c], g[c + step]
-                v[c] = g0
-                v[c + step] = g0 + g1
-                v[c + 2 * step] = g0 - g1
-                v[c + 3 * step] = g0 + two * g1
-                v[c + 4 * step] = g0 - two * g1
-                v[c + 5 * step] = g1
-            return
-        for c in range(count):
-            g0, g1, g2, g3 = g[c], g[c + step], g[c + 2 * step], g[c + 3 * step]
-            even, odd, even2, odd2 = g0 + g2, g1 + g3, g0 + four * g2, two * g1 + eight * g3
-            v[c] = g0
-            v[c + step] = even + odd
-            v[c + 2 * step] = even - odd
-            v[c + 3 * step] = even2 + odd2
-            v[c + 4 * step] = even2 - odd2
-            v[c + 5 * step] = g3
-    return a
-
-
-def _g_along(step, apart):
-    """v = G w, for 3 or 5 taps: three are five whose last two are 0.  The numbers of v are ``apart``."""
-    @inline
-    def g(taps, w, v, count):
-        number, last = w.dtype.type, (taps - 1) * step
+    def values(y, v, count):
+        number = y.dtype.type
         two, four, eight, sixteen = number(2), number(4), number(8), number(16)
-        quarter, sixth, part = number(1 / 4), number(-1 / 6), number(1 / 24)
+        half, quarter, eighth, sixteenth = number(1 / 2), number(1 / 4), number(1 / 8), number(1 / 16)
+        f0, f1, f2, f_half = number(at_0), number(at_1), number(at_2), number(at_half)
         for c in range(count):
-            w0, w1, w2, w3, w4 = w[c], w[c + step], w[c + 2 * step], w[c + 3 * step], w[c + 4 * step]
-            at_infinity = w[c + last]
-            even, odd, even2, odd2 = w0 + w2 + w4, w1 + w3, w0 + four * w2 + sixteen * w4, two * w1 + eight * w3
-            v[c] = quarter * w0
-            v[c + apart] = sixth * (even + odd)
-            v[c + 2 * apart] = sixth * (even - odd)
-            v[c + 3 * apart] = part * (even2 + odd2)
-            v[c + 4 * apart] = part * (even2 - odd2)
-            v[c + 5 * apart] = at_infinity
-    return g
+            y0, y1, y2 = y[c], y[c + step], y[c + 2 * step]
+            even, odd, even2, odd2, last = y0 + y2, y1, y0 + four * y2, two * y1, y2
+            even_half, odd_half = y0 + quarter * y2, half * y1
+            if m > 3:
+                last = y[c + 3 * step]
+                odd, odd2, odd_half = odd + last, odd2 + eight * last, odd_half + eighth * last
+            if m > 4:
+                last = y[c + 4 * step]
+                even, even2, even_half = even + last, even2 + sixteen * last, even_half + sixteenth * last
+            v[c] = f0 * y0
+            v[c + apart] = f1 * (even + odd)
+            v[c + 2 * apart] = f1 * (even - odd)
+            v[c + 3 * apart] = f2 * (even2 + odd2)
+            v[c + 4 * apart] = f2 * (even2 - odd2)
+            v[c + 5 * apart] = last
+            if n > 6:
+                v[c + 6 * apart] = f_half * (even_half + odd_half)
+            if n > 7:
+                v[c + 7 * apart] = f_half * (even_half - odd_half)
+    return values
 
 
-def _g_transposed_along(step):
-    """gw = G' s, for 3 or 5 taps; of three, two more numbers are written that mean nothing."""
+def _sums_along(step, m, n, factors):
+    """y = A' v, or G' v: the transpose."""
+    at_0, at_1, at_2, at_half = factors
+
     @inline
-    def g_transposed(taps, s, gw, count):
-        number, last = s.dtype.type, (taps - 1) * step
+    def sums(v, y, count):
+        number = v.dtype.type
         two, four, eight, sixteen = number(2), number(4), number(8), number(16)
-        quarter, sixth, part = number(1 / 4), number(-1 / 6), number(1 / 24)
+        half, quarter, eighth, sixteenth = number(1 / 2), number(1 / 4), number(1 / 8), number(1 / 16)
+        f0, f1, f2, f_half = number(at_0), number(at_1), number(at_2), number(at_half)
         for c in range(count):
-            even, odd = sixth * (s[c + step] + s[c + 2 * step]), sixth * (s[c + step] - s[c + 2 * step])
-            even2, odd2 = part * (s[c + 3 * step] + s[c + 4 * step]), part * (s[c + 3 * step] - s[c + 4 * step])
-            gw[c] = quarter * s[c] + even + even2
-            gw[c + step] = odd + two * odd2
-            gw[c + 2 * step] = even + four * even2
-            gw[c + 3 * step] = odd + eight * odd2
-            gw[c + 4 * step] = even + sixteen * even2
-        for c in range(count):  # the point at infinity
-            gw[c + last] += s[c + 5 * step]
-    return g_transposed
+            v1, v2, v3, v4, last = v[c + step], v[c + 2 * step], v[c + 3 * step], v[c + 4 * step], v[c + 5 * step]
+            even, odd, even2, odd2 = f1 * (v1 + v2), f1 * (v1 - v2), f2 * (v3 + v4), f2 * (v3 - v4)
+            y0, y1, y2 = f0 * v[c] + even + even2, odd + two * odd2, even + four * even2
+            y3, y4 = odd + eight * odd2, even + sixteen * even2
+            if n > 6:
+                even_half = odd_half = v[c + 6 * step]
+                if n > 7:
+                    even_half, odd_half = even_half + v[c + 7 * step], odd_half - v[c + 7 * step]
+                even_half, odd_half = f_half * even_half, f_half * odd_half
+                y0, y1, y2 = y0 + even_half, y1 + half * odd_half, y2 + quarter * even_half
+                y3, y4 = y3 + eighth * odd_half, y4 + sixteenth * even_half
+            y[c] = y0
+            y[c + step] = y1
+            y[c + 2 * step] = y2 + last if m == 3 else y2
+            if m > 3:
+                y[c + 3 * step] = y3 + last if m == 4 else y3
+            if m > 4:
+                y[c + 4 * step] = y4 + last
+    return sums
 
 
-_b_down, _b_across = _b_along(_ROW), _b_along(CHUNK)
-_a_transposed_down, _a_transposed_across = _a_transposed_along(_ROW), _a_transposed_along(CHUNK)
-_a_down, _a_across = _a_along(_ROW), _a_along(CHUNK)
-_g_down, _g_across = _g_along(_ROW, _ROW), _g_along(CHUNK, PLACE)
-_g_transposed_down, _g_transposed_across = _g_transposed_along(_ROW), _g_transposed_along(CHUNK)
+def _of_each_size(make, sizes):
+    """One function of all that ``make`` makes of the four (m, n) that there are."""
+    (m0, n0), (m1, n1), (m2, n2), (m3, n3) = sizes
+    first, second, third, fourth = (make(*size) for size in sizes)
+
+    @inline
+    def transform(m, n, source, target, count):
+        if m == m0 and n == n0:
+            first(source, target, count)
+        elif m == m1 and n == n1:
+            second(source, target, count)
+        elif m == m2 and n == n2:
+            third(source, target, count)
+        else:
+            fourth(source, target, count)
+    return transform
+
+
+_OF_PIXELS, _OF_TAPS = ((4, 6), (5, 7), (3, 7), (4, 8)), ((3, 6), (3, 7), (5, 7), (5, 8))
+
+
+def _both(down, across):
+    """A transform in both directions, of ``columns`` runs down, then ``rows`` across, for the first ``size``
+    channels."""
+    @inline
+    def both(p, q, tall, wide, columns, rows, source, target, spare, size):
+        if size > CHUNK // 2:  # all, in one long run
+            down(p, tall, source, spare, columns * CHUNK)
+            for i in range(rows):
+                across(q, wide, run(spare, i * ROW, ROW), run(target, i * ROW, ROW), CHUNK)
+        else:
+            count = (size + _VECTOR - 1) // _VECTOR * _VECTOR
+            for j in range(columns):
+                down(p, tall, run(source, j * CHUNK, POINTS * ROW - j * CHUNK),
+                     run(spare, j * CHUNK, POINTS * ROW - j * CHUNK), count)
+            for i in range(rows):
+                across(q, wide, run(spare, i * ROW, ROW), run(target, i * ROW, ROW), count)
+    return both
+
+
+_b = _both(_b_along(ROW), _b_along(CHUNK))
+_a = _both(_of_each_size(lambda m, n: _values_along(ROW, ROW, m, n, _NONE), _OF_PIXELS),
+           _of_each_size(lambda m, n: _values_along(CHUNK, CHUNK, m, n, _NONE), _OF_PIXELS))
+_a_transposed = _both(_of_each_size(lambda m, n: _sums_along(ROW, m, n, _NONE), _OF_PIXELS),
+                      _of_each_size(lambda m, n: _sums_along(CHUNK, m, n, _NONE), _OF_PIXELS))
+_g_down = _of_each_size(lambda m, n: _values_along(ROW, ROW, m, n, _FACTORS), _OF_TAPS)
+_g_across = _of_each_size(lambda m, n: _values_along(CHUNK, PLACE, m, n, _FACTORS), _OF_TAPS)
+_g_transposed = _both(_of_each_size(lambda m, n: _sums_along(ROW, m, n, _FACTORS), _OF_TAPS),
+                      _of_each_size(lambda m, n: _sums_along(CHUNK, m, n, _FACTORS), _OF_TAPS))
 
 
 @inline
-def b_both(x, v, spare):
-    """v = B' x B."""
-    _b_down(x, spare, _ROW)
-    for i in range(6):
-        _b_across(run(spare, i * _ROW, _ROW), run(v, i * _ROW, _ROW), CHUNK)
+def b_both(tall, wide, x, v, spare, size):
+    """v = B' x B, of a tile with ``tall`` points down and ``wide`` across, at least for its first ``size`` channels."""
+    _b(0, 0, tall, wide, wide, tall, x, v, spare, size)
 
 
 @inline
-def a_transposed_both(m, v, y, spare):
-    """y = A' v A: the first m rows and columns of y."""
-    _a_transposed_down(m, v, spare, _ROW)
-    for i in range(m):
-        _a_transposed_across(m, run(spare, i * _ROW, _ROW), run(y, i * _ROW, _ROW), CHUNK)
+def a_transposed_both(p, q, tall, wide, v, y, spare, size):
+    """y = A' v A: the first p rows and q columns of y."""
+    _a_transposed(p, q, tall, wide, wide, p, v, y, spare, size)
 
 
 @inline
-def a_both(m, gy, v, spare):
-    """v = A gy A', of the first m rows and columns of gy."""
-    _a_down(m, gy, spare, m * CHUNK)
-    for i in range(6):
-        _a_across(m, run(spare, i * _ROW, _ROW), run(v, i * _ROW, _ROW), CHUNK)
+def a_both(p, q, tall, wide, gy, v, spare, size):
+    """v = A gy A', of the first p rows and q columns of gy."""
+    _a(p, q, tall, wide, q, tall, gy, v, spare, size)
 
 
 @inline
-def g_both(taps, w, v, at, spare):
-    """v = G w G', of the first ``taps`` rows and columns of w; the next ones, up to five, and of ``spare``, are 0.
-
-    The 36 runs of v begin at ``at`` and are PLACE apart."""
-    _g_down(taps, w, spare, taps * CHUNK)
-    for i in range(6):
-        _g_across(taps, run(spare, i * _ROW, _ROW), run(v, at + 6 * i * PLACE, 5 * PLACE + CHUNK), CHUNK)
-
-
-@inline
-def g_transposed_both(taps, v, gw, spare):
+def g_transposed_both(taps, n, v, gw, spare, size):
     """gw = G' v G: the first ``taps`` rows and columns of gw."""
-    _g_transposed_down(taps, v, spare, _ROW)
-    for i in range(taps):
-        _g_transposed_across(taps, run(spare, i * _ROW, _ROW), run(gw, i * _ROW, _ROW), CHUNK)
+    _g_transposed(taps, taps, n, n, n, taps, v, gw, spare, size)
+
+
+@inline
+def g_both(taps, n, w, v, at, spare):
+    """v = G w G', with n points in each direction, of the first ``taps`` rows and columns of w.
+
+    The n*n runs of v begin at ``at`` and are PLACE apart."""
+    _g_down(taps, n, w, spare, taps * CHUNK)
+    for i in range(n):
+        _g_across(taps, n, run(spare, i * ROW, ROW), run(v, at + n * i * PLACE, (n - 1) * PLACE + CHUNK), CHUNK)

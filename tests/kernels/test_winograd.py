@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tinyconv.kernels import isa
 from tinyconv.kernels.conv import choice, reference, winograd
+from tinyconv.kernels.conv.tiles import corner, kind, since, tiles_of
 from tinyconv.kernels.scratch import Spec, deal
 
 import tinyconv as tc
@@ -21,7 +22,7 @@ from ..witness import normal
 from .plans import fresh_plans
 
 CPU = tc.device("cpu")
-# Of the largest element.  The transforms multiply by up to 5, forth and back, and add up numbers that cancel: a factor
+# Of the largest element.  The transforms multiply by up to 16, forth and back, and add up numbers that cancel: a factor
 # of about ten on top of what a direct sum loses.
 TOL = {"float32": 5e-5, "float64": 1e-12}
 
@@ -35,7 +36,7 @@ class Case(NamedTuple):
     taps: int
     padding: tuple[int, int]
     dtype: str = "float64"
-    heights: int = 8  # register tiles of a block at most
+    heights: int = 8  # of a block at most, in register tiles; in the weight gradient, in tiles
 
     @property
     def outputs(self) -> tuple[int, int]:
@@ -51,7 +52,7 @@ class Case(NamedTuple):
 def cases(draw: st.DrawFn) -> Case:
     taps = draw(st.sampled_from([3, 5]))
     padding = draw(st.tuples(*[st.integers(0, taps + 1)] * 2))
-    size = tuple(draw(st.integers(max(1, taps - 2 * p), 13)) for p in padding)
+    size = tuple(draw(st.integers(max(1, taps - 2 * p), 15)) for p in padding)
     channels, filters = (draw(st.one_of(st.integers(1, 5), st.sampled_from([16, 31, 33]))) for _ in range(2))
     return Case(draw(st.integers(1, 4)), (size[0], size[1]), channels, filters, draw(st.integers(1, 3)), taps, padding,
                 draw(st.sampled_from(["float32", "float64"])), draw(st.sampled_from([1, 400_000, 16 << 20])))
@@ -76,6 +77,8 @@ EXAMPLES = (
     Case(2, (6, 5), 130, 3, 1, 5, (2, 2), "float32"),
     Case(5, (13, 7), 17, 33, 2, 3, (0, 4), "float32", 1),  # several blocks, the last one partly full
     Case(5, (7, 8), 3, 16, 3, 5, (6, 4), "float64", 1),
+    Case(3, (14, 13), 5, 9, 2, 3, (1, 1), "float64", 1),  # blocks whose tiles are of one size, and of several
+    Case(2, (27, 7), 20, 6, 1, 5, (2, 2), "float32"),
 )
 
 
@@ -94,7 +97,7 @@ def _both_ways(test: Any) -> Any:
 @contextmanager
 def _way(case: Case, by_panels: bool) -> Iterator[None]:
     """By blocks of so few tiles, or by panels of filters, whatever would be quicker."""
-    with (patch.multiple(winograd, _MANY=case.heights, _FEW=case.heights),
+    with (patch.multiple(winograd, _MANY=case.heights, _DEEP=case.heights),
           patch.object(winograd, "_large", lambda *shape: by_panels),
           patch.object(winograd.panels, "serves", lambda *shape: by_panels), fresh_plans(winograd)):
         yield
@@ -135,7 +138,7 @@ def test_backward_weight(case: Case, masked: bool) -> None:
     mask = y if masked else None
     expected, gw = np.empty(w.shape), np.full_like(w, np.nan)
     reference.backward_weight(x.astype(float), gy.astype(float), expected, None, mask, **case.options)
-    with patch.multiple(winograd, _MANY=case.heights, _FEW=case.heights), fresh_plans(winograd):
+    with patch.multiple(winograd, _MANY=case.heights, _DEEP=case.heights), fresh_plans(winograd):
         winograd.backward_weight(CPU.upload(x), CPU.upload(gy), gw, None if mask is None else CPU.upload(y),
                                  case.padding, case.groups, _scratch)
     assert_close(gw, expected, TOL[case.dtype])
@@ -208,17 +211,48 @@ def test_an_unknown_algorithm_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("images, size, channels, filters, groups, expected", [
-    (1, 8, 40, 40, 1, False), (1, 16, 40, 40, 1, True),  # 4 tiles, and 16
+    (1, 8, 40, 40, 1, False), (1, 16, 40, 40, 1, True),  # 64 pixels, and 256
     (1, 16, 39, 39, 1, False), (1, 16, 80, 80, 2, True),  # the channels of a group count
     (1, 16, 32, 53, 1, False), (1, 16, 32, 54, 1, True), (1, 16, 54, 32, 1, True),  # 2*32*54 / (32 + 54) = 40.2
-    (2, 13, 60, 60, 1, False), (2, 13, 61, 61, 1, True)])  # 16 tiles of 16 pixels cover 169: 0.66 of 61 is 40.3
+    (6, 7, 52, 52, 1, False), (6, 7, 53, 53, 1, True),  # 144 products for 49 pixels, not 110: 0.766 of 53 is 40.6
+    (2, 13, 37, 37, 1, False), (2, 13, 38, 38, 1, True)])  # 361 for 169, not 380: 1.053 of 38 is 40.0
 def test_the_table_is_for_layers_like_those_it_was_measured_on(
         monkeypatch: pytest.MonkeyPatch, images: int, size: int, channels: int, filters: int, groups: int,
         expected: bool) -> None:
     monkeypatch.delenv("TINYCONV_CONV", raising=False)
-    monkeypatch.setattr(choice, "WINOGRAD", {(isa.chosen().name, which, 3, g): ((40, 16), (1000, 1))
+    monkeypatch.setattr(choice, "WINOGRAD", {(isa.chosen().name, which, 3, g): ((40, 256), (1000, 1))
                                              for which in choice.PASSES for g in (1, 2)})
     x, y = np.empty((images, channels, size, size)), np.empty((images, filters, size, size))
     w = np.empty((filters, channels // groups, 3, 3))
     for which in choice.PASSES:
         assert choice.winograd(which, x, w, y, (1, 1), groups) is expected
+
+
+@given(size=st.tuples(st.integers(1, 60), st.integers(1, 60)), taps=st.sampled_from([3, 5]))
+def test_tiles_cover_an_image_with_the_fewest_products(size: tuple[int, int], taps: int) -> None:
+    tiles = tiles_of(size, taps)
+    small = 4 if taps == 3 else 3
+    for pixels, count, larger in (size[0], tiles.down, tiles.tall), (size[1], tiles.right, tiles.wide):
+        assert pixels <= count * small + larger
+        points = count * (small + taps - 1) + larger
+        assert points == min(a * (small + taps - 1) + b * (small + taps) for a in range(21) for b in range(21)
+                             if a * small + b * (small + 1) >= pixels)
+    assert tiles.n == small + taps - 1 + (tiles.tall > 0 or tiles.wide > 0)
+
+
+@given(size=st.tuples(st.integers(1, 20), st.integers(1, 20)), taps=st.sampled_from([3, 5]), images=st.integers(1, 3),
+       data=st.data())
+def test_every_tile_has_a_row_of_its_own_in_the_matrix_of_each_of_its_places(size: tuple[int, int], taps: int,
+                                                                             images: int, data: st.DataObject) -> None:
+    tiles = tiles_of(size, taps)
+    count = images * tiles.count
+    first = data.draw(st.integers(0, count - 1))
+    corners = [corner(t, tiles) for t in range(count)]
+    pixels = np.zeros((images, size[0] + 4, size[1] + 4), int)
+    for n, top, left, p, q in corners:
+        pixels[n, top:top + p, left:left + q] += 1
+    assert (pixels[:, :size[0], :size[1]] == 1).all()
+    for i, j in itertools.product(range(tiles.n), repeat=2):
+        rows = [since(first, t, tiles)[kind(i, j, tiles)] for t in range(first, count + 1)]
+        has = [p + taps - 1 > i and q + taps - 1 > j for _, _, _, p, q in corners[first:]]
+        assert rows == [sum(has[:t]) for t in range(len(has) + 1)]
