@@ -38,7 +38,7 @@ def ratio(which: str, taps: int, groups: int, channels: int, pixels: int) -> flo
     """How many times as fast Winograd is: the direct time over Winograd's.
 
     The calls go round many copies of the layer: in a network, too, its weights are not in the caches when its turn
-    comes, and transformed ones are four times as many bytes."""
+    comes, and transformed ones are more bytes, up to five times as many."""
     side = choice.SIZE
     shape = max(1, pixels // side ** 2), channels * groups, side, min(side, pixels // side)
     layers = [_layer(which, taps, groups, shape)]

@@ -12,8 +12,14 @@ between two kernels, even where a kernel has pushed all that Python needs out of
 
 ``error_model="numpy"``: x / 0 is inf, as in NumPy.  Python's way, an exception, would put a branch into every division
 and keep the compiler from using vector instructions.
+
+A function that is made several times over, with other constants or other functions inside, gets a name of its own each
+time.  For Numba names machine code by the function's name, its argument types, and a number that it counts up in each
+process: of code that another process left on disk and code compiled here, two functions of one name may have one
+number, and then the linker takes the wrong one.
 """
 
+import hashlib
 from functools import cached_property, partial
 
 import numba
@@ -23,8 +29,18 @@ from . import jit_cache
 ERRORS = "numpy"
 
 
+def _distinct(function):
+    """The function, its name completed by what it encloses: that of a compiled function, or the value."""
+    cells = [getattr(cell.cell_contents, "py_func", cell.cell_contents) for cell in function.__closure__ or ()]
+    if cells:
+        inside = ", ".join(f"{value.__module__}.{value.__qualname__}" if callable(value) else repr(value)
+                           for value in cells)
+        function.__qualname__ += f"_{hashlib.sha256(inside.encode()).hexdigest()[:12]}"
+    return function
+
+
 def _compiled(function, **options):
-    dispatcher = numba.njit(nogil=True, error_model=ERRORS, **options)(function)
+    dispatcher = numba.njit(nogil=True, error_model=ERRORS, **options)(_distinct(function))
     if not jit_cache.keep(dispatcher, function):
         dispatcher.enable_caching()
     return dispatcher
@@ -49,7 +65,7 @@ class c_function:  # noqa: N801 (a decorator)
         self.signature = signature
 
     def __call__(self, function):
-        self.py_func = self.__wrapped__ = function
+        self.py_func = self.__wrapped__ = _distinct(function)
         self.__name__, self.__doc__ = function.__name__, function.__doc__
         return self
 

@@ -9,7 +9,9 @@ Each file of code also says whose code it is.  Numba keeps an index, of signatur
 writes it before the code: a process that looks in between finds the file as it was, from before the edit or of another
 signature, and would run that.  And two processes that compile at once may give one name to two signatures.
 
-Where the cache lies and what else is in its key (signature, processor, the function's byte code) stays Numba's affair.
+Where the cache lies and what is in its key (signature, processor) stays Numba's affair; but for what a function
+encloses, where Numba takes other functions by a number that differs from process to process, and would never find it
+again.  It is in the function's name (``jit.py``), and so in that of the file.
 Numba calls these classes internal; where they have moved, :func:`keep` says False and ``cache=True`` has to do.
 """
 
@@ -56,6 +58,9 @@ class _PackageCache(FunctionCache):
     def __init__(self, function):
         super().__init__(function)
         self._cache_file = _LabelledFile(self.cache_path, self._impl.filename_base, stamp())
+
+    def _index_key(self, sig, codegen):
+        return sig, codegen.magic_tuple()
 
 
 def keep(compiled, function) -> bool:

@@ -1,8 +1,8 @@
 """Winograd's convolution with many filters and few tiles: some filters after the other.
 
-Transformed, 512 x 512 filters of 3x3 are 38 MB.  To write them to memory and read them again takes longer than to
-multiply them with a few tiles.  Here nobody ever holds them all: the threads transform all tiles together, and then a
-task takes a panel of filters, transforms their weights into a buffer that stays in its core's caches, multiplies, and
+Transformed, 512 x 512 filters of 3x3 are 38 or 51 MB.  To write them to memory and read them again takes longer than
+to multiply them with a few tiles.  Here nobody ever holds them all: the threads transform all tiles together, and then
+a task takes a panel of filters, transforms their weights into a buffer that stays in its core's caches, multiplies, and
 transforms back.
 
 Each sum goes through the channels in the same order as in ``winograd.py``, and so has the same bits.
@@ -14,7 +14,7 @@ import numpy as np
 from .. import isa, tile
 from ..jit import jit, prange
 from ..runs import where
-from .tiles import corner, fetch, kind, load, put, room, since, store, transform_weights
+from .tiles import Tiles, corner, fetch, kind, load, put, room, rooms, since, store, transform_weights
 from .transforms import CHUNK, PLACE, ROWS, SKEW, a_transposed_both, b_both
 
 
@@ -29,25 +29,26 @@ def convolve(source, y, weight, bias, result, groups, padding, tiles, relu, back
     """Arguments as in ``winograd.py``."""
     best, dtype, count = isa.chosen(), source.dtype, len(source) * tiles.count
     channels, threads, wide = source.shape[3] // groups, numba.get_num_threads(), best.columns(dtype.itemsize)
-    v, w, u, some = scratch(((groups, tiles.places, count * channels + SKEW), dtype),
+    v, w, u, some, space = scratch(((groups, tiles.places, count * channels + SKEW), dtype),
                             ((threads, tiles.places, channels * wide + SKEW), dtype),
                             ((threads, tiles.places, count * wide + SKEW), dtype),
-                            ((threads, tiles.places, PLACE), dtype))
-    _transform(source, y, v, groups, padding, tiles)
-    _multiply(v, w, u, some, weight, bias, result, groups, tiles, relu, backwards, best.rows,
+                            ((threads, tiles.places, PLACE), dtype), rooms(threads, dtype))
+    _transform(source, y, v, space, groups, padding, tuple(tiles))
+    _multiply(v, w, u, some, space, weight, bias, result, groups, tuple(tiles), relu, backwards, best.rows,
               best.lanes(dtype.itemsize), tile.address("even", dtype.itemsize, 2),
               tile.address("even", dtype.itemsize, 1))
 
 
 @jit
-def _transform(source, y, v, groups, padding, tiles):
+def _transform(source, y, v, space, groups, padding, tiles):
     """v[group, place][t, c] = B' x B."""
+    tiles = Tiles(*tiles)
     channels, count = source.shape[3] // groups, len(source) * tiles.count
     parts = (channels + CHUNK - 1) // CHUNK
     for task in prange(count * groups * parts):
         t, group, c0 = task // (groups * parts), task // parts % groups, task % parts * CHUNK
         size = min(CHUNK, channels - c0)
-        patch, spare, full = room(v.dtype)
+        patch, spare, full = room(space)
         n, top, left, p, q = corner(t, tiles)
         load(source, y, patch, n, top - padding[0], left - padding[1], p + tiles.more, q + tiles.more,
              group * channels + c0, size)
@@ -57,8 +58,10 @@ def _transform(source, y, v, groups, padding, tiles):
 
 
 @jit
-def _multiply(v, w, u, some, weight, bias, result, groups, tiles, relu, backwards, tall, lanes, wide_tile, narrow_tile):
+def _multiply(v, w, u, some, space, weight, bias, result, groups, tiles, relu, backwards, tall, lanes, wide_tile,
+              narrow_tile):
     """result = A' [(G w G') * v] A, in each task for a panel of filters."""
+    tiles = Tiles(*tiles)
     count, columns = len(result) * tiles.count, result.shape[3] // groups
     channels = len(weight) // groups if backwards else weight.shape[1]
     wide, padded = 2 * lanes, (columns + lanes - 1) // lanes * lanes
@@ -68,8 +71,8 @@ def _multiply(v, w, u, some, weight, bias, result, groups, tiles, relu, backward
         width = min(wide, padded - first)
         valid, address = min(width, columns - first), wide_tile if width == wide else narrow_tile
         for begin in range(0, channels, some_rows):
-            transform_weights(weight, tiles.n, w, slot * w[0].size, w.shape[2], some, group, groups, first, width,
-                              begin, min(some_rows, channels - begin), backwards)
+            transform_weights(weight, tiles.n, w, slot * w[0].size, w.shape[2], some, space, group, groups, first,
+                              width, begin, min(some_rows, channels - begin), backwards)
         nothing, rows = np.zeros(wide, v.dtype), since(0, count, tiles)
         for place in range(tiles.places):
             a, b = (group * tiles.places + place) * v.shape[2], (slot * tiles.places + place) * w.shape[2]
@@ -80,7 +83,7 @@ def _multiply(v, w, u, some, weight, bias, result, groups, tiles, relu, backward
                 tile.call(address, (end - t, where(v, a + t * channels), channels, channels, where(w, b), width,
                                     where(nothing, 0), 0,
                                     where(u, (slot * tiles.places + place) * u.shape[2] + t * width), width, 0))
-        pixels, spare, full = room(v.dtype)
+        pixels, spare, full = room(space)
         for t in range(count):
             n, top, left, p, q = corner(t, tiles)
             fetch(full, u, slot * tiles.places * u.shape[2], u.shape[2], width, since(0, t, tiles), tiles,

@@ -9,7 +9,6 @@ other.
 from typing import NamedTuple
 
 import numba
-import numpy as np
 
 from ..jit import inline
 from ..runs import add, clear, clip, copy, copy_masked, run
@@ -18,12 +17,12 @@ from .transforms import CHUNK, PLACE, POINTS, ROW, g_both, g_transposed_both
 
 
 class Tiles(NamedTuple):
-    """How images are cut into tiles."""
+    """How images are cut into tiles.  A kernel takes it as a plain tuple: to recognise any other costs Numba 50 KB."""
 
     down: int  # tiles
-    tall: int  # so many of them, the first ones, are larger
+    larger_down: int  # so many of them, the first ones
     right: int
-    wide: int
+    larger_right: int
     m: int  # pixels of the smaller tiles, in a direction
     least: int  # points of those
     n: int  # points of the largest
@@ -34,31 +33,39 @@ class Tiles(NamedTuple):
 
 @planned
 def tiles_of(size, taps):
-    """The tiles of a result of (P, Q) pixels: of all those possible the one with the fewest products."""
+    """The tiles of a result of (P, Q) pixels: of all those possible the ones with the fewest products."""
     least = 6 if taps == 3 else 7
     m = least + 1 - taps
-    (down, tall), (right, wide) = (_cover(pixels, m, least) for pixels in size)
-    n = least + (tall + wide > 0)
-    return Tiles(down, tall, right, wide, m, least, n, taps - 1, down * right, n * n)
+    (down, larger_down), (right, larger_right) = (_cover(pixels, m) for pixels in size)
+    n = least + (larger_down + larger_right > 0)
+    return Tiles(down, larger_down, right, larger_right, m, least, n, taps - 1, down * right, n * n)
 
 
-def _cover(pixels, m, points):
-    """(tiles, larger ones among them)."""
-    most = -(-pixels // (m + 1))
-    ways = ((larger + max(0, -(-(pixels - larger * (m + 1)) // m)), larger) for larger in range(most + 1))
-    return min(ways, key=lambda way: (way[0] * points + way[1], way[1]))
+def _cover(pixels, m):
+    """(tiles, larger ones among them).  Every tile has taps - 1 points beside its pixels, so as few as possible."""
+    tiles = -(-pixels // (m + 1))
+    return tiles, max(0, pixels - tiles * m)
 
 
 def products(tiles):
     """The products for an image, of each channel and filter."""
-    return (tiles.down * tiles.least + tiles.tall) * (tiles.right * tiles.least + tiles.wide)
+    return (tiles.down * tiles.least + tiles.larger_down) * (tiles.right * tiles.least + tiles.larger_right)
+
+
+def rooms(threads, dtype):
+    """The scratch memory of :func:`room`."""
+    return (threads, 3, POINTS * ROW), dtype
 
 
 @inline
-def room(dtype):
-    """Three tiles of a thread: the pixels (or taps), one for a transform's first half, and the transformed tile."""
+def room(rooms):
+    """Three tiles of a thread: the pixels (or taps), which are 0; one for a transform's first half; and the transformed
+    tile."""
     size = POINTS * ROW
-    return np.zeros(size, dtype), np.zeros(size, dtype), np.zeros(size, dtype)
+    at = numba.get_thread_id() * 3 * size
+    pixels = run(rooms, at, size)
+    clear(pixels)
+    return pixels, run(rooms, at + size, size), run(rooms, at + 2 * size, size)
 
 
 @inline
@@ -66,8 +73,8 @@ def corner(t, tiles):
     """The image of a tile, its first pixel, and how many rows and columns of pixels it makes."""
     n, rest = t // tiles.count, t % tiles.count
     i, j = rest // tiles.right, rest % tiles.right
-    return (n, i * tiles.m + min(i, tiles.tall), j * tiles.m + min(j, tiles.wide),
-            tiles.m + (1 if i < tiles.tall else 0), tiles.m + (1 if j < tiles.wide else 0))
+    return (n, i * tiles.m + min(i, tiles.larger_down), j * tiles.m + min(j, tiles.larger_right),
+            tiles.m + (1 if i < tiles.larger_down else 0), tiles.m + (1 if j < tiles.larger_right else 0))
 
 
 @inline
@@ -80,11 +87,12 @@ def _earlier(t, tiles, rows, columns):
 
 @inline
 def since(first, t, tiles):
-    """For each kind of places, how many of the tiles from ``first`` to before t take part: all; the wide ones; the tall
-    ones; those that are both."""
-    return (t - first, _earlier(t, tiles, tiles.down, tiles.wide) - _earlier(first, tiles, tiles.down, tiles.wide),
-            _earlier(t, tiles, tiles.tall, tiles.right) - _earlier(first, tiles, tiles.tall, tiles.right),
-            _earlier(t, tiles, tiles.tall, tiles.wide) - _earlier(first, tiles, tiles.tall, tiles.wide))
+    """For each kind of places, how many of the tiles from ``first`` to before t take part: all; those larger to the
+    right; larger downwards; both."""
+    down, right = tiles.larger_down, tiles.larger_right
+    return (t - first, _earlier(t, tiles, tiles.down, right) - _earlier(first, tiles, tiles.down, right),
+            _earlier(t, tiles, down, tiles.right) - _earlier(first, tiles, down, tiles.right),
+            _earlier(t, tiles, down, right) - _earlier(first, tiles, down, right))
 
 
 @inline
@@ -124,21 +132,21 @@ def put(tile, bias, result, n, top, left, p, q, first, size, relu):
 
 
 @inline
-def store(full, target, at, pitch, step, earlier, tiles, tall, wide, size):
-    """The first ``size`` channels of a tile with ``tall`` times ``wide`` points to runs of the target.  There the
+def store(full, target, at, pitch, step, earlier, tiles, height, width, size):
+    """The first ``size`` channels of a tile with ``height`` times ``width`` points to runs of the target.  There the
     matrix of place (i, j) begins n*i + j times ``pitch`` after ``at``, and has ``step`` numbers for each of the
     ``earlier`` tiles."""
-    for i in range(tall):
-        for j in range(wide):
+    for i in range(height):
+        for j in range(width):
             copy(run(target, at + (tiles.n * i + j) * pitch + earlier[kind(i, j, tiles)] * step, size),
                  run(full, i * ROW + j * CHUNK, size))
 
 
 @inline
-def fetch(full, source, at, pitch, step, earlier, tiles, tall, wide, size):
+def fetch(full, source, at, pitch, step, earlier, tiles, height, width, size):
     """The reverse of :func:`store`."""
-    for i in range(tall):
-        for j in range(wide):
+    for i in range(height):
+        for j in range(width):
             copy(run(full, i * ROW + j * CHUNK, size),
                  run(source, at + (tiles.n * i + j) * pitch + earlier[kind(i, j, tiles)] * step, size))
 
@@ -176,7 +184,7 @@ _collect5, _spread5 = _taps_of(5)
 
 
 @inline
-def transform_weights(weight, n, whole, start, pitch, some, group, groups, first, width, begin, rows, backwards):
+def transform_weights(weight, n, whole, start, pitch, some, rooms, group, groups, first, width, begin, rows, backwards):
     """G w G', with n x n places, of ``width`` filters from ``first`` on and ``rows`` channels from ``begin`` on (or,
     ``backwards``, channels and filters, with the taps reversed): whole[place][c, k], from ``start`` on, the places
     ``pitch`` numbers apart; 0 beyond the last filter.  At most ROWS * CHUNK in all; ``width`` divides CHUNK.
@@ -189,7 +197,7 @@ def transform_weights(weight, n, whole, start, pitch, some, group, groups, first
     if backwards:
         step, next_row, at = R * R, C * R * R, ((group * filters + begin) * C + first) * R * R
     count, made = min(width, (C if backwards else filters) - first), numba.get_thread_id() * n * n * PLACE
-    taps, spare, _ = room(weight.dtype)
+    taps, spare, _ = room(rooms)
     for row in range(0, rows, CHUNK // width):
         for i in range(min(CHUNK // width, rows - row)):
             if R == 3:
@@ -203,13 +211,13 @@ def transform_weights(weight, n, whole, start, pitch, some, group, groups, first
 
 
 @inline
-def transform_sums(sums, n, start, pitch, gw, group, groups, first, width, begin, rows):
+def transform_sums(sums, n, start, pitch, gw, rooms, group, groups, first, width, begin, rows):
     """gw = G' s G of ``width`` filters from ``first`` on and ``rows`` channels from ``begin`` on, of sums that lie as
     :func:`transform_weights` leaves weights."""
     K, C, R, _ = gw.shape
     filters, step = K // groups, C * R * R
     count, at = min(width, filters - first), ((group * filters + first) * C + begin) * R * R
-    taps, spare, full = room(gw.dtype)
+    taps, spare, full = room(rooms)
     for row in range(0, rows, CHUNK // width):
         here = min(CHUNK // width, rows - row)
         for place in range(n * n):

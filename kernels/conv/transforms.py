@@ -54,37 +54,37 @@ def _b_along(step):
     @inline
     def b7(d, v, count):
         number = d.dtype.type
-        two, four, five, half, third, fifth = (number(2), number(4), number(5), number(1 / 2), number(2 / 3),
-                                               number(2 / 5))
+        four, five, half = number(4), number(5), number(1 / 2)
+        f0, f1, f2, f3, f4 = number(-2), number(2), number(-2 / 3), number(2 / 3), number(-2 / 5)  # 1 / (a - 1/2)
         for c in range(count):
             d0, d1, d2, d3, d4, d5, d6 = (d[c], d[c + step], d[c + 2 * step], d[c + 3 * step], d[c + 4 * step],
                                           d[c + 5 * step], d[c + 6 * step])
             v0, v1, v2, v3, v4, v5 = _six(d1 - half * d0, d2 - half * d1, d3 - half * d2, d4 - half * d3,
                                           d5 - half * d4, d6 - half * d5)
-            v[c] = -two * v0
-            v[c + step] = two * v1
-            v[c + 2 * step] = -third * v2
-            v[c + 3 * step] = third * v3
-            v[c + 4 * step] = -fifth * v4
+            v[c] = f0 * v0
+            v[c + step] = f1 * v1
+            v[c + 2 * step] = f2 * v2
+            v[c + 3 * step] = f3 * v3
+            v[c + 4 * step] = f4 * v4
             v[c + 5 * step] = v5
             v[c + 6 * step] = four * d1 - five * d3 + d5
 
     @inline
     def b8(d, v, count):
         number = d.dtype.type
-        four, five, half, quarter, near, far = (number(4), number(5), number(1 / 2), number(1 / 4), number(4 / 3),
-                                                number(4 / 15))
+        four, five, half, quarter = number(4), number(5), number(1 / 2), number(1 / 4)
+        f0, f1, f2 = number(-4), number(4 / 3), number(4 / 15)  # 1 / (a*a - 1/4)
         for c in range(count):
             d0, d1, d2, d3, d4, d5, d6, d7 = (d[c], d[c + step], d[c + 2 * step], d[c + 3 * step], d[c + 4 * step],
                                               d[c + 5 * step], d[c + 6 * step], d[c + 7 * step])
             v0, v1, v2, v3, v4, v5 = _six(d2 - quarter * d0, d3 - quarter * d1, d4 - quarter * d2, d5 - quarter * d3,
                                           d6 - quarter * d4, d7 - quarter * d5)
             even, odd = four * d2 - five * d4 + d6, half * (four * d1 - five * d3 + d5)
-            v[c] = -four * v0
-            v[c + step] = near * v1
-            v[c + 2 * step] = near * v2
-            v[c + 3 * step] = far * v3
-            v[c + 4 * step] = far * v4
+            v[c] = f0 * v0
+            v[c + step] = f1 * v1
+            v[c + 2 * step] = f1 * v2
+            v[c + 3 * step] = f2 * v3
+            v[c + 4 * step] = f2 * v4
             v[c + 5 * step] = v5
             v[c + 6 * step] = even + odd
             v[c + 7 * step] = even - odd
@@ -195,18 +195,18 @@ def _both(down, across):
     """A transform in both directions, of ``columns`` runs down, then ``rows`` across, for the first ``size``
     channels."""
     @inline
-    def both(p, q, tall, wide, columns, rows, source, target, spare, size):
+    def both(p, q, height, width, columns, rows, source, target, spare, size):
         if size > CHUNK // 2:  # all, in one long run
-            down(p, tall, source, spare, columns * CHUNK)
+            down(p, height, source, spare, columns * CHUNK)
             for i in range(rows):
-                across(q, wide, run(spare, i * ROW, ROW), run(target, i * ROW, ROW), CHUNK)
+                across(q, width, run(spare, i * ROW, ROW), run(target, i * ROW, ROW), CHUNK)
         else:
             count = (size + _VECTOR - 1) // _VECTOR * _VECTOR
             for j in range(columns):
-                down(p, tall, run(source, j * CHUNK, POINTS * ROW - j * CHUNK),
+                down(p, height, run(source, j * CHUNK, POINTS * ROW - j * CHUNK),
                      run(spare, j * CHUNK, POINTS * ROW - j * CHUNK), count)
             for i in range(rows):
-                across(q, wide, run(spare, i * ROW, ROW), run(target, i * ROW, ROW), count)
+                across(q, width, run(spare, i * ROW, ROW), run(target, i * ROW, ROW), count)
     return both
 
 
@@ -222,21 +222,21 @@ _g_transposed = _both(_of_each_size(lambda m, n: _sums_along(ROW, m, n, _FACTORS
 
 
 @inline
-def b_both(tall, wide, x, v, spare, size):
-    """v = B' x B, of a tile with ``tall`` points down and ``wide`` across, at least for its first ``size`` channels."""
-    _b(0, 0, tall, wide, wide, tall, x, v, spare, size)
+def b_both(height, width, x, v, spare, size):
+    """v = B' x B, of a tile with ``height`` points down and ``width`` across, for its first ``size`` channels."""
+    _b(0, 0, height, width, width, height, x, v, spare, size)
 
 
 @inline
-def a_transposed_both(p, q, tall, wide, v, y, spare, size):
+def a_transposed_both(p, q, height, width, v, y, spare, size):
     """y = A' v A: the first p rows and q columns of y."""
-    _a_transposed(p, q, tall, wide, wide, p, v, y, spare, size)
+    _a_transposed(p, q, height, width, width, p, v, y, spare, size)
 
 
 @inline
-def a_both(p, q, tall, wide, gy, v, spare, size):
+def a_both(p, q, height, width, gy, v, spare, size):
     """v = A gy A', of the first p rows and q columns of gy."""
-    _a(p, q, tall, wide, q, tall, gy, v, spare, size)
+    _a(p, q, height, width, q, height, gy, v, spare, size)
 
 
 @inline

@@ -2,9 +2,10 @@
 
 For each place of a transformed tile there is a product of matrices over (tiles, channels, filters), on the same
 register tiles as everything else.  6 x 6 places for 4 x 4 pixels of y and 3 x 3 taps are 4 times fewer multiplications,
-8 x 8 for 4 x 4 pixels and 5 x 5 taps 6 times.  The price is rounding (the README has the bounds) and memory traffic.
-So a thread takes a block of tiles through all steps, transform, products and transform back, in buffers of its own that
-stay in its cache; and ``choice.py`` says for which shapes it pays at all.
+8 x 8 for 4 x 4 pixels and 5 x 5 taps 6 times; tiles of two sizes cover an image (``tiles.py``).  The price is rounding
+(the README has the bounds) and memory traffic.  So a thread takes a block of tiles through all steps, transform,
+products and transform back, in buffers of its own that stay in its cache; and ``choice.py`` says for which shapes it
+pays at all.
 
 The input gradient is the same convolution with the taps backwards and channels and filters exchanged.
 """
@@ -15,11 +16,25 @@ import numpy as np
 from .. import isa, tile
 from ..jit import inline, jit, prange
 from ..layout import channels_last
-from ..runs import clear, run, sum_up, where
+from ..runs import run, sum_up, where
 from ..scratch import prepared
 from ..shapes import planned
 from . import panels
-from .tiles import corner, fetch, kind, load, put, room, since, store, tiles_of, transform_sums, transform_weights
+from .tiles import (
+    Tiles,
+    corner,
+    fetch,
+    kind,
+    load,
+    put,
+    room,
+    rooms,
+    since,
+    store,
+    tiles_of,
+    transform_sums,
+    transform_weights,
+)
 from .transforms import CHUNK, PLACE, ROWS, SKEW, a_both, a_transposed_both, b_both
 
 _CACHE = 700 << 10  # bytes of a core's second cache for the transformed tiles of a block, if the weights fit beside
@@ -43,15 +58,15 @@ def _convolve(source, y, weight, bias, result, padding, groups, relu, backwards,
     best, item, taps, weight = isa.chosen(), source.itemsize, weight.shape[2], np.ascontiguousarray(weight)
     layer = source.shape, result.shape, taps, groups, source.dtype, numba.get_num_threads()
     tiles = tiles_of(result.shape[1:3], taps)
-    rest = groups, padding, tiles, relu
     if kept is None and _by_panels(*layer):
-        panels.convolve(source, y, weight, bias, result, *rest, backwards, scratch)
+        panels.convolve(source, y, weight, bias, result, groups, padding, tiles, relu, backwards, scratch)
         return
-    spectrum, v, u, some = scratch(*_plan(*layer))
+    spectrum, v, u, some, space = scratch(*_plan(*layer))
     spectrum = prepared(kept, ("winograd", groups, tiles.n), spectrum, lambda whole: _transform_weights(
-        weight, tiles.n, whole, some, groups, best.lanes(item), backwards))
-    _convolve_blocks(source, y, spectrum, bias, result, v, u, *rest, (v.shape[2] - SKEW) // spectrum.shape[1],
-                     best.rows, best.lanes(item), tile.address("gather", item, 2), tile.address("gather", item, 1))
+        weight, tiles.n, whole, some, space, groups, best.lanes(item), backwards))
+    _convolve_blocks(source, y, spectrum, bias, result, v, u, space, groups, padding, tuple(tiles), relu,
+                     (v.shape[2] - SKEW) // spectrum.shape[1], best.rows, best.lanes(item),
+                     tile.address("gather", item, 2), tile.address("gather", item, 1))
 
 
 @planned
@@ -75,7 +90,8 @@ def _plan(source_shape, result_shape, taps, groups, dtype, threads):
     block = -(-count // max(1, threads * rounds // groups))
     return (((tiles.places * groups, channels, columns), dtype),
             ((threads, tiles.places, block * channels + SKEW), dtype),
-            ((threads, tiles.places, block * columns + SKEW), dtype), ((threads, tiles.places, PLACE), dtype))
+            ((threads, tiles.places, block * columns + SKEW), dtype), ((threads, tiles.places, PLACE), dtype),
+            rooms(threads, dtype))
 
 
 def _large(tiles, channels, columns, item):
@@ -84,15 +100,15 @@ def _large(tiles, channels, columns, item):
 
 
 @jit
-def _convolve_blocks(source, y, spectrum, bias, result, v, u, groups, padding, tiles, relu, block, tall, lanes,
+def _convolve_blocks(source, y, spectrum, bias, result, v, u, space, groups, padding, tiles, relu, block, tall, lanes,
                      wide_tile, narrow_tile):
-    _, channels, padded = spectrum.shape
+    tiles, (_, channels, padded) = Tiles(*tiles), spectrum.shape
     count, columns = len(source) * tiles.count, result.shape[3] // groups
     blocks, wide = (count + block - 1) // block, 2 * lanes
     for task in prange(groups * blocks):
         group, first, slot = task // blocks, task % blocks * block, numba.get_thread_id()
         here = min(block, count - first)
-        patch, spare, full = room(v.dtype)
+        patch, spare, full = room(space)
         for t in range(first, first + here):
             n, top, left, p, q = corner(t, tiles)
             at, earlier = slot * tiles.places * v.shape[2], since(first, t, tiles)
@@ -112,7 +128,6 @@ def _convolve_blocks(source, y, spectrum, bias, result, v, u, groups, padding, t
                 fetch(full, u, at + c0, u.shape[2], padded, earlier, tiles, p + tiles.more, q + tiles.more, size)
                 a_transposed_both(p, q, p + tiles.more, q + tiles.more, full, patch, spare, size)
                 put(patch, bias, result, n, top, left, p, q, group * columns + c0, size, relu)
-                clear(patch)
 
 
 @inline
@@ -140,14 +155,14 @@ def _multiply(v, spectrum, u, slot, group, groups, rows, tiles, tall, wide, wide
 def backward_weight(x, gy, gw, y, padding, groups, scratch):
     best, item, (_, C, taps, _) = isa.chosen(), x.itemsize, gw.shape
     tiles = tiles_of(gy.shape[2:], taps)
-    sums, v, u = scratch(*_gradient_plan(len(x) * tiles.count, tiles.places, gw.shape, groups, x.dtype,
+    sums, v, u, space = scratch(*_gradient_plan(len(x) * tiles.count, tiles.places, gw.shape, groups, x.dtype,
                                          numba.get_num_threads()))
     block = (v.shape[2] - SKEW) // (C + _LINE)
     slice_ = (u.shape[2] - SKEW) // block - _LINE
-    _sum_blocks(channels_last(x), channels_last(gy), None if y is None else channels_last(y), sums, v, u, groups,
-                padding, tiles, block, slice_, tile.height(C), best.columns(item), tile.address("panel", item, 2),
-                tile.address("panel", item, 1))
-    _transform_sums(sums, tiles.n, gw, groups, best.lanes(item))
+    _sum_blocks(channels_last(x), channels_last(gy), None if y is None else channels_last(y), sums, v, u, space, groups,
+                padding, tuple(tiles), block, slice_, tile.height(C), best.columns(item),
+                tile.address("panel", item, 2), tile.address("panel", item, 1))
+    _transform_sums(sums, tiles.n, gw, space, groups, best.lanes(item))
 
 
 @planned
@@ -162,18 +177,18 @@ def _gradient_plan(count, places, gw_shape, groups, dtype, threads):
     slice_ = -(-columns // (wide * -(-threads // groups))) * wide  # filters of a task
     block = -(-count // -(-count // _DEEP))
     return (((places * groups, C, columns), dtype), ((threads, places, block * (C + _LINE) + SKEW), dtype),
-            ((threads, places, block * (slice_ + _LINE) + SKEW), dtype))
+            ((threads, places, block * (slice_ + _LINE) + SKEW), dtype), rooms(threads, dtype))
 
 
 @jit
-def _sum_blocks(x, gy, y, sums, v, u, groups, padding, tiles, block, slice_, tall, wide, wide_tile, narrow_tile):
+def _sum_blocks(x, gy, y, sums, v, u, space, groups, padding, tiles, block, slice_, tall, wide, wide_tile, narrow_tile):
     """sums[place, group, c, k] = the sum over all tiles of (B' x B)[place, c] (A gy A')[place, k]."""
-    _, channels, padded = sums.shape
+    tiles, (_, channels, padded) = Tiles(*tiles), sums.shape
     count, columns = len(x) * tiles.count, gy.shape[3] // groups
     slices = (padded + slice_ - 1) // slice_
     for task in prange(groups * slices):
         group, k0, slot = task // slices, task % slices * slice_, numba.get_thread_id()
-        patch, spare, full = room(v.dtype)
+        patch, spare, full = room(space)
         for first in range(0, count, block):
             end = min(first + block, count)
             for t in range(first, end):
@@ -222,19 +237,19 @@ def _add_products(v, u, sums, slot, group, groups, k0, slice_, rows, tiles, fres
 
 
 @jit
-def _transform_weights(weight, n, spectrum, some, groups, lanes, backwards):
+def _transform_weights(weight, n, spectrum, some, space, groups, lanes, backwards):
     """The panels of G w G': spectrum[place, group, panel][c, k], or with ``backwards`` [k, c] of the taps reversed."""
     depth, padded, wide = spectrum.shape[1], spectrum.shape[2], 2 * lanes
     rows, panels = ROWS * CHUNK // wide, (padded + wide - 1) // wide
     parts = (depth + rows - 1) // rows
     for task in prange(groups * panels * parts):
         group, first, begin = task // (panels * parts), task // parts % panels * wide, task % parts * rows
-        transform_weights(weight, n, spectrum, (group * padded + first) * depth, groups * padded * depth, some, group,
-                          groups, first, min(wide, padded - first), begin, min(rows, depth - begin), backwards)
+        transform_weights(weight, n, spectrum, (group * padded + first) * depth, groups * padded * depth, some, space,
+                          group, groups, first, min(wide, padded - first), begin, min(rows, depth - begin), backwards)
 
 
 @jit
-def _transform_sums(sums, n, gw, groups, lanes):
+def _transform_sums(sums, n, gw, space, groups, lanes):
     """gw[k, c] = G' sums[:, c, k] G."""
     K, C, _, _ = gw.shape
     padded, wide = sums.shape[2], 2 * lanes
@@ -242,5 +257,5 @@ def _transform_sums(sums, n, gw, groups, lanes):
     parts = (C + rows - 1) // rows
     for task in prange(groups * panels * parts):
         group, first, begin = task // (panels * parts), task // parts % panels * wide, task % parts * rows
-        transform_sums(sums, n, (group * padded + first) * C, groups * padded * C, gw, group, groups, first,
+        transform_sums(sums, n, (group * padded + first) * C, groups * padded * C, gw, space, group, groups, first,
                        min(wide, padded - first), begin, min(rows, C - begin))

@@ -125,3 +125,55 @@ def test_with_other_internals_numbas_own_cache_serves(package):
     path.write_text(path.read_text().replace("FunctionCache, IndexDataCacheFile", "Elsewhere"))
     first, second = run(package), run(package)
     assert (first["y"], first["misses"], second["y"], second["hits"], second["c_hits"]) == ([3, 6], 1, [3, 6], 1, 1)
+
+
+TWINS = """\
+from .jit import inline, jit, prange
+
+def adding(number):
+    @inline
+    def add(x):
+        return x + number
+    return add
+
+one, ten = adding(1), adding(10)
+
+@jit
+def ones(x, y):
+    for i in prange(x.size):
+        y[i] = one(x[i])
+
+@jit
+def tens(x, y):
+    for i in prange(x.size):
+        y[i] = ten(x[i])
+
+@jit
+def both(x, y):
+    for i in prange(x.size):
+        y[i] = 1000 * one(x[i]) + ten(x[i])
+"""
+CALL = """\
+import sys
+import numpy as np
+from kernels import twins
+x, y = np.ones(3, np.float32), np.zeros(3, np.float32)
+for name in sys.argv[1:]:
+    getattr(twins, name)(x, y)
+print(y.tolist())
+"""
+
+
+def test_functions_that_are_made_alike_are_not_taken_for_one_another(package):
+    """Half of what the last process compiles comes from disk, where it has the number that the other half gets here."""
+    (package / "twins.py").write_text(TWINS)
+
+    def call(*names):
+        inherited = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+        done = subprocess.run([sys.executable, "-c", CALL, *names], cwd=package.parent, capture_output=True, text=True,
+                              env={**inherited, "PYTHONPATH": str(package.parent)}, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    assert call("ones") == [2, 2, 2]
+    assert call("tens", "both") == [2011, 2011, 2011]

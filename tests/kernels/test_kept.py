@@ -63,6 +63,26 @@ def test_groups_are_kept_apart(packings: list[int]) -> None:
     np.testing.assert_allclose(both, np.concatenate(expected, axis=1), atol=1e-4)
 
 
+@pytest.mark.parametrize("taps, places", [(3, {6, 7}), (5, {7, 8})])
+def test_images_of_other_sizes_take_what_fits_them(monkeypatch: pytest.MonkeyPatch, taps: int,
+                                                   places: set[int]) -> None:
+    """Winograd's tiles follow from the size of the result, and with them what is made of the weights."""
+    monkeypatch.setenv("TINYCONV_CONV", "winograd")
+    w, made, real = tc.tensor(normal(1, 4, 3, taps, taps)), [], winograd._transform_weights
+    images = [tc.tensor(normal(2, 1, 3, h + taps - 1, w + taps - 1))
+              for h, w in ((8, 12), (5, 4), (4, 5), (3, 3), (13, 7), (8, 12))]
+    expected = [F.conv2d(x, w).numpy() for x in images]
+
+    def noted(weight: np.ndarray, n: int, *rest: Any) -> None:
+        made.append(n)
+        real(weight, n, *rest)
+
+    with tc.no_grad(), patch.object(winograd, "_transform_weights", noted):
+        for x, y in 2 * list(zip(images, expected, strict=True)):
+            np.testing.assert_array_equal(F.conv2d(x, w).numpy(), y)
+    assert sorted(made) == sorted(places)
+
+
 def _stepping_in(monkeypatch: pytest.MonkeyPatch, algorithm: str, step_in: Callable[[], object]) -> None:
     """The first packing of weights begins with ``step_in``."""
     monkeypatch.setenv("TINYCONV_CONV", algorithm)

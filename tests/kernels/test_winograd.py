@@ -22,7 +22,7 @@ from ..witness import normal
 from .plans import fresh_plans
 
 CPU = tc.device("cpu")
-# Of the largest element.  The transforms multiply by up to 16, forth and back, and add up numbers that cancel: a factor
+# Of the largest element.  The transforms multiply by up to 21, forth and back, and add up numbers that cancel: a factor
 # of about ten on top of what a direct sum loses.
 TOL = {"float32": 5e-5, "float64": 1e-12}
 
@@ -55,7 +55,7 @@ def cases(draw: st.DrawFn) -> Case:
     size = tuple(draw(st.integers(max(1, taps - 2 * p), 15)) for p in padding)
     channels, filters = (draw(st.one_of(st.integers(1, 5), st.sampled_from([16, 31, 33]))) for _ in range(2))
     return Case(draw(st.integers(1, 4)), (size[0], size[1]), channels, filters, draw(st.integers(1, 3)), taps, padding,
-                draw(st.sampled_from(["float32", "float64"])), draw(st.sampled_from([1, 400_000, 16 << 20])))
+                draw(st.sampled_from(["float32", "float64"])), draw(st.sampled_from([1, 2, 7, 1000])))
 
 
 def _draw(case: Case) -> tuple[np.ndarray, ...]:
@@ -210,21 +210,23 @@ def test_an_unknown_algorithm_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         tc.functional.conv2d(x, w)
 
 
-@pytest.mark.parametrize("images, size, channels, filters, groups, expected", [
-    (1, 8, 40, 40, 1, False), (1, 16, 40, 40, 1, True),  # 64 pixels, and 256
-    (1, 16, 39, 39, 1, False), (1, 16, 80, 80, 2, True),  # the channels of a group count
-    (1, 16, 32, 53, 1, False), (1, 16, 32, 54, 1, True), (1, 16, 54, 32, 1, True),  # 2*32*54 / (32 + 54) = 40.2
-    (6, 7, 52, 52, 1, False), (6, 7, 53, 53, 1, True),  # 144 products for 49 pixels, not 110: 0.766 of 53 is 40.6
-    (2, 13, 37, 37, 1, False), (2, 13, 38, 38, 1, True)])  # 361 for 169, not 380: 1.053 of 38 is 40.0
+@pytest.mark.parametrize("taps, images, size, channels, filters, groups, expected", [
+    (3, 1, 8, 40, 40, 1, False), (3, 1, 16, 40, 40, 1, True),  # 64 pixels, and 256
+    (3, 1, 16, 39, 39, 1, False), (3, 1, 16, 80, 80, 2, True),  # the channels of a group count
+    (3, 1, 16, 32, 53, 1, False), (3, 1, 16, 32, 54, 1, True), (3, 1, 16, 54, 32, 1, True),  # 2*32*54 / 86 = 40.2
+    (3, 6, 7, 52, 52, 1, False), (3, 6, 7, 53, 53, 1, True),  # 144 products for 49 pixels, not 110: 0.766 of 53 is 40.6
+    (3, 2, 13, 37, 37, 1, False), (3, 2, 13, 38, 38, 1, True),  # 361 for 169, not 380: 1.053 of 38 is 40.0
+    (5, 6, 7, 45, 45, 1, False), (5, 6, 7, 46, 46, 1, True)])  # 225 for 49, not 196: 0.871 of 46 is 40.1
 def test_the_table_is_for_layers_like_those_it_was_measured_on(
-        monkeypatch: pytest.MonkeyPatch, images: int, size: int, channels: int, filters: int, groups: int,
+        monkeypatch: pytest.MonkeyPatch, taps: int, images: int, size: int, channels: int, filters: int, groups: int,
         expected: bool) -> None:
     monkeypatch.delenv("TINYCONV_CONV", raising=False)
-    monkeypatch.setattr(choice, "WINOGRAD", {(isa.chosen().name, which, 3, g): ((40, 256), (1000, 1))
+    monkeypatch.setattr(choice, "WINOGRAD", {(isa.chosen().name, which, taps, g): ((40, 256), (1000, 1))
                                              for which in choice.PASSES for g in (1, 2)})
-    x, y = np.empty((images, channels, size, size)), np.empty((images, filters, size, size))
-    w = np.empty((filters, channels // groups, 3, 3))
-    for which in choice.PASSES:
+    result, other = np.empty((images, filters, size, size)), np.empty((images, channels, 3 * size, size))
+    w = np.empty((filters, channels // groups, taps, taps))
+    for which in choice.PASSES:  # what has tiles is the result: of the weight gradient, gy
+        x, y = (result, other) if which == choice.INPUT else (other, result)
         assert choice.winograd(which, x, w, y, (1, 1), groups) is expected
 
 
@@ -232,12 +234,12 @@ def test_the_table_is_for_layers_like_those_it_was_measured_on(
 def test_tiles_cover_an_image_with_the_fewest_products(size: tuple[int, int], taps: int) -> None:
     tiles = tiles_of(size, taps)
     small = 4 if taps == 3 else 3
-    for pixels, count, larger in (size[0], tiles.down, tiles.tall), (size[1], tiles.right, tiles.wide):
+    for pixels, count, larger in (size[0], tiles.down, tiles.larger_down), (size[1], tiles.right, tiles.larger_right):
         assert pixels <= count * small + larger
         points = count * (small + taps - 1) + larger
         assert points == min(a * (small + taps - 1) + b * (small + taps) for a in range(21) for b in range(21)
                              if a * small + b * (small + 1) >= pixels)
-    assert tiles.n == small + taps - 1 + (tiles.tall > 0 or tiles.wide > 0)
+    assert tiles.n == small + taps - 1 + (tiles.larger_down > 0 or tiles.larger_right > 0)
 
 
 @given(size=st.tuples(st.integers(1, 20), st.integers(1, 20)), taps=st.sampled_from([3, 5]), images=st.integers(1, 3),
