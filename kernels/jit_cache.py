@@ -3,7 +3,7 @@
 Numba (``cache=True``) keeps compiled code beside the source, or in the user's cache folder if that cannot be written,
 and stamps it with a hash of the file in which the function stands.  But a kernel contains what it calls: edit a helper
 in another file, and the old code would still be loaded.  So the stamp here is a hash over all these sources.
-Any edit recompiles everything, once; half a minute is cheaper than an hour's wondering.
+Any edit recompiles everything, once; a minute is cheaper than an hour's wondering.
 
 Each file of code also says whose code it is.  Numba keeps an index, of signatures and the names of their files, and
 writes it before the code: a process that looks in between finds the file as it was, from before the edit or of another

@@ -21,7 +21,7 @@ PIXELS = {"paper": 68, "caffe": 67, "torchvision": 63}
 def main() -> None:
     """Compile, or load what is on disk already; say so."""
     begin = time.perf_counter()
-    print("compiling the kernels that AlexNet uses: half a minute, once ...", end=" ", flush=True)
+    print("compiling the kernels that AlexNet uses: a minute or two, once ...", end=" ", flush=True)
     for variant in PIXELS:
         train_one_step(variant)
     print(f"done in {time.perf_counter() - begin:.0f} s")
