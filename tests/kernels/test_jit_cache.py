@@ -51,12 +51,17 @@ def package(tmp_path):
     return folder
 
 
-def run(package, *dtypes, **environment):
+def python(package, program, *arguments, **environment):
+    """What a program that finds the package prints last, as JSON."""
     inherited = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *dtypes], cwd=package.parent, capture_output=True, text=True,
-                          env={**inherited, "PYTHONPATH": str(package.parent), **environment}, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=package.parent, capture_output=True,
+                          text=True, env={**inherited, "PYTHONPATH": str(package.parent), **environment}, timeout=120)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def run(package, *dtypes, **environment):
+    found = python(package, PROGRAM, *dtypes, **environment)
     assert found["address"]
     return found
 
@@ -167,13 +172,5 @@ print(y.tolist())
 def test_functions_that_are_made_alike_are_not_taken_for_one_another(package):
     """Half of what the last process compiles comes from disk, where it has the number that the other half gets here."""
     (package / "twins.py").write_text(TWINS)
-
-    def call(*names):
-        inherited = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
-        done = subprocess.run([sys.executable, "-c", CALL, *names], cwd=package.parent, capture_output=True, text=True,
-                              env={**inherited, "PYTHONPATH": str(package.parent)}, timeout=120)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    assert call("ones") == [2, 2, 2]
-    assert call("tens", "both") == [2011, 2011, 2011]
+    assert python(package, CALL, "ones") == [2, 2, 2]
+    assert python(package, CALL, "tens", "both") == [2011, 2011, 2011]
