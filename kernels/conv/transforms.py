@@ -196,17 +196,16 @@ def _both(down, across):
     channels."""
     @inline
     def both(p, q, height, width, columns, rows, source, target, spare, size):
+        count = CHUNK
         if size > CHUNK // 2:  # all, in one long run
             down(p, height, source, spare, columns * CHUNK)
-            for i in range(rows):
-                across(q, width, run(spare, i * ROW, ROW), run(target, i * ROW, ROW), CHUNK)
         else:
             count = (size + _VECTOR - 1) // _VECTOR * _VECTOR
             for j in range(columns):
                 down(p, height, run(source, j * CHUNK, POINTS * ROW - j * CHUNK),
                      run(spare, j * CHUNK, POINTS * ROW - j * CHUNK), count)
-            for i in range(rows):
-                across(q, width, run(spare, i * ROW, ROW), run(target, i * ROW, ROW), count)
+        for i in range(rows):
+            across(q, width, run(spare, i * ROW, ROW), run(target, i * ROW, ROW), count)
     return both
 
 
