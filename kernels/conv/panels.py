@@ -29,12 +29,11 @@ def convolve(source, y, weight, bias, result, groups, padding, tiles, relu, back
     """Arguments as in ``winograd.py``."""
     best, dtype, count = isa.chosen(), source.dtype, len(source) * tiles.count
     channels, threads, wide = source.shape[3] // groups, numba.get_num_threads(), best.columns(dtype.itemsize)
-    v, w, u, some, space = scratch(((groups, tiles.places, count * channels + SKEW), dtype),
-                            ((threads, tiles.places, channels * wide + SKEW), dtype),
-                            ((threads, tiles.places, count * wide + SKEW), dtype),
-                            ((threads, tiles.places, PLACE), dtype), rooms(threads, dtype))
+    v, u, some, space = scratch(((groups, tiles.places, count * channels + SKEW), dtype),
+                                ((threads, tiles.places, count * wide + SKEW), dtype),
+                                ((threads, tiles.places, PLACE), dtype), rooms(threads, dtype))
     _transform(source, y, v, space, groups, padding, tuple(tiles))
-    _multiply(v, w, u, some, space, weight, bias, result, groups, tuple(tiles), relu, backwards, best.rows,
+    _multiply(v, u, some, space, weight, bias, result, groups, tuple(tiles), relu, backwards, best.rows,
               best.lanes(dtype.itemsize), tile.address("even", dtype.itemsize, 2),
               tile.address("even", dtype.itemsize, 1))
 
@@ -58,7 +57,7 @@ def _transform(source, y, v, space, groups, padding, tiles):
 
 
 @jit
-def _multiply(v, w, u, some, space, weight, bias, result, groups, tiles, relu, backwards, tall, lanes, wide_tile,
+def _multiply(v, u, some, space, weight, bias, result, groups, tiles, relu, backwards, tall, lanes, wide_tile,
               narrow_tile):
     """result = A' [(G w G') * v] A, in each task for a panel of filters."""
     tiles = Tiles(*tiles)
@@ -70,23 +69,24 @@ def _multiply(v, w, u, some, space, weight, bias, result, groups, tiles, relu, b
         group, first, slot = task // panels, task % panels * wide, numba.get_thread_id()
         width = min(wide, padded - first)
         valid, address = min(width, columns - first), wide_tile if width == wide else narrow_tile
+        nothing, rows, target = np.zeros(wide, v.dtype), since(0, count, tiles), slot * tiles.places * u.shape[2]
         for begin in range(0, channels, some_rows):
-            transform_weights(weight, tiles.n, w, slot * w[0].size, w.shape[2], some, space, group, groups, first,
-                              width, begin, min(some_rows, channels - begin), backwards)
-        nothing, rows = np.zeros(wide, v.dtype), since(0, count, tiles)
-        for place in range(tiles.places):
-            a, b = (group * tiles.places + place) * v.shape[2], (slot * tiles.places + place) * w.shape[2]
-            here = rows[kind(place // tiles.n, place % tiles.n, tiles)]
-            heights = (here + tall - 1) // tall
-            for i in range(heights):  # of nearly equal height
-                t, end = here * i // heights, here * (i + 1) // heights
-                tile.call(address, (end - t, where(v, a + t * channels), channels, channels, where(w, b), width,
-                                    where(nothing, 0), 0,
-                                    where(u, (slot * tiles.places + place) * u.shape[2] + t * width), width, 0))
+            depth = min(some_rows, channels - begin)
+            made = transform_weights(weight, tiles.n, some, space, group, groups, first, width, begin, depth, backwards)
+            for place in range(tiles.places):
+                a = (group * tiles.places + place) * v.shape[2] + begin
+                here = rows[kind(place // tiles.n, place % tiles.n, tiles)]
+                heights = (here + tall - 1) // tall
+                for i in range(heights):  # of nearly equal height
+                    t, end = here * i // heights, here * (i + 1) // heights
+                    y = where(u, target + place * u.shape[2] + t * width)
+                    init, step = (y, width) if begin else (where(nothing, 0), 0)
+                    tile.call(address, (end - t, where(v, a + t * channels), channels, depth,
+                                        where(some, made + place * PLACE), width, init, step, y, width, 0))
         pixels, spare, full = room(space)
         for t in range(count):
             n, top, left, p, q = corner(t, tiles)
-            fetch(full, u, slot * tiles.places * u.shape[2], u.shape[2], width, since(0, t, tiles), tiles,
+            fetch(full, u, target, u.shape[2], width, since(0, t, tiles), tiles,
                   p + tiles.more, q + tiles.more, valid)
             a_transposed_both(p, q, p + tiles.more, q + tiles.more, full, pixels, spare, valid)
             put(pixels, bias, result, n, top, left, p, q, group * columns + first, valid, relu)

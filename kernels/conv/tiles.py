@@ -184,13 +184,11 @@ _collect5, _spread5 = _taps_of(5)
 
 
 @inline
-def transform_weights(weight, n, whole, start, pitch, some, rooms, group, groups, first, width, begin, rows, backwards):
+def transform_weights(weight, n, some, rooms, group, groups, first, width, begin, rows, backwards):
     """G w G', with n x n places, of ``width`` filters from ``first`` on and ``rows`` channels from ``begin`` on (or,
-    ``backwards``, channels and filters, with the taps reversed): whole[place][c, k], from ``start`` on, the places
-    ``pitch`` numbers apart; 0 beyond the last filter.  At most ROWS * CHUNK in all; ``width`` divides CHUNK.
-
-    CHUNK numbers at a time are transformed, of several channels.  A thread collects ``some`` before it writes it to the
-    places: a processor makes the stores in order, and those that miss the caches would hold up the next transform."""
+    ``backwards``, channels and filters, with the taps reversed), for the thread: some[place][c, k], the places PLACE
+    numbers apart; 0 beyond the last filter.  Returns where the first place begins.  At most ROWS * CHUNK numbers of a
+    place; ``width`` divides CHUNK, and CHUNK numbers at a time are transformed, of several channels."""
     K, C, R, _ = weight.shape
     filters, step, next_row = K // groups, C * R * R, R * R
     at = ((group * filters + first) * C + begin) * R * R
@@ -205,15 +203,13 @@ def transform_weights(weight, n, whole, start, pitch, some, rooms, group, groups
             else:
                 _collect5(weight, at + (row + i) * next_row, step, count, taps, i * width, backwards)
         g_both(R, n, taps, some, made + row * width, spare)
-    for place in range(n * n):
-        copy(run(whole, start + place * pitch + begin * width, rows * width),
-             run(some, made + place * PLACE, rows * width))
+    return made
 
 
 @inline
 def transform_sums(sums, n, start, pitch, gw, rooms, group, groups, first, width, begin, rows):
-    """gw = G' s G of ``width`` filters from ``first`` on and ``rows`` channels from ``begin`` on, of sums that lie as
-    :func:`transform_weights` leaves weights."""
+    """gw = G' s G of ``width`` filters from ``first`` on and ``rows`` channels from ``begin`` on, of sums[place][c, k],
+    from ``start`` on, the places ``pitch`` numbers apart."""
     K, C, R, _ = gw.shape
     filters, step = K // groups, C * R * R
     count, at = min(width, filters - first), ((group * filters + first) * C + begin) * R * R

@@ -17,11 +17,11 @@ instructions.
 """
 
 from ..jit import inline
-from ..runs import run
+from ..runs import fma, run
 
 POINTS = 8  # at most, in a direction
 CHUNK = 64  # channels at a time: a tile and its transform stay in a first-level cache
-ROW = POINTS * CHUNK
+ROW = POINTS * CHUNK + 16  # a line more, lest the rows of a tile fall into the same few sets of that cache
 _VECTOR = 16  # channels fill the vectors of any processor
 SKEW = 80  # numbers between the places, lest the runs of a tile all fall into the same few sets of a cache
 ROWS = 16  # of transformed weights that a thread collects
@@ -33,9 +33,9 @@ def _six(d0, d1, d2, d3, d4, d5):
     """B' d for the first six points."""
     number = type(d0)
     two, four, five = number(2), number(4), number(5)  # an integer would make double precision
-    even, odd, even2, odd2 = d4 - four * d2, d3 - four * d1, d4 - d2, two * (d3 - d1)
-    return (four * d0 - five * d2 + d4, even + odd, even - odd, even2 + odd2, even2 - odd2,
-            four * d1 - five * d3 + d5)
+    even, odd, even2, odd2 = fma(-four, d2, d4), fma(-four, d1, d3), d4 - d2, d3 - d1
+    return (fma(four, d0, fma(-five, d2, d4)), even + odd, even - odd, fma(two, odd2, even2), fma(-two, odd2, even2),
+            fma(four, d1, fma(-five, d3, d5)))
 
 
 def _b_along(step):
@@ -54,40 +54,40 @@ def _b_along(step):
     @inline
     def b7(d, v, count):
         number = d.dtype.type
-        four, five, half = number(4), number(5), number(1 / 2)
+        four, five, half = number(4), number(-5), number(-1 / 2)
         f0, f1, f2, f3, f4 = number(-2), number(2), number(-2 / 3), number(2 / 3), number(-2 / 5)  # 1 / (a - 1/2)
         for c in range(count):
             d0, d1, d2, d3, d4, d5, d6 = (d[c], d[c + step], d[c + 2 * step], d[c + 3 * step], d[c + 4 * step],
                                           d[c + 5 * step], d[c + 6 * step])
-            v0, v1, v2, v3, v4, v5 = _six(d1 - half * d0, d2 - half * d1, d3 - half * d2, d4 - half * d3,
-                                          d5 - half * d4, d6 - half * d5)
+            v0, v1, v2, v3, v4, v5 = _six(fma(half, d0, d1), fma(half, d1, d2), fma(half, d2, d3),
+                                          fma(half, d3, d4), fma(half, d4, d5), fma(half, d5, d6))
             v[c] = f0 * v0
             v[c + step] = f1 * v1
             v[c + 2 * step] = f2 * v2
             v[c + 3 * step] = f3 * v3
             v[c + 4 * step] = f4 * v4
             v[c + 5 * step] = v5
-            v[c + 6 * step] = four * d1 - five * d3 + d5
+            v[c + 6 * step] = fma(four, d1, fma(five, d3, d5))
 
     @inline
     def b8(d, v, count):
         number = d.dtype.type
-        four, five, half, quarter = number(4), number(5), number(1 / 2), number(1 / 4)
+        four, five, half, quarter = number(4), number(-5), number(1 / 2), number(-1 / 4)
         f0, f1, f2 = number(-4), number(4 / 3), number(4 / 15)  # 1 / (a*a - 1/4)
         for c in range(count):
             d0, d1, d2, d3, d4, d5, d6, d7 = (d[c], d[c + step], d[c + 2 * step], d[c + 3 * step], d[c + 4 * step],
                                               d[c + 5 * step], d[c + 6 * step], d[c + 7 * step])
-            v0, v1, v2, v3, v4, v5 = _six(d2 - quarter * d0, d3 - quarter * d1, d4 - quarter * d2, d5 - quarter * d3,
-                                          d6 - quarter * d4, d7 - quarter * d5)
-            even, odd = four * d2 - five * d4 + d6, half * (four * d1 - five * d3 + d5)
+            v0, v1, v2, v3, v4, v5 = _six(fma(quarter, d0, d2), fma(quarter, d1, d3), fma(quarter, d2, d4),
+                                          fma(quarter, d3, d5), fma(quarter, d4, d6), fma(quarter, d5, d7))
+            even, odd = fma(four, d2, fma(five, d4, d6)), fma(four, d1, fma(five, d3, d5))
             v[c] = f0 * v0
             v[c + step] = f1 * v1
             v[c + 2 * step] = f1 * v2
             v[c + 3 * step] = f2 * v3
             v[c + 4 * step] = f2 * v4
             v[c + 5 * step] = v5
-            v[c + 6 * step] = even + odd
-            v[c + 7 * step] = even - odd
+            v[c + 6 * step] = fma(half, odd, even)
+            v[c + 7 * step] = fma(-half, odd, even)
 
     @inline
     def b(_, n, d, v, count):
@@ -112,29 +112,30 @@ def _values_along(step, apart, m, n, factors):
     @inline
     def values(y, v, count):
         number = y.dtype.type
-        two, four, eight, sixteen = number(2), number(4), number(8), number(16)
-        half, quarter, eighth, sixteenth = number(1 / 2), number(1 / 4), number(1 / 8), number(1 / 16)
+        two, four, sixteen = number(2), number(4), number(16)
+        half, quarter, sixteenth = number(1 / 2), number(1 / 4), number(1 / 16)
         f0, f1, f2, f_half = number(at_0), number(at_1), number(at_2), number(at_half)
         for c in range(count):
             y0, y1, y2 = y[c], y[c + step], y[c + 2 * step]
-            even, odd, even2, odd2, last = y0 + y2, y1, y0 + four * y2, two * y1, y2
-            even_half, odd_half = y0 + quarter * y2, half * y1
+            even, even2, even_half, last = y0 + y2, fma(four, y2, y0), fma(quarter, y2, y0), y2
+            odd = odd2 = odd_half = y1  # divided by the point
             if m > 3:
                 last = y[c + 3 * step]
-                odd, odd2, odd_half = odd + last, odd2 + eight * last, odd_half + eighth * last
+                odd, odd2, odd_half = odd + last, fma(four, last, odd2), fma(quarter, last, odd_half)
             if m > 4:
                 last = y[c + 4 * step]
-                even, even2, even_half = even + last, even2 + sixteen * last, even_half + sixteenth * last
+                even, even2, even_half = even + last, fma(sixteen, last, even2), fma(sixteenth, last, even_half)
+            even, even2, even_half = f1 * even, f2 * even2, f_half * even_half
             v[c] = f0 * y0
-            v[c + apart] = f1 * (even + odd)
-            v[c + 2 * apart] = f1 * (even - odd)
-            v[c + 3 * apart] = f2 * (even2 + odd2)
-            v[c + 4 * apart] = f2 * (even2 - odd2)
+            v[c + apart] = fma(f1, odd, even)
+            v[c + 2 * apart] = fma(-f1, odd, even)
+            v[c + 3 * apart] = fma(two * f2, odd2, even2)
+            v[c + 4 * apart] = fma(-two * f2, odd2, even2)
             v[c + 5 * apart] = last
             if n > 6:
-                v[c + 6 * apart] = f_half * (even_half + odd_half)
+                v[c + 6 * apart] = fma(half * f_half, odd_half, even_half)
             if n > 7:
-                v[c + 7 * apart] = f_half * (even_half - odd_half)
+                v[c + 7 * apart] = fma(-half * f_half, odd_half, even_half)
     return values
 
 
@@ -151,15 +152,15 @@ def _sums_along(step, m, n, factors):
         for c in range(count):
             v1, v2, v3, v4, last = v[c + step], v[c + 2 * step], v[c + 3 * step], v[c + 4 * step], v[c + 5 * step]
             even, odd, even2, odd2 = f1 * (v1 + v2), f1 * (v1 - v2), f2 * (v3 + v4), f2 * (v3 - v4)
-            y0, y1, y2 = f0 * v[c] + even + even2, odd + two * odd2, even + four * even2
-            y3, y4 = odd + eight * odd2, even + sixteen * even2
+            y0, y1, y2 = fma(f0, v[c], even + even2), fma(two, odd2, odd), fma(four, even2, even)
+            y3, y4 = fma(eight, odd2, odd), fma(sixteen, even2, even)
             if n > 6:
                 even_half = odd_half = v[c + 6 * step]
                 if n > 7:
                     even_half, odd_half = even_half + v[c + 7 * step], odd_half - v[c + 7 * step]
                 even_half, odd_half = f_half * even_half, f_half * odd_half
-                y0, y1, y2 = y0 + even_half, y1 + half * odd_half, y2 + quarter * even_half
-                y3, y4 = y3 + eighth * odd_half, y4 + sixteenth * even_half
+                y0, y1, y2 = y0 + even_half, fma(half, odd_half, y1), fma(quarter, even_half, y2)
+                y3, y4 = fma(eighth, odd_half, y3), fma(sixteenth, even_half, y4)
             y[c] = y0
             y[c + step] = y1
             y[c + 2 * step] = y2 + last if m == 3 else y2

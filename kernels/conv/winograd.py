@@ -16,7 +16,7 @@ import numpy as np
 from .. import isa, tile
 from ..jit import inline, jit, prange
 from ..layout import channels_last
-from ..runs import run, sum_up, where
+from ..runs import copy, run, sum_up, where
 from ..scratch import prepared
 from ..shapes import planned
 from . import panels
@@ -244,8 +244,12 @@ def _transform_weights(weight, n, spectrum, some, space, groups, lanes, backward
     parts = (depth + rows - 1) // rows
     for task in prange(groups * panels * parts):
         group, first, begin = task // (panels * parts), task // parts % panels * wide, task % parts * rows
-        transform_weights(weight, n, spectrum, (group * padded + first) * depth, groups * padded * depth, some, space,
-                          group, groups, first, min(wide, padded - first), begin, min(rows, depth - begin), backwards)
+        width, count = min(wide, padded - first), min(rows, depth - begin)
+        made = transform_weights(weight, n, some, space, group, groups, first, width, begin, count, backwards)
+        # A processor makes the stores in order, and those that miss the caches would hold up the next transform.
+        for place in range(n * n):
+            copy(run(spectrum, ((place * groups + group) * padded + first) * depth + begin * width, count * width),
+                 run(some, made + place * PLACE, count * width))
 
 
 @jit
