@@ -25,6 +25,7 @@ calls it from a Numba function.  A tile checks nothing: what it reads and writes
 """
 
 from functools import cache
+from pathlib import Path
 
 from llvmlite import ir
 from numba import types
@@ -128,11 +129,15 @@ class _Code:
             "llvm.prefetch", (byte,), ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag]))
         self.b.call(function, [self.b.bitcast(pointer, byte), flag(int(writing)), flag(3), flag(1)])  # to stay, data
 
+    def lines(self, columns):
+        """Where in so many vectors side by side the cache lines begin, if the first does with one."""
+        return range(0, self.lanes * columns, max(self.lanes, _LINE // self.item))
+
     def expect_rows(self, targets, columns):
         """Have all of a tile's y fetched, before it is multiplied."""
         for target in targets:
-            for j in range(columns):
-                self.expect(self.at(target, self.lanes * j), writing=True)
+            for c in self.lines(columns):
+                self.expect(self.at(target, c), writing=True)
 
     def opaque(self, value):
         """The same integer, of which the compiler knows nothing: it cannot replace it by another plus a distance."""
@@ -179,8 +184,8 @@ _LINE = 64  # bytes of a cache line
 
 def _expect_ahead(code, b, columns):
     """A processor does that by itself, but not across the pages of memory."""
-    for j in range(columns):
-        code.expect(code.at(b, code.lanes * (_AHEAD * columns + j)))
+    for c in code.lines(columns):
+        code.expect(code.at(b, _AHEAD * code.lanes * columns + c))
 
 
 def _gather(code, rows, columns, args, streams):
@@ -240,7 +245,7 @@ def _even(code, rows, columns, args, streams):
         acc = _multiply(code, acc, lambda r: code.numbers(code.b.add(heads[r // _REACH], beyond[r % _REACH])), b,
                         columns)
         following = [code.opaque(code.b.add(head, code.int(code.item))) for head in heads]
-        return [*following, code.at(b, step_b), code.at(behind, _LINE // code.item), *acc]
+        return [*following, code.at(b, step_b), code.at(behind, rows), *acc]
 
     acc = code.loop(depth, [*heads, b, behind, *acc], body)[count + 2:]
     _finish(code, acc, targets, relu, streams)
@@ -351,7 +356,17 @@ def address(kind, itemsize, columns, streams=False):
     return c_function(types.int64())(_writer(kind, streams, most, columns, lanes, itemsize)).compiled.ctypes()
 
 
-LARGE = 8 << 20  # bytes: what the caches no longer hold when it is used next
+def _large():
+    """Bytes that the last cache does not hold until they are used next: more than three quarters of it, if it belongs to
+    a few cores, as 64 MB at most do.  One of a whole processor serves others, too; then, or if nobody says, 8 MB."""
+    try:
+        size = int(Path("/sys/devices/system/cpu/cpu0/cache/index3/size").read_text().strip().removesuffix("K")) << 10
+    except (OSError, ValueError):
+        size = 0
+    return size * 3 // 4 if 8 << 20 < size <= 64 << 20 else 8 << 20
+
+
+LARGE = _large()
 
 
 def may_stream(array, columns):

@@ -33,11 +33,11 @@ _FEW = 8  # fewer channels than this make no panel
 
 
 def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
-    if pointwise.serves(x, gy, gw, stride, padding):
-        pointwise.backward_weight(x, gy, gw, y, groups, scratch)
-        return
     if gw.shape[1] < _FEW:
         bands.backward_weight(x, gy, gw, y, stride, padding, groups, scratch)
+        return
+    if pointwise.serves(gw, padding):
+        pointwise.backward_weight(x, gy, gw, y, stride, groups, scratch)
         return
     xs, gys, ys = channels_last(x), channels_last(gy), None if y is None else channels_last(y)
     pixels, gradients, room = scratch(*_plan(x.shape, gy.shape, gw.shape, x.dtype, stride, groups,

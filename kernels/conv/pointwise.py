@@ -1,75 +1,121 @@
-"""The weight gradient of a 1x1 convolution of stride 1: the product of two matrices that lie there already.
+"""The weight gradient of a 1x1 convolution: the product of two matrices that nearly lie there already.
 
-Channels last, x is a matrix (pixels, C) and gy another (pixels, K).  In step k a panel tile wants some channels of
-pixel k side by side, and some filters: so they are where it looks for them, and where there is only one tap to use them
-for, the copies that ``gradient.py`` makes would take as long as the product, unless there are many channels.  Only what
-a ReLU masks is copied, and what would reach over the end of a row.
+gw[k, c] is the sum over all pixels of gy[pixel, k] x[pixel, c].  Channels last, the numbers of a pixel lie side by
+side: in step ``pixel`` a panel tile takes some of gy's as its rows and some of x's as its columns, and so makes gw as it
+is stored.  But the pixels of a sum are far apart, and memory is slow to give a little of each.  So the pixels are cut
+into blocks; a task copies its share of a block, from one end to the other, into its core's second cache, masks it and
+leaves out what a stride goes over on the way, and multiplies there.
 
-The pixels are cut into chunks, so that those of x stay in a core's second cache while all filters are taken.  Each
-chunk is summed from zero; the chunks follow from the shapes alone, and so does every bit of the result.
+Each block is summed from zero, and the blocks are added up: shorter sums round better than one long one.  The blocks
+follow from the shapes alone, and so does every bit of the result.
 """
 
+import math
+
+import numba
 import numpy as np
 
 from .. import isa, tile
-from ..jit import jit, prange
+from ..jit import inline, jit, prange
 from ..layout import channels_last
-from ..runs import clear, copy_masked, run, sum_up, where
-from .packing import unpack
+from ..runs import clear, copy, copy_masked, run, sum_up, where
+from ..shapes import planned
 
-_ROW = 1 << 10  # bytes: pixels further apart fall into too few sets of the first cache, and repay the copies
-_CACHE = 400 << 10  # bytes of a chunk of x
-_LEAST = 256  # pixels of a chunk: so long a sum that adding it to the others does not matter
-
-
-def serves(x, gy, gw, stride, padding):
-    near = max(x.shape[1], gy.shape[1]) * x.itemsize < _ROW
-    return near and gw.shape[2:] == stride == (1, 1) and padding == (0, 0)
+_BLOCK = 256  # pixels: so many that to add a sum to the others hardly matters
+_FILTERS, _CHANNELS = 192, 256  # of a task, at most: a block of them stays in a core's second cache
+_LINE = 16  # numbers that pad a pixel, lest those of all pixels fall into few sets of a cache
 
 
-def backward_weight(x, gy, gw, y, groups, scratch):
-    best, item, (K, C, _, _) = isa.chosen(), x.itemsize, gw.shape
-    xs, gys = channels_last(x).reshape(-1, x.shape[1]), channels_last(gy).reshape(-1, K)
-    ys = None if y is None else channels_last(y).reshape(-1, K)
-    pixels, columns = len(gys), best.padded(K // groups, item)
-    chunk = min(pixels, max(_LEAST, _CACHE // (xs.shape[1] * item)))
-    copied = ys is not None or columns > K // groups
-    sums, masked = scratch(((groups, C, columns), x.dtype), ((chunk if copied else 0, groups * columns), x.dtype))
-    for first in range(0, pixels, chunk):
-        some = slice(first, min(first + chunk, pixels))
-        gradient = gys[some]
-        if copied:
-            gradient = masked[:len(gradient)]
-            _copy(gys[some], None if ys is None else ys[some], gradient, groups)
-        _accumulate(xs[some], gradient, sums, first == 0, tile.height(C), best.lanes(item),
-                    tile.address("panel", item, 2), tile.address("panel", item, 1))
-    unpack(sums, gw, groups, best.lanes(item))
+def serves(gw, padding):
+    return gw.shape[2:] == (1, 1) and padding == (0, 0)
+
+
+def backward_weight(x, gy, gw, y, stride, groups, scratch):
+    xs, gys, ys = channels_last(x), channels_last(gy), None if y is None else channels_last(y)
+    best, item, filters = isa.chosen(), x.itemsize, len(gw) // groups
+    block, parts, *specs = _plan(math.prod(gys.shape[:3]), gw.shape, groups, x.dtype, numba.get_num_threads())
+    gradients, pixels = scratch(*specs)
+    _sum_blocks(xs, gys, ys, gw, gradients, pixels, stride, groups, parts, block, tile.height(filters),
+                best.lanes(item), tile.address("panel", item, 2), tile.address("panel", item, 1))
+
+
+@planned
+def _plan(pixels, gw_shape, groups, dtype, threads):
+    """(pixels of a block, into how many parts (filters, channels) of a group are cut, the (shape, dtype) of each
+    thread's share of a block of gy and of x)."""
+    best, item, filters, C = isa.chosen(), dtype.itemsize, gw_shape[0] // groups, gw_shape[1]
+    tall, wide = tile.height(filters), best.columns(item)
+    down, across = -(-filters // tall), -(-C // wide)  # tiles
+
+    def shares(parts):
+        """(filters, channels) of the largest task."""
+        return -(-down // parts[0]) * tall, -(-across // parts[1]) * wide
+
+    def cycles(parts):
+        """For a pixel: two multiplications and half a copy at a time."""
+        rows, columns = shares(parts)
+        return -(-groups * parts[0] * parts[1] // threads) * (rows * columns / 2 + (rows + columns) * 2)
+
+    least = -(-filters // _FILTERS), -(-C // _CHANNELS)
+    parts = min(((least[0] + i, least[1] + j) for i in range(threads) for j in range(threads)), key=cycles)
+    block = -(-pixels // -(-pixels // _BLOCK))
+    return block, parts, *(((threads, block * (share + 2 * _LINE)), dtype) for share in shares(parts))
 
 
 @jit
-def _copy(gy, y, target, groups):
-    """target[pixel, (group, k)] = gy[pixel, (group, k)], where y, unless it is None, is positive; 0 beyond the last k
-    of a group."""
-    filters, columns = gy.shape[1] // groups, target.shape[1] // groups
-    for row in prange(len(gy) * groups):
-        copy_masked(run(target, row * columns, filters), gy, y, row * filters)
-        clear(run(target, row * columns + filters, columns - filters))
+def _sum_blocks(x, gy, y, gw, gradients, pixels, stride, groups, parts, block, tall, lanes, wide_tile, narrow_tile):
+    """gw[k, c] = the sum over pixels of gy[pixel, k], where y, unless it is None, is positive, times x[pixel, c]."""
+    (K, C, _, _), wide, count = gw.shape, 2 * lanes, len(gy) * gy.shape[1] * gy.shape[2]
+    filters = K // groups
+    down, across = (filters + tall - 1) // tall, (C + wide - 1) // wide
+    for task in prange(groups * parts[0] * parts[1]):
+        group, row, column = task // (parts[0] * parts[1]), task // parts[1] % parts[0], task % parts[1]
+        k0, k1 = down * row // parts[0] * tall, min(down * (row + 1) // parts[0] * tall, filters)
+        c0, c1 = across * column // parts[1] * wide, min(across * (column + 1) // parts[1] * wide, C)
+        slot = numba.get_thread_id()
+        for first in range(0, count if k0 < k1 and c0 < c1 else 0, block):
+            some = min(block, count - first)
+            a, a_step = _collect(gradients, slot, gy, y, first, some, (1, 1), gy.shape[1], gy.shape[2],
+                                 group * filters + k0, k1 - k0)
+            b, b_step = _collect(pixels, slot, x, None, first, some, stride, gy.shape[1], gy.shape[2], group * C + c0,
+                                 c1 - c0)
+            _multiply(gradients, a, a_step, pixels, b, b_step, some, gw, group * filters + k0, k1 - k0, c0, c1 - c0,
+                      first == 0, tall, lanes, wide_tile, narrow_tile)
 
 
-@jit
-def _accumulate(x, gy, sums, fresh, tall, lanes, wide_tile, narrow_tile):
-    """sums[group][c, k] = (unless fresh, itself +) the sum over pixels of x[pixel, (group, c)] gy[pixel, (group, k)],
-    in panels."""
-    groups, C, columns = sums.shape
-    wide, tiles = 2 * lanes, (C + tall - 1) // tall
-    panels = (columns + wide - 1) // wide
-    for task in prange(groups * panels * tiles):
-        group, column, begin = task // (panels * tiles), task // tiles % panels * wide, task % tiles * tall
-        width, height = min(wide, columns - column), min(tall, C - begin)
-        zero, nothing, result = np.zeros(1, np.int64), np.zeros(wide, x.dtype), np.empty(tall * wide, x.dtype)
-        tile.call(wide_tile if width == wide else narrow_tile,
-                  (height, where(x, group * C + begin), where(zero, 0), x.shape[1],
-                   where(gy, group * columns + column), where(zero, 0), gy.shape[1], 1, len(x),
-                   where(nothing, 0), 0, where(result, 0), width))
-        at = (group * columns + column) * C + begin * width
-        sum_up(run(sums, at, height * width), run(result, 0, height * width), fresh)
+@inline
+def _collect(target, slot, source, y, first, count, stride, P, Q, begin, size):
+    """Of ``count`` pixels of (P, Q), from the first on, ``size`` numbers from ``begin`` on: where they are in the
+    target, and how far apart.  Zeros up to the end of a line."""
+    _, H, W, channels = source.shape
+    step = (size + _LINE - 1) // _LINE * _LINE + _LINE
+    at = slot * target.shape[1]
+    n, p, q = first // (P * Q), first // Q % P, first % Q
+    for t in range(count):
+        copy_masked(run(target, at + t * step, size), source, y,
+                    ((n * H + p * stride[0]) * W + q * stride[1]) * channels + begin)
+        clear(run(target, at + t * step + size, step - size))
+        q += 1
+        if q == Q:
+            p, q = p + 1, 0
+            if p == P:
+                n, p = n + 1, 0
+    return at, step
+
+
+@inline
+def _multiply(a, a_at, a_step, b, b_at, b_step, depth, gw, k0, filters, c0, channels, fresh, tall, lanes, wide_tile,
+              narrow_tile):
+    """gw[k0 + k, c0 + c] = (unless fresh, itself +) the sum over ``depth`` steps of a[k] b[c]."""
+    wide, C = 2 * lanes, gw.shape[1]
+    zero, nothing, part = np.zeros(1, np.int64), np.zeros(wide, a.dtype), np.empty(tall * wide, a.dtype)
+    for c in range(0, channels, wide):
+        valid = min(wide, channels - c)
+        width = wide if valid > lanes else lanes
+        for k in range(0, filters, tall):
+            height = min(tall, filters - k)
+            tile.call(wide_tile if width == wide else narrow_tile,
+                      (height, where(a, a_at + k), where(zero, 0), a_step, where(b, b_at + c), where(zero, 0), b_step,
+                       1, depth, where(nothing, 0), 0, where(part, 0), width))
+            for r in range(height):
+                sum_up(run(gw, (k0 + k + r) * C + c0 + c, valid), run(part, r * width, valid), fresh)

@@ -23,7 +23,7 @@ from .packing import pack_channels, pack_filters
 
 _LEAST, _MOST = 160 << 10, 700 << 10  # bytes of images that a task goes over: they stay in the second cache
 _REUSE = 6  # bytes of images for each byte of a panel, so that it is not fetched for a few tiles only
-_FIRST = 24 << 10  # bytes of panels that are taken together: they share the first cache with the images
+_TOGETHER = 192 << 10  # bytes of panels that a row of tiles takes: they share the second cache with the images
 _LARGE = 64 << 10  # bytes of weights: fewer are soon packed
 _MANY = 16  # tasks for a thread: if one gets one more than another, it does not matter any more
 
@@ -84,9 +84,11 @@ def product(source, weights, bias, result, walk, tap, *, relu=False, streams=Fal
     weights: (groups, taps*depth, columns rounded up), panel after panel; with ``unpacked`` = the weights (K, C, R, S)
     just room for them, and ``backwards`` says whether they are to be packed as ``pack_backward`` does it.
     bias: (groups, columns rounded up).
-    relu: negative results become 0.  streams: results go past the caches (``tile.may_stream``)."""
+    relu: negative results become 0.  streams: results may go past the caches (``tile.may_stream``)."""
     best, item = isa.chosen(), source.itemsize
     kind, even, blocks, together = _cut(walk, len(tap), source.nbytes + result.nbytes, item, numba.get_num_threads())
+    # An even tile waits longer for the memory to take what it streams than for the lines that it asked for in time.
+    streams = streams and kind == "gather"
     if unpacked is not None:
         blocks = together = 1
     # The fields of the walk one by one, for a parallel loop of Numba's takes no tuple of tuples.
@@ -102,9 +104,10 @@ def _cut(walk, taps, nbytes, item, threads):
     Rows that are equally far apart and of one run each are what an even tile takes."""
     best, even = isa.chosen(), walk.even()
     panel, panels = taps * walk.depth * best.columns(item) * item, -(-walk.columns // best.columns(item))
-    together = panels if panels * panel <= _FIRST else 1
+    parts = -(-panels // max(1, _TOGETHER // panel))
+    together = -(-panels // parts)  # equally many in each
     tiles = -(-math.prod(walk.rows) // best.rows)
-    blocks = _blocks(tiles, nbytes // walk.groups, panel, walk.groups * (panels // together), threads)
+    blocks = _blocks(tiles, nbytes // walk.groups, panel, walk.groups * parts, threads)
     return "even" if even and taps == 1 else "gather", even, blocks, together
 
 

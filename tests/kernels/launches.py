@@ -70,6 +70,9 @@ LAUNCHES: dict[str, Callable[[], tuple[list[Any], dict[str, Any]]]] = {
         [_image(2, 64, 8, 8), _plain(192, 32, 5, 5), _plain(192), _image(2, 192, 8, 8)], _conv(2, 5)),
     "conv.backward_input few pixels": lambda: (
         [_image(2, 192, 8, 8), _plain(192, 32, 5, 5), _image(2, 64, 8, 8)], _conv(2, 5)),
+    "conv.backward_weight 1x1": lambda: (
+        [_image(8, 300, 32, 32), _image(8, 200, 16, 16), _plain(200, 300, 1, 1), None, -_image(8, 200, 16, 16)],
+        {**_conv(1, 1), "stride": (2, 2)}),
     "conv.backward_weight few pixels": lambda: (
         [_image(2, 64, 8, 8), _image(2, 192, 8, 8), _plain(192, 32, 5, 5), _plain(192)], _conv(2, 5)),
     "pool.max_forward": lambda: ([_image(8, 32, 32, 32), _image(8, 32, 16, 16), _max_index()], WINDOW),

@@ -282,18 +282,20 @@ def test_images_of_few_channels(monkeypatch: pytest.MonkeyPatch, cache: int, cha
 
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("channels, filters, groups", [(40, 32, 1), (17, 96, 2), (40, 24, 1), (3, 20, 3), (64, 1, 1)])
-@pytest.mark.parametrize("images", [1, 7])
+@pytest.mark.parametrize("images, stride", [(1, (1, 1)), (7, (1, 1)), (3, (2, 3))])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_one_tap_alone(monkeypatch: pytest.MonkeyPatch, dtype: str, images: int, channels: int, filters: int,
-                       groups: int, masked: bool) -> None:
-    """1x1, every pass: rows that are read where they lie, filters of whole vectors and not, pixels in one chunk and in
-    several of which the last is not full."""
-    for name, value in ("_CACHE", 0), ("_LEAST", 20), ("_ROW", 1 << 20):
+def test_one_tap_alone(monkeypatch: pytest.MonkeyPatch, dtype: str, images: int, stride: tuple[int, int], channels: int,
+                       filters: int, groups: int, masked: bool) -> None:
+    """1x1, every pass: filters and channels of whole vectors and not, in one task and in several; pixels in one block
+    and in several of which the last is not full."""
+    for name, value in ("_BLOCK", 20), ("_FILTERS", 30), ("_CHANNELS", 32):
         monkeypatch.setattr(pointwise, name, value)
-    shapes = *((images, n * groups, 5, 9) for n in (channels, filters, filters)), (filters * groups, channels, 1, 1)
+    P, Q = -(-5 // stride[0]), -(-9 // stride[1])
+    shapes = (images, channels * groups, 5, 9), *((images, filters * groups, P, Q),) * 2, (filters * groups, channels,
+                                                                                          1, 1)
     x, gy, y, w, b = (normal(seed, *shape).astype(dtype)
                       for seed, shape in enumerate((*shapes, (filters * groups,))))
-    options = {"stride": (1, 1), "padding": (0, 0), "groups": groups}
+    options = {"stride": stride, "padding": (0, 0), "groups": groups}
     expected = [np.empty(a.shape) for a in (gy, x, w, b)]
     wide = [a.astype(float) for a in (x, w, b, gy, y)]
     mask = wide[4] if masked else None
@@ -307,7 +309,8 @@ def test_one_tap_alone(monkeypatch: pytest.MonkeyPatch, dtype: str, images: int,
     last = on_cpu[2] if masked else None
     cpu.launch("conv.forward", on_cpu[0], w, b, results[0], relu=masked, **options)
     cpu.launch("conv.backward_input", on_cpu[1], w, results[1], last, **options)
-    cpu.launch("conv.backward_weight", on_cpu[0], on_cpu[1], results[2], results[3], last, **options)
+    with fresh_plans(pointwise):
+        cpu.launch("conv.backward_weight", on_cpu[0], on_cpu[1], results[2], results[3], last, **options)
     for ours, theirs in zip(results, expected, strict=True):
         assert_close(ours, theirs, 1e-5)
 

@@ -116,7 +116,7 @@ def test_weights_are_transposed_where_they_stay_and_are_many(monkeypatch: pytest
     monkeypatch.setattr(across, "_PASSES", 3)
     x, w = tc.tensor(_few_that_count(1, 1, 2100, 0.5)), tc.tensor(normal(2, 1050, 2100), requires_grad=True)
     expected, images = F.linear(x, w).numpy(), tc.tensor(np.concatenate([x.numpy(), normal(3, 1, 2100)]))
-    assert w.data.nbytes >= tile.LARGE
+    monkeypatch.setattr(tile, "LARGE", w.data.nbytes)
     with patch.object(across, "transpose_all", wraps=across.transpose_all) as made, tc.no_grad():
         for passes in range(1, 6):
             numba.set_num_threads(min(passes % 2 + 1, numba.config.NUMBA_NUM_THREADS))
