@@ -357,8 +357,8 @@ def address(kind, itemsize, columns, streams=False):
 
 
 def _large():
-    """Bytes that the last cache does not hold until they are used next: more than three quarters of it, if it belongs to
-    a few cores, as 64 MB at most do.  One of a whole processor serves others, too; then, or if nobody says, 8 MB."""
+    """Bytes that the last cache does not hold until they are used next: three quarters of it, if it belongs to a few
+    cores, as 64 MB at most do.  One of a whole processor serves others, too; then, or if nobody says, 8 MB."""
     try:
         size = int(Path("/sys/devices/system/cpu/cpu0/cache/index3/size").read_text().strip().removesuffix("K")) << 10
     except (OSError, ValueError):

@@ -1,10 +1,10 @@
 """The weight gradient of a 1x1 convolution: the product of two matrices that nearly lie there already.
 
 gw[k, c] is the sum over all pixels of gy[pixel, k] x[pixel, c].  Channels last, the numbers of a pixel lie side by
-side: in step ``pixel`` a panel tile takes some of gy's as its rows and some of x's as its columns, and so makes gw as it
-is stored.  But the pixels of a sum are far apart, and memory is slow to give a little of each.  So the pixels are cut
-into blocks; a task copies its share of a block, from one end to the other, into its core's second cache, masks it and
-leaves out what a stride goes over on the way, and multiplies there.
+side: in step ``pixel`` a panel tile takes some of gy's as its rows and some of x's as its columns, and so makes gw as
+it is stored.  But the pixels of a sum are far apart, and memory is slow to give a little of each.  So the pixels are
+cut into blocks; a task copies its share of a block, from one end to the other, into its core's second cache, masks it
+and leaves out what a stride goes over on the way, and multiplies there.
 
 Each block is summed from zero, and the blocks are added up: shorter sums round better than one long one.  The blocks
 follow from the shapes alone, and so does every bit of the result.
@@ -18,7 +18,7 @@ import numpy as np
 from .. import isa, tile
 from ..jit import inline, jit, prange
 from ..layout import channels_last
-from ..runs import clear, copy, copy_masked, run, sum_up, where
+from ..runs import clear, copy_masked, run, sum_up, where
 from ..shapes import planned
 
 _BLOCK = 256  # pixels: so many that to add a sum to the others hardly matters
