@@ -1,13 +1,68 @@
 """The parts of max-pooling that work on one pixel (C channels side by side) or one axis: shared by ``cpu.py`` and by
 the kernel that normalises and pools at once."""
 
+import numpy as np
+
 from ..jit import inline
 from ..runs import clear, run
 
 
 @inline
+def largest(pixels, rows, starts, columns, here, step, best, place):
+    """The largest numbers of a window, channel by channel, and their places: of so many rows, which begin at elements
+    ``starts`` of ``pixels`` (the first three, as far as there are rows), and columns, side by side in memory.  The
+    place of pixel (r, s) is here + r*step + s.  True if that is done, of two or three rows and columns."""
+    if rows == 3 and columns == 3:
+        _three_by_three(pixels, starts, here, step, best, place)
+    elif rows == 3 and columns == 2:
+        _three_by_two(pixels, starts, here, step, best, place)
+    elif rows == 2 and columns == 3:
+        _two_by_three(pixels, starts, here, step, best, place)
+    elif rows == 2 and columns == 2:
+        _two_by_two(pixels, starts, here, step, best, place)
+    else:
+        return False
+    return True
+
+
+def _of(rows, columns):
+    """Made for each size: so all pixels meet in registers, where places have as many bits as numbers."""
+    @inline
+    def all_at_once(pixels, starts, here, step, best, place):
+        C = best.size
+        (a0, a1, a2, at0, at1, at2), (b0, b1, b2, bt0, bt1, bt2), (c0, c1, c2, ct0, ct1, ct2) = (
+            _row(pixels, starts[0], C, here), _row(pixels, starts[1], C, here + step),
+            _row(pixels, starts[2], C, here + 2 * step))
+        for i in range(C):
+            value, chosen = _larger(a1[i], at1, a0[i], at0)
+            if columns > 2:
+                value, chosen = _larger(a2[i], at2, value, chosen)
+            value, chosen = _larger(b0[i], bt0, value, chosen)
+            value, chosen = _larger(b1[i], bt1, value, chosen)
+            if columns > 2:
+                value, chosen = _larger(b2[i], bt2, value, chosen)
+            if rows > 2:
+                value, chosen = _larger(c0[i], ct0, value, chosen)
+                value, chosen = _larger(c1[i], ct1, value, chosen)
+                if columns > 2:
+                    value, chosen = _larger(c2[i], ct2, value, chosen)
+            best[i], place[i] = value, chosen
+    return all_at_once
+
+
+@inline
+def _row(pixels, at, C, here):
+    """Three pixels side by side in memory, and their places."""
+    return (run(pixels, at, C), run(pixels, at + C, C), run(pixels, at + 2 * C, C),
+            np.int32(here), np.int32(here + 1), np.int32(here + 2))
+
+
+_three_by_three, _three_by_two, _two_by_three, _two_by_two = _of(3, 3), _of(3, 2), _of(2, 3), _of(2, 2)
+
+
+@inline
 def first_place(pixel, here, best, place):
-    """Begin a window with this pixel, at its place ``here``."""
+    """Begin a window of another size with this pixel, at its place ``here``."""
     for c in range(best.size):
         best[c] = pixel[c]
     for c in range(best.size):
@@ -16,31 +71,12 @@ def first_place(pixel, here, best, place):
 
 @inline
 def next_places(pixels, at, count, here, best, place):
-    """Go on with ``count`` pixels side by side in memory, from element ``at`` of ``pixels`` and place ``here`` on.
-    Three at a time where there are three: ``best`` and ``place`` are then read and written once, not thrice."""
-    C, kind = best.size, place.dtype.type
-    s = 0
-    while s + 3 <= count:
-        _next_three(run(pixels, at + s * C, C), run(pixels, at + (s + 1) * C, C), run(pixels, at + (s + 2) * C, C),
-                    kind(here + s), kind(here + s + 1), kind(here + s + 2), best, place)
-        s += 3
-    while s < count:
-        _next_one(run(pixels, at + s * C, C), kind(here + s), best, place)
-        s += 1
-
-
-@inline
-def _next_one(a, here, best, place):
-    for c in range(best.size):
-        best[c], place[c] = _larger(a[c], here, best[c], place[c])
-
-
-@inline
-def _next_three(a, b, c, here_a, here_b, here_c, best, place):
-    for i in range(best.size):
-        value, chosen = _larger(a[i], here_a, best[i], place[i])
-        value, chosen = _larger(b[i], here_b, value, chosen)
-        best[i], place[i] = _larger(c[i], here_c, value, chosen)
+    """Go on with ``count`` pixels side by side in memory, from element ``at`` of ``pixels`` and place ``here`` on."""
+    C = best.size
+    for s in range(count):
+        pixel, other = run(pixels, at + s * C, C), place.dtype.type(here + s)
+        for c in range(C):
+            best[c], place[c] = _larger(pixel[c], other, best[c], place[c])
 
 
 @inline
