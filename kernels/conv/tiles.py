@@ -13,6 +13,7 @@ import numba
 from ..jit import inline
 from ..runs import add, clear, clip, copy, copy_masked, run
 from ..shapes import planned
+from ..transpose import transpose
 from .transforms import CHUNK, PLACE, POINTS, ROW, g_both, g_transposed_both
 
 
@@ -151,38 +152,6 @@ def fetch(full, source, at, pitch, step, earlier, tiles, height, width, size):
                  run(source, at + (tiles.n * i + j) * pitch + earlier[kind(i, j, tiles)] * step, size))
 
 
-def _taps_of(R):
-    """Read and write filters of R x R taps: made for each size, since the compiler unrolls loops over a constant.
-
-    Filter i is weight[at + i*step + (r, s)], of elements in memory order, and taps[(r, s), first + i]."""
-    @inline
-    def collect(weight, at, step, count, taps, first, backwards):
-        for i in range(count):
-            w = run(weight, at + i * step, R * R)
-            if backwards:
-                for r in range(R):
-                    for s in range(R):
-                        taps[(R - 1 - r) * ROW + (R - 1 - s) * CHUNK + first + i] = w[R * r + s]
-            else:
-                for r in range(R):
-                    for s in range(R):
-                        taps[r * ROW + s * CHUNK + first + i] = w[R * r + s]
-
-    @inline
-    def spread(taps, first, count, weight, at, step):
-        for i in range(count):
-            w = run(weight, at + i * step, R * R)
-            for r in range(R):
-                for s in range(R):
-                    w[R * r + s] = taps[r * ROW + s * CHUNK + first + i]
-
-    return collect, spread
-
-
-_collect3, _spread3 = _taps_of(3)
-_collect5, _spread5 = _taps_of(5)
-
-
 @inline
 def transform_weights(weight, n, some, rooms, group, groups, first, width, begin, rows, backwards):
     """G w G', with n x n places, of ``width`` filters from ``first`` on and ``rows`` channels from ``begin`` on (or,
@@ -196,12 +165,10 @@ def transform_weights(weight, n, some, rooms, group, groups, first, width, begin
         step, next_row, at = R * R, C * R * R, ((group * filters + begin) * C + first) * R * R
     count, made = min(width, (C if backwards else filters) - first), numba.get_thread_id() * n * n * PLACE
     taps, spare, _ = room(rooms)
+    first_tap, next_tap = ((R * R - 1) * CHUNK, -CHUNK) if backwards else (0, CHUNK)
     for row in range(0, rows, CHUNK // width):
         for i in range(min(CHUNK // width, rows - row)):
-            if R == 3:
-                _collect3(weight, at + (row + i) * next_row, step, count, taps, i * width, backwards)
-            else:
-                _collect5(weight, at + (row + i) * next_row, step, count, taps, i * width, backwards)
+            transpose(taps, first_tap + i * width, next_tap, weight, at + (row + i) * next_row, step, count, R * R)
         g_both(R, n, taps, some, made + row * width, spare)
     return made
 
@@ -219,9 +186,6 @@ def transform_sums(sums, n, start, pitch, gw, rooms, group, groups, first, width
         for place in range(n * n):
             copy(run(full, place // n * ROW + place % n * CHUNK, here * width),
                  run(sums, start + (begin + row) * width + place * pitch, here * width))
-        g_transposed_both(R, n, full, taps, spare, here * width)
+        g_transposed_both(R, n, full, taps, spare)
         for i in range(here):
-            if R == 3:
-                _spread3(taps, i * width, count, gw, at + (row + i) * R * R, step)
-            else:
-                _spread5(taps, i * width, count, gw, at + (row + i) * R * R, step)
+            transpose(gw, at + (row + i) * R * R, step, taps, i * width, CHUNK, R * R, count)

@@ -215,10 +215,10 @@ _a = _both(_of_each_size(lambda m, n: _values_along(ROW, ROW, m, n, _NONE), _OF_
            _of_each_size(lambda m, n: _values_along(CHUNK, CHUNK, m, n, _NONE), _OF_PIXELS))
 _a_transposed = _both(_of_each_size(lambda m, n: _sums_along(ROW, m, n, _NONE), _OF_PIXELS),
                       _of_each_size(lambda m, n: _sums_along(CHUNK, m, n, _NONE), _OF_PIXELS))
-_g_down = _of_each_size(lambda m, n: _values_along(ROW, ROW, m, n, _FACTORS), _OF_TAPS)
+_g_down = _of_each_size(lambda m, n: _values_along(m * CHUNK, ROW, m, n, _FACTORS), _OF_TAPS)
 _g_across = _of_each_size(lambda m, n: _values_along(CHUNK, PLACE, m, n, _FACTORS), _OF_TAPS)
-_g_transposed = _both(_of_each_size(lambda m, n: _sums_along(ROW, m, n, _FACTORS), _OF_TAPS),
-                      _of_each_size(lambda m, n: _sums_along(CHUNK, m, n, _FACTORS), _OF_TAPS))
+_g_transposed_down = _of_each_size(lambda m, n: _sums_along(ROW, m, n, _FACTORS), _OF_TAPS)
+_g_transposed_across = _of_each_size(lambda m, n: _sums_along(CHUNK, m, n, _FACTORS), _OF_TAPS)
 
 
 @inline
@@ -240,16 +240,17 @@ def a_both(p, q, height, width, gy, v, spare, size):
 
 
 @inline
-def g_transposed_both(taps, n, v, gw, spare, size):
-    """gw = G' v G: the first ``taps`` rows and columns of gw."""
-    _g_transposed(taps, taps, n, n, n, taps, v, gw, spare, size)
-
-
-@inline
 def g_both(taps, n, w, v, at, spare):
-    """v = G w G', with n points in each direction, of the first ``taps`` rows and columns of w.
-
-    The n*n runs of v begin at ``at`` and are PLACE apart."""
+    """v = G w G', with n points in each direction.  The taps of w follow each other, CHUNK numbers each; the n*n runs of
+    v begin at ``at`` and are PLACE apart."""
     _g_down(taps, n, w, spare, taps * CHUNK)
     for i in range(n):
         _g_across(taps, n, run(spare, i * ROW, ROW), run(v, at + n * i * PLACE, (n - 1) * PLACE + CHUNK), CHUNK)
+
+
+@inline
+def g_transposed_both(taps, n, v, gw, spare):
+    """gw = G' v G, whose taps follow each other, CHUNK numbers each."""
+    _g_transposed_down(taps, n, v, spare, n * CHUNK)
+    for i in range(taps):
+        _g_transposed_across(taps, n, run(spare, i * ROW, ROW), run(gw, i * taps * CHUNK, taps * CHUNK), CHUNK)
