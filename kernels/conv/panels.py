@@ -2,8 +2,8 @@
 
 Transformed, 512 x 512 filters of 3x3 are 38 or 51 MB.  To write them to memory and read them again takes longer than
 to multiply them with a few tiles.  Here nobody ever holds them all: the threads transform all tiles together, and then
-a task takes a panel of filters, transforms their weights into a buffer that stays in its core's caches, multiplies, and
-transforms back.
+a task takes a panel of filters, and of those some channels at a time, transforms their weights into a buffer that stays
+in its core's second cache, and adds their products to the sums so far; at the end it transforms those back.
 
 Each sum goes through the channels in the same order as in ``winograd.py``, and so has the same bits.
 """

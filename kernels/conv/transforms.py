@@ -241,8 +241,8 @@ def a_both(p, q, height, width, gy, v, spare, size):
 
 @inline
 def g_both(taps, n, w, v, at, spare):
-    """v = G w G', with n points in each direction.  The taps of w follow each other, CHUNK numbers each; the n*n runs of
-    v begin at ``at`` and are PLACE apart."""
+    """v = G w G', with n points in each direction.  The taps of w follow each other, CHUNK numbers each; the n*n runs
+    of v begin at ``at`` and are PLACE apart."""
     _g_down(taps, n, w, spare, taps * CHUNK)
     for i in range(n):
         _g_across(taps, n, run(spare, i * ROW, ROW), run(v, at + n * i * PLACE, (n - 1) * PLACE + CHUNK), CHUNK)
