@@ -1,6 +1,7 @@
 """Measures where Winograd's convolution is quicker than the direct one, and writes ``kernels/conv/table.py``.
 
     python -m benchmarks.choose            # a quarter of an hour; the machine should have nothing else to do
+    python -m benchmarks.choose forward    # one pass, or several; the lines of the others stay as they are
 
 For each pass, filter size and number of groups, layers of 16 to 512 channels and filters on few and on many pixels are
 run both ways.  The table gets, for this machine's instruction set, the (channels, pixels) from which on Winograd gains
@@ -21,6 +22,7 @@ import tinyconv.kernels.conv.table as table_module
 from tinyconv.kernels import isa
 from tinyconv.kernels.conv import choice
 
+from tinyconv.commandline import Parser
 from tinyconv.device import device
 from tinyconv.safefile import write_text
 
@@ -90,10 +92,16 @@ def limits(ratios: dict[Corner, float]) -> tuple[Corner, ...]:
     return max(((), *one, *two), key=gain)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
+    parser = Parser(prog="python -m benchmarks.choose", description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("passes", nargs="*", metavar="PASS", help=f"{', '.join(choice.PASSES)} (default: all)")
+    passes = parser.parse_args(arguments).passes or choice.PASSES
+    if unknown := set(passes) - set(choice.PASSES):
+        parser.error(f"no pass is called {', '.join(sorted(unknown))}; use some of {', '.join(choice.PASSES)}")
     machine.use_all_cores(with_torch=False)
-    lines = {key: value for key, value in table_module.WINOGRAD.items() if key[0] != isa.chosen().name}
-    for which, taps, groups in itertools.product(choice.PASSES, (3, 5), GROUPS):
+    lines = {key: value for key, value in table_module.WINOGRAD.items()
+             if key[0] != isa.chosen().name or key[1] not in passes}
+    for which, taps, groups in itertools.product(passes, (3, 5), GROUPS):
         ratios = {}
         for channels in CHANNELS:
             for pixels in PIXELS:

@@ -1,5 +1,12 @@
 """The rule by which the table of algorithms is made."""
 
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tinyconv.kernels import isa
+from tinyconv.kernels.conv.table import WINOGRAD
+
 from benchmarks import choose
 
 
@@ -25,3 +32,23 @@ def test_nothing_gained_is_no_line() -> None:
 
 def test_both_ways_are_timed() -> None:
     assert all(choose.ratio("forward", 3, 2, 4, tiles) > 0 for tiles in (8, 16))
+
+
+def test_only_the_lines_of_the_passes_asked_for_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Any] = []
+    monkeypatch.setattr(choose, "write_text", lambda path, text: written.append((path, text)))
+    monkeypatch.setattr(choose, "ratio", lambda *layer: 2.0 if layer[3] >= 64 and layer[4] >= 128 else 0.5)
+    assert choose.main(["input gradient"]) == 0
+    (path, text), = written
+    assert path == Path(choose.table_module.__file__)
+    table: dict[str, Any] = {}
+    exec(text, table)
+    changed = {(isa.chosen().name, "input gradient", taps, groups): ((64, 128),)
+               for taps in (3, 5) for groups in choose.GROUPS}
+    assert table["WINOGRAD"] == {**WINOGRAD, **changed}
+
+
+def test_a_pass_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        choose.main(["backward"])
+    assert "no pass is called backward; use some of forward, inference" in capsys.readouterr().err
