@@ -13,8 +13,8 @@ An even tile is a gather tile of one tap whose rows are equally far apart.  It n
 row only, and so has a register left to ask for what lies behind its last row: the rows of the next tile, if they
 follow.
 
-A gather or an even tile can apply a ReLU to what it stores.  The y of all but a dot tile may *stream*, go past the
-caches to memory: then it must lie on vector boundaries.
+A gather or an even tile can apply a ReLU to what it stores.  The y of a gather or a panel tile may *stream*, go past
+the caches to memory: then it must lie on vector boundaries.
 
 A dot tile has a vector of partial sums for each number of y, because both its factors lie along k: for products with
 few columns, which would leave the lanes of the others empty.  It has R rows x J columns.
@@ -129,15 +129,11 @@ class _Code:
             "llvm.prefetch", (byte,), ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag]))
         self.b.call(function, [self.b.bitcast(pointer, byte), flag(int(writing)), flag(3), flag(1)])  # to stay, data
 
-    def lines(self, columns):
-        """Where in so many vectors side by side the cache lines begin, if the first does with one."""
-        return range(0, self.lanes * columns, max(self.lanes, _LINE // self.item))
-
     def expect_rows(self, targets, columns):
         """Have all of a tile's y fetched, before it is multiplied."""
         for target in targets:
-            for c in self.lines(columns):
-                self.expect(self.at(target, c), writing=True)
+            for j in range(columns):
+                self.expect(self.at(target, self.lanes * j), writing=True)
 
     def opaque(self, value):
         """The same integer, of which the compiler knows nothing: it cannot replace it by another plus a distance."""
@@ -183,8 +179,8 @@ _LINE = 64  # bytes of a cache line
 
 
 def _expect_ahead(code, b, columns):
-    """A processor does that by itself, but not across the pages of memory."""
-    for c in code.lines(columns):
+    """A processor does that by itself, but not across the pages of memory.  A panel begins with a cache line."""
+    for c in range(0, code.lanes * columns, max(code.lanes, _LINE // code.item)):
         code.expect(code.at(b, _AHEAD * code.lanes * columns + c))
 
 
@@ -235,8 +231,7 @@ def _even(code, rows, columns, args, streams):
     acc = [code.load(code.at(init, code.b.mul(init_step, code.int(r)), code.lanes * j))
            for r in range(rows) for j in range(columns)]
     targets = [code.at(y, code.b.mul(y_step, code.int(r))) for r in range(rows)]
-    if not streams:
-        code.expect_rows(targets, columns)
+    code.expect_rows(targets, columns)
 
     def body(_, state):
         heads, (b, behind, *acc) = state[:count], state[count:]
@@ -248,7 +243,7 @@ def _even(code, rows, columns, args, streams):
         return [*following, code.at(b, step_b), code.at(behind, rows), *acc]
 
     acc = code.loop(depth, [*heads, b, behind, *acc], body)[count + 2:]
-    _finish(code, acc, targets, relu, streams)
+    _finish(code, acc, targets, relu, streams=False)
 
 
 def _panel(code, rows, columns, args, streams):
@@ -346,7 +341,7 @@ def address(kind, itemsize, columns, streams=False):
     """Where the compiled tile of a kind is; compiles it the first time.
 
     itemsize: 4 for float32, 8 for float64.  columns: of the tile, in vectors; of a dot tile, in numbers.  streams:
-    whether y goes past the caches (a dot tile's never does)."""
+    whether y goes past the caches (only that of a gather or a panel tile ever does)."""
     best = isa.chosen()
     lanes = best.lanes(itemsize)
     if best is isa.PLAIN:

@@ -5,7 +5,7 @@ result is small.  A panel tile holds some channels times a panel of filters in r
 that the channels of a tile must lie side by side, and one pixel's near the next's: x is copied into panels of as many
 channels as the tile is tall, gy into panels as wide as it is, some images at a time, so that a panel of each stays in
 a core's cache while all taps are taken.  What they give together is turned to the order of gw while it is in the first
-cache.  Few channels make no panel: ``bands.py``.  One tap does not repay the copies: ``pointwise.py``.
+cache.  Few channels make no panel: ``bands.py``.  One tap does not repay panels: ``pointwise.py``.
 
 Each chunk of images is summed from zero, and the chunks are added up: shorter sums round better than one long one.
 The chunks follow from the shapes alone, and so does every bit of the result.

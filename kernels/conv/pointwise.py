@@ -22,7 +22,7 @@ from ..runs import clear, copy_masked, run, sum_up, where
 from ..shapes import planned
 
 _BLOCK = 256  # pixels: so many that to add a sum to the others hardly matters
-_FILTERS, _CHANNELS = 192, 256  # of a task, at most: a block of them stays in a core's second cache
+_FILTERS, _CHANNELS = 192, 256  # about as many are a task's: a block of them stays in a core's second cache
 _LINE = 16  # numbers that pad a pixel, lest those of all pixels fall into few sets of a cache
 
 

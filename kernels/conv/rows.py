@@ -5,8 +5,8 @@ A *row* of the product is one output pixel.  What it needs of the source image, 
 is copied together; a gather tile finds them by its table of rows.  The weights come packed as *panels* of 2 V filters
 (the last one of V, if that is enough), in the order in which the tile reads them.
 
-The threads share out tasks: a block of rows times a panel.  Each number of the result is a sum in a fixed order, and
-belongs to one task, so neither the tasks nor the threads change a bit of it.
+The threads share out tasks: a block of rows times some panels.  Each number of the result is a sum in a fixed order,
+and belongs to one task, so neither the tasks nor the threads change a bit of it.
 """
 
 import math

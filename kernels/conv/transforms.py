@@ -10,7 +10,8 @@ Row a of A holds the powers of a point, (1, a, a^2, ...), and so does row a of G
 a point is added; only B' does.  So the transformed filters of a large tile serve a small one, too: it leaves the rest
 out.
 
-A tile is held for CHUNK channels at a time, as runs of CHUNK numbers in a flat array, the rows ROW numbers apart.  Each
+A tile is held for CHUNK channels at a time, as runs of CHUNK numbers in a flat array, the rows ROW numbers apart (the
+taps of a filter follow each other).  Each
 transform is written once, for numbers that are ``step`` apart, and made for the two directions, down and across, and
 for each size: steps and sizes that are constants let the compiler see that the runs do not overlap, and so use vector
 instructions.
@@ -54,32 +55,34 @@ def _b_along(step):
     @inline
     def b7(d, v, count):
         number = d.dtype.type
-        four, five, half = number(4), number(-5), number(-1 / 2)
+        four, minus_five, minus_half = number(4), number(-5), number(-1 / 2)
         f0, f1, f2, f3, f4 = number(-2), number(2), number(-2 / 3), number(2 / 3), number(-2 / 5)  # 1 / (a - 1/2)
         for c in range(count):
             d0, d1, d2, d3, d4, d5, d6 = (d[c], d[c + step], d[c + 2 * step], d[c + 3 * step], d[c + 4 * step],
                                           d[c + 5 * step], d[c + 6 * step])
-            v0, v1, v2, v3, v4, v5 = _six(fma(half, d0, d1), fma(half, d1, d2), fma(half, d2, d3),
-                                          fma(half, d3, d4), fma(half, d4, d5), fma(half, d5, d6))
+            v0, v1, v2, v3, v4, v5 = _six(
+                fma(minus_half, d0, d1), fma(minus_half, d1, d2), fma(minus_half, d2, d3),
+                fma(minus_half, d3, d4), fma(minus_half, d4, d5), fma(minus_half, d5, d6))
             v[c] = f0 * v0
             v[c + step] = f1 * v1
             v[c + 2 * step] = f2 * v2
             v[c + 3 * step] = f3 * v3
             v[c + 4 * step] = f4 * v4
             v[c + 5 * step] = v5
-            v[c + 6 * step] = fma(four, d1, fma(five, d3, d5))
+            v[c + 6 * step] = fma(four, d1, fma(minus_five, d3, d5))
 
     @inline
     def b8(d, v, count):
         number = d.dtype.type
-        four, five, half, quarter = number(4), number(-5), number(1 / 2), number(-1 / 4)
+        four, minus_five, half, minus_quarter = number(4), number(-5), number(1 / 2), number(-1 / 4)
         f0, f1, f2 = number(-4), number(4 / 3), number(4 / 15)  # 1 / (a*a - 1/4)
         for c in range(count):
             d0, d1, d2, d3, d4, d5, d6, d7 = (d[c], d[c + step], d[c + 2 * step], d[c + 3 * step], d[c + 4 * step],
                                               d[c + 5 * step], d[c + 6 * step], d[c + 7 * step])
-            v0, v1, v2, v3, v4, v5 = _six(fma(quarter, d0, d2), fma(quarter, d1, d3), fma(quarter, d2, d4),
-                                          fma(quarter, d3, d5), fma(quarter, d4, d6), fma(quarter, d5, d7))
-            even, odd = fma(four, d2, fma(five, d4, d6)), fma(four, d1, fma(five, d3, d5))
+            v0, v1, v2, v3, v4, v5 = _six(
+                fma(minus_quarter, d0, d2), fma(minus_quarter, d1, d3), fma(minus_quarter, d2, d4),
+                fma(minus_quarter, d3, d5), fma(minus_quarter, d4, d6), fma(minus_quarter, d5, d7))
+            even, odd = fma(four, d2, fma(minus_five, d4, d6)), fma(four, d1, fma(minus_five, d3, d5))
             v[c] = f0 * v0
             v[c + step] = f1 * v1
             v[c + 2 * step] = f1 * v2

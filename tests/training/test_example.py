@@ -304,15 +304,19 @@ def test_augmentation_is_chosen(tmp_path):
 @pytest.mark.skipif(WHY_NO_CUDA is not None, reason=str(WHY_NO_CUDA))
 def test_twenty_steps_on_a_gpu_have_the_losses_of_the_cpu(tmp_path):
     """Augmentation, dropout and all: both draw the same random numbers.  Sums in float32 are taken in other orders, and
-    what that changes grows with each step; after twenty it is still below 1e-4."""
+    what that changes grows with each step; after twenty it is still below 1e-5.
+
+    The seed is one whose twenty steps amplify little (10 times; 100 times with others): where two pixels of a pooling
+    window, or a pixel and 0, are closer than rounding, the two sides take another one, and a whole filter's gradient
+    changes.  That happened once in seven seeds, on the CPU alone, between two algorithms."""
     curves = {}
     for device in ("cpu", "cuda:0"):
         done = run(tmp_path / device, "--epochs", "2", "--limit-batches", "10", "--batch", "4", "--crop", "63",
-                   "--resize", "66", "--seed", "5", "--device", device, "--log-every", "1")
+                   "--resize", "66", "--seed", "8", "--device", device, "--log-every", "1")
         assert done.returncode == 0, done.stderr
         curves[device] = losses(tmp_path / device)
     assert len(curves["cpu"]) == 20 and max(curves["cpu"]) > 1.1 * min(curves["cpu"]), "a flat curve proves nothing"
-    assert curves["cuda:0"] == pytest.approx(curves["cpu"], rel=1e-4)
+    assert curves["cuda:0"] == pytest.approx(curves["cpu"], rel=1e-5)
 
 
 def test_the_reference_device_trains_to_the_same_loss(tmp_path):
