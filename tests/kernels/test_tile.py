@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -232,3 +233,15 @@ def test_columns_are_counted_in_vectors() -> None:
         assert (best.lanes(4), best.lanes(8)) == lanes
         assert best.columns(4) == 2 * lanes[0] and best.padded(lanes[0] + 1, 4) == 2 * lanes[0]
         assert best.padded(lanes[1], 8) == lanes[1]
+
+
+@pytest.mark.parametrize("said, megabytes", [
+    ("32768K\n", 24), ("16384K\n", 12), ("65536K\n", 48), ("107520K\n", 8), ("4096K\n", 8), ("huge\n", 8), (None, 8)])
+def test_what_the_last_cache_does_not_hold(monkeypatch: pytest.MonkeyPatch, said: str | None, megabytes: int) -> None:
+    def read_text(path: Path) -> str:
+        if said is None:
+            raise FileNotFoundError(path)
+        return said
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert tile._large() == megabytes << 20
