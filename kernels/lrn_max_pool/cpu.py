@@ -7,10 +7,10 @@ thread gathers one row of the gradient of the normalised image, and turns it int
 
 import numba
 
-from ..jit import inline, jit, prange
+from ..jit import jit, prange
 from ..layout import channels_last
 from ..lrn.pixel import gradient, scale_of, to_minus_beta
-from ..pool.window import first_place, gather_row, largest, next_places
+from ..pool.window import gather_row, largest
 
 _TASKS = 4  # for a thread, however small the batch, where the image has as many rows
 
@@ -67,20 +67,8 @@ def _forward(x, y, index, rings, vectors, size, alpha_over_size, beta, k, R, S, 
             for q in range(Q):
                 left = q * stride_w - pad_w
                 s0, s1 = max(0, -left), min(S, W - left)
-                best, place = y[n, p, q], index[n, p, q]
-                starts = (_place(top + r0, R, W, left + s0, C), _place(top + r0 + 1, R, W, left + s0, C),
-                          _place(top + r0 + 2, R, W, left + s0, C))
-                if largest(ring, r1 - r0, starts, s1 - s0, r0 * S + s0, S, best, place):
-                    continue
-                first_place(ring[(top + r0) % R, left + s0], index.dtype.type(r0 * S + s0), best, place)
-                for r in range(r0, r1):
-                    next_places(ring, _place(top + r, R, W, left + s0, C), s1 - s0, r * S + s0, best, place)
-
-
-@inline
-def _place(h, R, W, w, C):
-    """Where pixel (h, w) of C channels is in a ring of R rows of W."""
-    return (h % R * W + w) * C
+                largest(ring, ((top + r0) % R * W + left + s0) * C, W * C, r1 - r0, s1 - s0, r0 * S + s0, S,
+                        y[n, p, q], index[n, p, q])
 
 
 @jit

@@ -9,7 +9,7 @@ import numpy as np
 from ..jit import inline, jit, prange
 from ..layout import channels_last
 from ..runs import run
-from .window import first_place, gather_row, largest, next_places, windows_over
+from .window import gather_row, largest, windows_over
 
 
 def max_forward(x, y, index, *, kernel_size, stride, padding):
@@ -46,13 +46,8 @@ def _max_forward(x, y, index, R, S, stride_h, stride_w, pad_h, pad_w):
         for q in range(Q):
             left = q * stride_w - pad_w
             r0, r1, s0, s1 = max(0, -top), min(R, H - top), max(0, -left), min(S, W - left)
-            best, place = run(y, (row * Q + q) * C, C), run(index, (row * Q + q) * C, C)
-            first, line = ((n * H + top + r0) * W + left + s0) * C, W * C
-            if largest(x, r1 - r0, (first, first + line, first + 2 * line), s1 - s0, r0 * S + s0, S, best, place):
-                continue
-            first_place(run(x, first, C), index.dtype.type(r0 * S + s0), best, place)
-            for r in range(r0, r1):
-                next_places(x, first + (r - r0) * line, s1 - s0, r * S + s0, best, place)
+            largest(x, ((n * H + top + r0) * W + left + s0) * C, W * C, r1 - r0, s1 - s0, r0 * S + s0, S,
+                    run(y, (row * Q + q) * C, C), run(index, (row * Q + q) * C, C))
 
 
 @jit

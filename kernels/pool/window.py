@@ -8,10 +8,13 @@ from ..runs import clear, run
 
 
 @inline
-def largest(pixels, rows, starts, columns, here, step, best, place):
-    """The largest numbers of a window, channel by channel, and their places: of so many rows, which begin at elements
-    ``starts`` of ``pixels`` (the first three, as far as there are rows), and columns, side by side in memory.  The
-    place of pixel (r, s) is here + r*step + s.  True if that is done, of two or three rows and columns."""
+def largest(pixels, at, line, rows, columns, here, step, best, place):
+    """The largest numbers of a window, channel by channel, and their places.
+
+    The window begins with element ``at`` of ``pixels``; its rows are ``line`` elements apart, and behind the last
+    element comes the first again (a ring of rows).  The place of pixel (r, s) is here + r*step + s."""
+    below = _below(pixels, at, line)
+    starts = at, below, _below(pixels, below, line)
     if rows == 3 and columns == 3:
         _three_by_three(pixels, starts, here, step, best, place)
     elif rows == 3 and columns == 2:
@@ -21,8 +24,16 @@ def largest(pixels, rows, starts, columns, here, step, best, place):
     elif rows == 2 and columns == 2:
         _two_by_two(pixels, starts, here, step, best, place)
     else:
-        return False
-    return True
+        _first_place(run(pixels, at, best.size), place.dtype.type(here), best, place)
+        for r in range(rows):
+            _next_places(pixels, at, columns, here + r * step, best, place)
+            at = _below(pixels, at, line)
+
+
+@inline
+def _below(pixels, at, line):
+    at += line
+    return at if at < pixels.size else at - pixels.size
 
 
 def _of(rows, columns):
@@ -61,7 +72,7 @@ _three_by_three, _three_by_two, _two_by_three, _two_by_two = _of(3, 3), _of(3, 2
 
 
 @inline
-def first_place(pixel, here, best, place):
+def _first_place(pixel, here, best, place):
     """Begin a window of another size with this pixel, at its place ``here``."""
     for c in range(best.size):
         best[c] = pixel[c]
@@ -70,7 +81,7 @@ def first_place(pixel, here, best, place):
 
 
 @inline
-def next_places(pixels, at, count, here, best, place):
+def _next_places(pixels, at, count, here, best, place):
     """Go on with ``count`` pixels side by side in memory, from element ``at`` of ``pixels`` and place ``here`` on."""
     C = best.size
     for s in range(count):
