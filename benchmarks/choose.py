@@ -93,7 +93,7 @@ def limits(ratios: dict[Corner, float]) -> tuple[Corner, ...]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = Parser(prog="python -m benchmarks.choose", description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser = Parser(prog="python -m benchmarks.choose", description="Measure where Winograd's convolution pays.")
     parser.add_argument("passes", nargs="*", metavar="PASS", help=f"{', '.join(choice.PASSES)} (default: all)")
     passes = parser.parse_args(arguments).passes or choice.PASSES
     if unknown := set(passes) - set(choice.PASSES):
