@@ -5,7 +5,6 @@ count, which then travels from core to core: two hundred cycles a slice.  A run 
 outlives it.
 """
 
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -54,17 +53,6 @@ def where(typing_context, array, at):
         return builder.ptrtoint(builder.gep(source.data, [values[1]]), context.get_value_type(types.int64))
 
     return types.int64(array, types.intp), generate
-
-
-@intrinsic
-def fma(typing_context, x, y, z):
-    """x * y + z of three floats of one type: rounded once where the processor has such an instruction."""
-    def generate(context, builder, signature, values):
-        number = values[0].type
-        function = ir.FunctionType(number, [number] * 3)
-        return builder.call(builder.module.declare_intrinsic("llvm.fmuladd", (number,), function), values)
-
-    return x(x, y, z), generate
 
 
 @inline

@@ -34,134 +34,7 @@ from numba.extending import intrinsic
 
 from . import isa, plain_tile
 from .jit import c_function
-
-_INT = ir.IntType(64)
-
-
-class _Code:
-    """Writes instructions on vectors of V numbers; addresses are pointers, distances are in elements."""
-
-    def __init__(self, builder, itemsize, lanes):
-        self.b = builder
-        self.item, self.lanes = itemsize, lanes
-        self.number = ir.FloatType() if itemsize == 4 else ir.DoubleType()
-        self.vector = ir.VectorType(self.number, lanes)
-
-    def int(self, value):
-        return ir.Constant(_INT, value)
-
-    def numbers(self, address):
-        """An address (an integer) as a pointer to numbers; ``table``: to integers."""
-        return self.b.inttoptr(address, self.number.as_pointer())
-
-    def table(self, address):
-        return self.b.inttoptr(address, _INT.as_pointer())
-
-    def at(self, pointer, *distances):
-        for distance in distances:
-            pointer = self.b.gep(pointer, [self.int(distance) if isinstance(distance, int) else distance])
-        return pointer
-
-    def bytes(self, distance):
-        return self.b.mul(distance, self.int(self.item))
-
-    def twice(self, distance):
-        return self.b.shl(distance, self.int(1))
-
-    def entry(self, table, i):
-        return self.b.load(self.at(table, i))
-
-    def load(self, pointer):
-        value = self.b.load(self.b.bitcast(pointer, self.vector.as_pointer()))
-        value.align = self.item  # a vector may begin at any number
-        return value
-
-    def store(self, value, pointer):
-        self.b.store(value, self.b.bitcast(pointer, self.vector.as_pointer())).align = self.item
-
-    def stream(self, value, pointer):
-        """A store that does not fetch the cache line first.  It may come late, but not later than the end of a parallel
-        loop: processors finish such stores before the atomic operations with which threads meet."""
-        instruction = self.b.store(value, self.b.bitcast(pointer, self.vector.as_pointer()))
-        instruction.align = self.item * self.lanes
-        instruction.set_metadata("nontemporal", self.b.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
-
-    def splat(self, number):
-        """One number in all lanes."""
-        undefined = ir.Constant(self.vector, ir.Undefined)
-        value = self.b.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
-        return self.b.shuffle_vector(value, undefined, self.lanes_of([0] * self.lanes))
-
-    def lanes_of(self, which):
-        return ir.Constant(ir.VectorType(ir.IntType(32), len(which)), which)
-
-    def fma(self, x, y, z):
-        """x * y + z, rounded once: one instruction."""
-        name = f"llvm.fma.v{self.lanes}f{8 * self.item}"
-        function = cgutils.get_or_insert_function(self.b.module, ir.FunctionType(self.vector, [self.vector] * 3), name)
-        return self.b.call(function, [x, y, z])
-
-    def floor(self, relu):
-        """What a result must not be below: 0 if the integer ``relu`` is not 0, or anything."""
-        is_one = self.b.icmp_signed("!=", relu, self.int(0))
-        return self.splat(self.b.select(is_one, self.number(0.0), self.number(float("-inf"))))
-
-    def clip(self, value, floor):
-        """The floor where the value is below; NaN is not."""
-        return self.b.select(self.b.fcmp_ordered("<", value, floor), floor, value)
-
-    def zeros(self):
-        return ir.Constant(self.vector, [0.0] * self.lanes)
-
-    def sum(self, vector):
-        """Of all lanes: half onto half, until one is left."""
-        lanes, undefined = self.lanes, ir.Constant(self.vector, ir.Undefined)
-        while lanes > 1:
-            lanes //= 2
-            upper = self.lanes_of([min(lane + lanes, self.lanes - 1) for lane in range(self.lanes)])
-            vector = self.b.fadd(vector, self.b.shuffle_vector(vector, undefined, upper))
-        return self.b.extract_element(vector, ir.Constant(ir.IntType(32), 0))
-
-    def expect(self, pointer, writing=False):
-        """Have a cache line fetched that will be read; or written, for a store to what is not there must wait too."""
-        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
-        function = self.b.module.declare_intrinsic(
-            "llvm.prefetch", (byte,), ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag]))
-        self.b.call(function, [self.b.bitcast(pointer, byte), flag(int(writing)), flag(3), flag(1)])  # to stay, data
-
-    def expect_rows(self, targets, columns):
-        """Have all of a tile's y fetched, before it is multiplied."""
-        for target in targets:
-            for j in range(columns):
-                self.expect(self.at(target, self.lanes * j), writing=True)
-
-    def opaque(self, value):
-        """The same integer, of which the compiler knows nothing: it cannot replace it by another plus a distance."""
-        same = ir.InlineAsm(ir.FunctionType(_INT, [_INT]), "", "=r,0")
-        return self.b.call(same, [value])
-
-    def loop(self, count, state, body):
-        """``for i in range(count): state = body(i, state)``, with the state (a list of values) in registers."""
-        b = self.b
-        before, head, end = b.block, b.append_basic_block("loop"), b.append_basic_block("end")
-        b.cbranch(b.icmp_signed(">", count, self.int(0)), head, end)
-        b.position_at_end(head)
-        i = b.phi(_INT)
-        i.add_incoming(self.int(0), before)
-        inside = [b.phi(value.type) for value in state]
-        after = body(i, inside)
-        last, following = b.block, b.add(i, self.int(1))
-        i.add_incoming(following, last)
-        for phi, first, then in zip(inside, state, after, strict=True):
-            phi.add_incoming(first, before)
-            phi.add_incoming(then, last)
-        b.cbranch(b.icmp_signed("<", following, count), head, end)
-        b.position_at_end(end)
-        results = [b.phi(value.type) for value in state]
-        for phi, first, then in zip(results, state, after, strict=True):
-            phi.add_incoming(first, before)
-            phi.add_incoming(then, last)
-        return results
+from .vectors import INT, Code
 
 
 def _multiply(code, acc, a, b, columns):
@@ -283,7 +156,7 @@ def _dot(code, rows, columns, args, streams):
                 acc[r * columns + c] = code.fma(row[r], column, acc[r * columns + c])
         return [code.b.add(k, code.int(code.lanes)), *acc]
 
-    _, *acc = code.loop(vectors, [code.int(0), *[code.zeros()] * (rows * columns)], body)
+    _, *acc = code.loop(vectors, [code.int(0), *[code.constant(0)] * (rows * columns)], body)
     for r in range(rows):
         for c in range(columns):
             target = code.at(y, code.b.mul(y_step, code.int(r)), c)
@@ -304,7 +177,7 @@ def _write(typing_context, kind, streams, most, width, lanes, itemsize):
         return None  # Numba asks once more, with the values
 
     def generate(context, builder, signature, values):
-        return builder.ptrtoint(_function(builder.module, *(t.literal_value for t in constants)), _INT)
+        return builder.ptrtoint(_function(builder.module, *(t.literal_value for t in constants)), INT)
 
     return types.int64(*constants), generate
 
@@ -314,10 +187,10 @@ def _function(module, kind, streams, most, width, lanes, itemsize):
 
     Numba could make one, but of two, and one to call the other.  What an argument on the stack is copied with, a vector
     of four, cannot be had before all that was stored earlier has reached the cache: the last tile's y."""
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_INT] * ARGUMENTS[kind]), f"{kind}_tile")
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT] * ARGUMENTS[kind]), f"{kind}_tile")
     function.linkage = "internal"
     builder = ir.IRBuilder(function.append_basic_block("start"))
-    code, (rows, *args), end = _Code(builder, itemsize, lanes), function.args, function.append_basic_block("done")
+    code, (rows, *args), end = Code(builder, itemsize, lanes), function.args, function.append_basic_block("done")
     switch = builder.switch(rows, end)
     for count in range(1, most + 1):
         block = builder.append_basic_block(f"rows{count}")
@@ -381,7 +254,7 @@ def call(typing_context, address, args):
     """Call the C function at an address with a tuple of integers."""
     def generate(context, builder, signature, values):
         numbers = cgutils.unpack_tuple(builder, values[1])
-        function = ir.FunctionType(ir.VoidType(), [_INT] * len(numbers))
+        function = ir.FunctionType(ir.VoidType(), [INT] * len(numbers))
         builder.call(builder.inttoptr(values[0], function.as_pointer()), numbers)
         return context.get_dummy_value()
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import isa, tile
 from ..jit import jit, prange
-from ..runs import where
+from ..runs import run, where
 from .tiles import Tiles, corner, fetch, kind, load, put, room, rooms, since, store, transform_weights
 from .transforms import CHUNK, PLACE, ROWS, SKEW, a_transposed_both, b_both
 
@@ -29,64 +29,67 @@ def convolve(source, y, weight, bias, result, groups, padding, tiles, relu, back
     """Arguments as in ``winograd.py``."""
     best, dtype, count = isa.chosen(), source.dtype, len(source) * tiles.count
     channels, threads, wide = source.shape[3] // groups, numba.get_num_threads(), best.columns(dtype.itemsize)
-    v, u, some, space = scratch(((groups, tiles.places, count * channels + SKEW), dtype),
+    depth = min(CHUNK, ROWS * CHUNK // wide)
+    v, u, some, space = scratch(((groups * -(-channels // depth), tiles.places, count * depth + SKEW), dtype),
                                 ((threads, tiles.places, count * wide + SKEW), dtype),
                                 ((threads, tiles.places, PLACE), dtype), rooms(threads, dtype))
-    _transform(source, y, v, space, groups, padding, tuple(tiles))
-    _multiply(v, u, some, space, weight, bias, result, groups, tuple(tiles), relu, backwards, best.rows,
+    _transform(source, y, v, space, groups, padding, tuple(tiles), depth)
+    _multiply(v, u, some, space, weight, bias, result, groups, tuple(tiles), depth, relu, backwards, best.rows,
               best.lanes(dtype.itemsize), tile.address("even", dtype.itemsize, 2),
               tile.address("even", dtype.itemsize, 1))
 
 
 @jit
-def _transform(source, y, v, space, groups, padding, tiles):
-    """v[group, place][t, c] = B' x B."""
+def _transform(source, y, v, space, groups, padding, tiles, depth):
+    """v[group, c // depth, place][t, c % depth] = B' x B, in pieces of ``depth`` channels."""
     tiles = Tiles(*tiles)
     channels, count = source.shape[3] // groups, len(source) * tiles.count
-    parts = (channels + CHUNK - 1) // CHUNK
+    parts, pieces = (channels + CHUNK - 1) // CHUNK, (channels + depth - 1) // depth
     for task in prange(count * groups * parts):
         t, group, c0 = task // (groups * parts), task // parts % groups, task % parts * CHUNK
-        size = min(CHUNK, channels - c0)
-        patch, spare, full = room(space)
+        patch, full = room(space)
         n, top, left, p, q = corner(t, tiles)
         load(source, y, patch, n, top - padding[0], left - padding[1], p + tiles.more, q + tiles.more,
-             group * channels + c0, size)
-        b_both(p + tiles.more, q + tiles.more, patch, full, spare, size)
-        store(full, v, group * tiles.places * v.shape[2] + c0, v.shape[2], channels, since(0, t, tiles), tiles,
-              p + tiles.more, q + tiles.more, size)
+             group * channels + c0, min(CHUNK, channels - c0))
+        b_both(p + tiles.more, q + tiles.more, patch, full, min(CHUNK, channels - c0))
+        for c in range(c0, min(c0 + CHUNK, channels), depth):
+            at = (group * pieces + c // depth) * tiles.places * v.shape[2]
+            store(run(full, c - c0, full.size - (c - c0)), v, at, v.shape[2], depth, since(0, t, tiles), tiles,
+                  p + tiles.more, q + tiles.more, min(depth, channels - c))
 
 
 @jit
-def _multiply(v, u, some, space, weight, bias, result, groups, tiles, relu, backwards, tall, lanes, wide_tile,
-              narrow_tile):
+def _multiply(v, u, some, space, weight, bias, result, groups, tiles, depth, relu, backwards, tall, lanes,
+              wide_tile, narrow_tile):
     """result = A' [(G w G') * v] A, in each task for a panel of filters."""
     tiles = Tiles(*tiles)
     count, columns = len(result) * tiles.count, result.shape[3] // groups
     channels = len(weight) // groups if backwards else weight.shape[1]
     wide, padded = 2 * lanes, (columns + lanes - 1) // lanes * lanes
-    panels, some_rows = (columns + wide - 1) // wide, ROWS * CHUNK // wide
+    panels, pieces = (columns + wide - 1) // wide, (channels + depth - 1) // depth
     for task in prange(groups * panels):
         group, first, slot = task // panels, task % panels * wide, numba.get_thread_id()
         width = min(wide, padded - first)
         valid, address = min(width, columns - first), wide_tile if width == wide else narrow_tile
         nothing, rows, target = np.zeros(wide, v.dtype), since(0, count, tiles), slot * tiles.places * u.shape[2]
-        for begin in range(0, channels, some_rows):
-            depth = min(some_rows, channels - begin)
-            made = transform_weights(weight, tiles.n, some, space, group, groups, first, width, begin, depth, backwards)
+        for piece in range(pieces):
+            begin, some_channels = piece * depth, min(depth, channels - piece * depth)
+            made = transform_weights(weight, tiles.n, some, space, group, groups, first, width, begin, some_channels,
+                                     backwards)
             for place in range(tiles.places):
-                a = (group * tiles.places + place) * v.shape[2] + begin
+                a = ((group * pieces + piece) * tiles.places + place) * v.shape[2]
                 here = rows[kind(place // tiles.n, place % tiles.n, tiles)]
                 heights = (here + tall - 1) // tall
                 for i in range(heights):  # of nearly equal height
                     t, end = here * i // heights, here * (i + 1) // heights
                     y = where(u, target + place * u.shape[2] + t * width)
                     init, step = (y, width) if begin else (where(nothing, 0), 0)
-                    tile.call(address, (end - t, where(v, a + t * channels), channels, depth,
+                    tile.call(address, (end - t, where(v, a + t * depth), depth, some_channels,
                                         where(some, made + place * PLACE), width, init, step, y, width, 0))
-        pixels, spare, full = room(space)
+        pixels, full = room(space)
         for t in range(count):
             n, top, left, p, q = corner(t, tiles)
             fetch(full, u, target, u.shape[2], width, since(0, t, tiles), tiles,
                   p + tiles.more, q + tiles.more, valid)
-            a_transposed_both(p, q, p + tiles.more, q + tiles.more, full, pixels, spare, valid)
+            a_transposed_both(p, q, p + tiles.more, q + tiles.more, full, pixels, valid)
             put(pixels, bias, result, n, top, left, p, q, group * columns + first, valid, relu)

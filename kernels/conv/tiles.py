@@ -55,18 +55,17 @@ def products(tiles):
 
 def rooms(threads, dtype):
     """The scratch memory of :func:`room`."""
-    return (threads, 3, POINTS * ROW), dtype
+    return (threads, 2, POINTS * ROW), dtype
 
 
 @inline
 def room(rooms):
-    """Three tiles of a thread: the pixels (or taps), which are 0; one for a transform's first half; and the transformed
-    tile."""
+    """Two tiles of a thread: the pixels (or taps), which are 0, and the transformed tile."""
     size = POINTS * ROW
-    at = numba.get_thread_id() * 3 * size
+    at = numba.get_thread_id() * 2 * size
     pixels = run(rooms, at, size)
     clear(pixels)
-    return pixels, run(rooms, at + size, size), run(rooms, at + 2 * size, size)
+    return pixels, run(rooms, at + size, size)
 
 
 @inline
@@ -164,12 +163,12 @@ def transform_weights(weight, n, some, rooms, group, groups, first, width, begin
     if backwards:
         step, next_row, at = R * R, C * R * R, ((group * filters + begin) * C + first) * R * R
     count, made = min(width, (C if backwards else filters) - first), numba.get_thread_id() * n * n * PLACE
-    taps, spare, _ = room(rooms)
+    taps, _ = room(rooms)
     first_tap, next_tap = ((R * R - 1) * CHUNK, -CHUNK) if backwards else (0, CHUNK)
     for row in range(0, rows, CHUNK // width):
         for i in range(min(CHUNK // width, rows - row)):
             transpose(taps, first_tap + i * width, next_tap, weight, at + (row + i) * next_row, step, count, R * R)
-        g_both(R, n, taps, some, made + row * width, spare)
+        g_both(R, n, taps, some, made + row * width)
     return made
 
 
@@ -180,12 +179,12 @@ def transform_sums(sums, n, start, pitch, gw, rooms, group, groups, first, width
     K, C, R, _ = gw.shape
     filters, step = K // groups, C * R * R
     count, at = min(width, filters - first), ((group * filters + first) * C + begin) * R * R
-    taps, spare, full = room(rooms)
+    taps, full = room(rooms)
     for row in range(0, rows, CHUNK // width):
         here = min(CHUNK // width, rows - row)
         for place in range(n * n):
             copy(run(full, place // n * ROW + place % n * CHUNK, here * width),
                  run(sums, start + (begin + row) * width + place * pitch, here * width))
-        g_transposed_both(R, n, full, taps, spare)
+        g_transposed_both(R, n, full, taps)
         for i in range(here):
             transpose(gw, at + (row + i) * R * R, step, taps, i * width, CHUNK, R * R, count)

@@ -11,14 +11,21 @@ a point is added; only B' does.  So the transformed filters of a large tile serv
 out.
 
 A tile is held for CHUNK channels at a time, as runs of CHUNK numbers in a flat array, the rows ROW numbers apart (the
-taps of a filter follow each other).  Each
-transform is written once, for numbers that are ``step`` apart, and made for the two directions, down and across, and
-for each size: steps and sizes that are constants let the compiler see that the runs do not overlap, and so use vector
-instructions.
+taps of a filter follow each other).  A transform is written for one column of vectors, a vector being a few
+neighbouring channels; it is applied to all columns of a tile, then to all rows of the result.
 """
 
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .. import isa
 from ..jit import inline
-from ..runs import fma, run
+from ..runs import where
+from ..vectors import Code
 
 POINTS = 8  # at most, in a direction
 CHUNK = 64  # channels at a time: a tile and its transform stay in a first-level cache
@@ -29,231 +36,195 @@ ROWS = 16  # of transformed weights that a thread collects
 PLACE = ROWS * CHUNK + SKEW  # numbers from place to place of those
 
 
-@inline
-def _six(d0, d1, d2, d3, d4, d5):
-    """B' d for the first six points."""
-    number = type(d0)
-    two, four, five = number(2), number(4), number(5)  # an integer would make double precision
-    even, odd, even2, odd2 = fma(-four, d2, d4), fma(-four, d1, d3), d4 - d2, d3 - d1
-    return (fma(four, d0, fma(-five, d2, d4)), even + odd, even - odd, fma(two, odd2, even2), fma(-two, odd2, even2),
-            fma(four, d1, fma(-five, d3, d5)))
+@dataclass
+class _Vector:
+    """A vector in a register: its operators write instructions."""
+    code: Code
+    value: ir.Value
+
+    def __add__(self, other):
+        return _Vector(self.code, self.code.b.fadd(self.value, other.value))
+
+    def __sub__(self, other):
+        return _Vector(self.code, self.code.b.fsub(self.value, other.value))
+
+    def __rmul__(self, factor):
+        return _Vector(self.code, self.code.b.fmul(self.code.constant(factor), self.value))
 
 
-def _b_along(step):
-    """v = B' d along one direction, for ``count`` neighbouring numbers.
+def _fma(factor, x, y):
+    """factor * x + y, rounded once where the processor has such an instruction."""
+    return _Vector(x.code, x.code.multiply_add(x.code.constant(factor), x.value, y.value))
+
+
+def _b(d, _):
+    """v = B' d.
 
     Row a of B' is the polynomial that is 0 at the other points, (x - b)(x - c)..., by its coefficients; that of
     infinity is 0 at all.  To add a point is to multiply the rows by a factor, and d seen through x - h is the
     differences of its neighbours: so seven and eight points are six of (x - 1/2) d and of (x - 1/2)(x + 1/2) d.  The
     row of a point is also divided by its own factors there."""
-    @inline
-    def b6(d, v, count):
-        for c in range(count):
-            (v[c], v[c + step], v[c + 2 * step], v[c + 3 * step], v[c + 4 * step], v[c + 5 * step]) = _six(
-                d[c], d[c + step], d[c + 2 * step], d[c + 3 * step], d[c + 4 * step], d[c + 5 * step])
+    if len(d) == 6:
+        even, odd, even2, odd2 = _fma(-4, d[2], d[4]), _fma(-4, d[1], d[3]), d[4] - d[2], d[3] - d[1]
+        return [_fma(4, d[0], _fma(-5, d[2], d[4])), even + odd, even - odd, _fma(2, odd2, even2),
+                _fma(-2, odd2, even2), _last(d)]
+    if len(d) == 7:
+        *v, v5 = _b([_fma(-1 / 2, *pair) for pair in zip(d[:-1], d[1:], strict=True)], 6)
+        factors = -2, 2, -2 / 3, 2 / 3, -2 / 5  # 1 / (a - 1/2)
+        return [*(factor * value for factor, value in zip(factors, v, strict=True)), v5, _last(d)]
+    *v, v5 = _b([_fma(-1 / 4, *pair) for pair in zip(d[:-2], d[2:], strict=True)], 6)
+    factors = -4, 4 / 3, 4 / 3, 4 / 15, 4 / 15  # 1 / (a*a - 1/4)
+    even, odd = _last(d[1:]), _last(d)
+    return [*(factor * value for factor, value in zip(factors, v, strict=True)), v5, _fma(1 / 2, odd, even),
+            _fma(-1 / 2, odd, even)]
 
-    @inline
-    def b7(d, v, count):
-        number = d.dtype.type
-        four, minus_five, minus_half = number(4), number(-5), number(-1 / 2)
-        f0, f1, f2, f3, f4 = number(-2), number(2), number(-2 / 3), number(2 / 3), number(-2 / 5)  # 1 / (a - 1/2)
-        for c in range(count):
-            d0, d1, d2, d3, d4, d5, d6 = (d[c], d[c + step], d[c + 2 * step], d[c + 3 * step], d[c + 4 * step],
-                                          d[c + 5 * step], d[c + 6 * step])
-            v0, v1, v2, v3, v4, v5 = _six(
-                fma(minus_half, d0, d1), fma(minus_half, d1, d2), fma(minus_half, d2, d3),
-                fma(minus_half, d3, d4), fma(minus_half, d4, d5), fma(minus_half, d5, d6))
-            v[c] = f0 * v0
-            v[c + step] = f1 * v1
-            v[c + 2 * step] = f2 * v2
-            v[c + 3 * step] = f3 * v3
-            v[c + 4 * step] = f4 * v4
-            v[c + 5 * step] = v5
-            v[c + 6 * step] = fma(four, d1, fma(minus_five, d3, d5))
 
-    @inline
-    def b8(d, v, count):
-        number = d.dtype.type
-        four, minus_five, half, minus_quarter = number(4), number(-5), number(1 / 2), number(-1 / 4)
-        f0, f1, f2 = number(-4), number(4 / 3), number(4 / 15)  # 1 / (a*a - 1/4)
-        for c in range(count):
-            d0, d1, d2, d3, d4, d5, d6, d7 = (d[c], d[c + step], d[c + 2 * step], d[c + 3 * step], d[c + 4 * step],
-                                              d[c + 5 * step], d[c + 6 * step], d[c + 7 * step])
-            v0, v1, v2, v3, v4, v5 = _six(
-                fma(minus_quarter, d0, d2), fma(minus_quarter, d1, d3), fma(minus_quarter, d2, d4),
-                fma(minus_quarter, d3, d5), fma(minus_quarter, d4, d6), fma(minus_quarter, d5, d7))
-            even, odd = fma(four, d2, fma(minus_five, d4, d6)), fma(four, d1, fma(minus_five, d3, d5))
-            v[c] = f0 * v0
-            v[c + step] = f1 * v1
-            v[c + 2 * step] = f1 * v2
-            v[c + 3 * step] = f2 * v3
-            v[c + 4 * step] = f2 * v4
-            v[c + 5 * step] = v5
-            v[c + 6 * step] = fma(half, odd, even)
-            v[c + 7 * step] = fma(-half, odd, even)
-
-    @inline
-    def b(_, n, d, v, count):
-        if n == 6:
-            b6(d, v, count)
-        elif n == 7:
-            b7(d, v, count)
-        else:
-            b8(d, v, count)
-    return b
+def _last(d):
+    """d seen through x (x - 1)(x + 1)(x - 2)(x + 2)."""
+    return _fma(4, d[1], _fma(-5, d[3], d[5]))
 
 
 # The factors of G at 0, +-1, +-2 and +-1/2: those that B' lacks.
-_FACTORS, _NONE = (1 / 4, -1 / 6, 1 / 24, 32 / 45), (1.0, 1.0, 1.0, 1.0)
+_FACTORS, _NONE = (1 / 4, -1 / 6, 1 / 24, 32 / 45), (1, 1, 1, 1)
 
 
-def _values_along(step, apart, m, n, factors):
-    """v = A y, or G y: the values, times the factors, of the polynomial with m coefficients y at n points.  The numbers
-    of v are ``apart``."""
-    at_0, at_1, at_2, at_half = factors
+def _values(factors):
+    """v = A y, or G y: the values, times the factors, of the polynomial with the coefficients y at n points."""
+    f0, f1, f2, f_half = factors
 
-    @inline
-    def values(y, v, count):
-        number = y.dtype.type
-        two, four, sixteen = number(2), number(4), number(16)
-        half, quarter, sixteenth = number(1 / 2), number(1 / 4), number(1 / 16)
-        f0, f1, f2, f_half = number(at_0), number(at_1), number(at_2), number(at_half)
-        for c in range(count):
-            y0, y1, y2 = y[c], y[c + step], y[c + 2 * step]
-            even, even2, even_half, last = y0 + y2, fma(four, y2, y0), fma(quarter, y2, y0), y2
-            odd = odd2 = odd_half = y1  # divided by the point
-            if m > 3:
-                last = y[c + 3 * step]
-                odd, odd2, odd_half = odd + last, fma(four, last, odd2), fma(quarter, last, odd_half)
-            if m > 4:
-                last = y[c + 4 * step]
-                even, even2, even_half = even + last, fma(sixteen, last, even2), fma(sixteenth, last, even_half)
-            even, even2, even_half = f1 * even, f2 * even2, f_half * even_half
-            v[c] = f0 * y0
-            v[c + apart] = fma(f1, odd, even)
-            v[c + 2 * apart] = fma(-f1, odd, even)
-            v[c + 3 * apart] = fma(two * f2, odd2, even2)
-            v[c + 4 * apart] = fma(-two * f2, odd2, even2)
-            v[c + 5 * apart] = last
-            if n > 6:
-                v[c + 6 * apart] = fma(half * f_half, odd_half, even_half)
-            if n > 7:
-                v[c + 7 * apart] = fma(-half * f_half, odd_half, even_half)
+    def values(y, n):
+        even, even2, even_half = y[0] + y[2], _fma(4, y[2], y[0]), _fma(1 / 4, y[2], y[0])
+        odd = odd2 = odd_half = y[1]  # divided by the point
+        if len(y) > 3:
+            odd, odd2, odd_half = odd + y[3], _fma(4, y[3], odd2), _fma(1 / 4, y[3], odd_half)
+        if len(y) > 4:
+            even, even2, even_half = even + y[4], _fma(16, y[4], even2), _fma(1 / 16, y[4], even_half)
+        even, even2, even_half = f1 * even, f2 * even2, f_half * even_half
+        return [f0 * y[0], _fma(f1, odd, even), _fma(-f1, odd, even), _fma(2 * f2, odd2, even2),
+                _fma(-2 * f2, odd2, even2), y[-1], _fma(f_half / 2, odd_half, even_half),
+                _fma(-f_half / 2, odd_half, even_half)][:n]
     return values
 
 
-def _sums_along(step, m, n, factors):
+def _sums(factors):
     """y = A' v, or G' v: the transpose."""
-    at_0, at_1, at_2, at_half = factors
+    f0, f1, f2, f_half = factors
 
-    @inline
-    def sums(v, y, count):
-        number = v.dtype.type
-        two, four, eight, sixteen = number(2), number(4), number(8), number(16)
-        half, quarter, eighth, sixteenth = number(1 / 2), number(1 / 4), number(1 / 8), number(1 / 16)
-        f0, f1, f2, f_half = number(at_0), number(at_1), number(at_2), number(at_half)
-        for c in range(count):
-            v1, v2, v3, v4, last = v[c + step], v[c + 2 * step], v[c + 3 * step], v[c + 4 * step], v[c + 5 * step]
-            even, odd, even2, odd2 = f1 * (v1 + v2), f1 * (v1 - v2), f2 * (v3 + v4), f2 * (v3 - v4)
-            y0, y1, y2 = fma(f0, v[c], even + even2), fma(two, odd2, odd), fma(four, even2, even)
-            y3, y4 = fma(eight, odd2, odd), fma(sixteen, even2, even)
-            if n > 6:
-                even_half = odd_half = v[c + 6 * step]
-                if n > 7:
-                    even_half, odd_half = even_half + v[c + 7 * step], odd_half - v[c + 7 * step]
-                even_half, odd_half = f_half * even_half, f_half * odd_half
-                y0, y1, y2 = y0 + even_half, fma(half, odd_half, y1), fma(quarter, even_half, y2)
-                y3, y4 = fma(eighth, odd_half, y3), fma(sixteenth, even_half, y4)
-            y[c] = y0
-            y[c + step] = y1
-            y[c + 2 * step] = y2 + last if m == 3 else y2
-            if m > 3:
-                y[c + 3 * step] = y3 + last if m == 4 else y3
-            if m > 4:
-                y[c + 4 * step] = y4 + last
+    def sums(v, m):
+        even, odd, even2, odd2 = f1 * (v[1] + v[2]), f1 * (v[1] - v[2]), f2 * (v[3] + v[4]), f2 * (v[3] - v[4])
+        y = [_fma(f0, v[0], even + even2), _fma(2, odd2, odd), _fma(4, even2, even), _fma(8, odd2, odd),
+             _fma(16, even2, even)][:m]
+        if len(v) > 6:
+            even = odd = v[6]
+            if len(v) > 7:
+                even, odd = even + v[7], odd - v[7]
+            powers = (1, even), (1 / 2, odd), (1 / 4, even), (1 / 8, odd), (1 / 16, even)
+            y = [_fma(f_half * power, half, value) for value, (power, half) in zip(y, powers[:m], strict=True)]
+        y[-1] += v[5]
+        return y
     return sums
 
 
-def _of_each_size(make, sizes):
-    """One function of all that ``make`` makes of the four (m, n) that there are."""
-    (m0, n0), (m1, n1), (m2, n2), (m3, n3) = sizes
-    first, second, third, fourth = (make(*size) for size in sizes)
+class _Square(NamedTuple):
+    """What a transform makes of what: rows and columns of a tile, before and after."""
+    rows: int
+    columns: int
+    to_rows: int
+    to_columns: int
 
-    @inline
-    def transform(m, n, source, target, count):
-        if m == m0 and n == n0:
-            first(source, target, count)
-        elif m == m1 and n == n1:
-            second(source, target, count)
-        elif m == m2 and n == n2:
-            third(source, target, count)
-        else:
-            fourth(source, target, count)
+
+def _transform(one, squares, source_steps=lambda square: (ROW, CHUNK), target_steps=lambda square: (ROW, CHUNK)):
+    """What writes the transform ``one`` in both directions, for each of the ``squares``, and chooses among them.  The
+    steps are the numbers from row to row and from column to column."""
+    @intrinsic
+    def transform(typing_context, kind, rows, columns, to_rows, to_columns, source, target, count):
+        def generate(context, builder, signature, values):
+            item = context.get_abi_sizeof(context.get_data_type(kind.dtype))
+            code = Code(builder, item, isa.chosen().lanes(item))
+            source, target = (code.numbers(address) for address in values[5:7])
+            for square in squares:
+                with code.when(values[1:5], square):
+                    def vector(i, _, square=square):
+                        at = builder.mul(i, code.int(code.lanes))
+                        half = code.room(POINTS * POINTS)
+                        _along(code, one, square.columns, code.at(source, at), source_steps(square)[::-1], square.rows,
+                               half, (code.lanes, POINTS * code.lanes), square.to_rows)
+                        _along(code, one, square.to_rows, half, (POINTS * code.lanes, code.lanes), square.columns,
+                               code.at(target, at), target_steps(square), square.to_columns)
+                        return []
+                    code.loop(builder.sdiv(values[7], code.int(code.lanes)), [], vector)
+            return context.get_dummy_value()
+
+        return types.void(kind, *[types.int64] * 7), generate
     return transform
 
 
-_OF_PIXELS, _OF_TAPS = ((4, 6), (5, 7), (3, 7), (4, 8)), ((3, 6), (3, 7), (5, 7), (5, 8))
+def _along(code, one, lines, source, source_steps, size, target, target_steps, to_size):
+    """The transform of each of the ``lines`` (columns, or rows) of a tile: ``size`` vectors to ``to_size``.  The steps
+    lead from line to line, and from vector to vector."""
+    def line(i, _):
+        start = code.at(source, code.b.mul(i, code.int(source_steps[0])))
+        to = code.at(target, code.b.mul(i, code.int(target_steps[0])))
+        vectors = one([_Vector(code, code.load(code.at(start, k * source_steps[1]))) for k in range(size)], to_size)
+        for k, vector in enumerate(vectors):
+            code.store(vector.value, code.at(to, k * target_steps[1]))
+        return []
+
+    # Of a number that the compiler knows it would make so many copies, and mix them until no register is free.
+    code.loop(code.opaque(code.int(lines)), [], line)
 
 
-def _both(down, across):
-    """A transform in both directions, of ``columns`` runs down, then ``rows`` across, for the first ``size``
-    channels."""
-    @inline
-    def both(p, q, height, width, columns, rows, source, target, spare, size):
-        count = CHUNK
-        if size > CHUNK // 2:  # all, in one long run
-            down(p, height, source, spare, columns * CHUNK)
-        else:
-            count = (size + _VECTOR - 1) // _VECTOR * _VECTOR
-            for j in range(columns):
-                down(p, height, run(source, j * CHUNK, POINTS * ROW - j * CHUNK),
-                     run(spare, j * CHUNK, POINTS * ROW - j * CHUNK), count)
-        for i in range(rows):
-            across(q, width, run(spare, i * ROW, ROW), run(target, i * ROW, ROW), count)
-    return both
+_PIXELS = {6: 4, 7: 5}, {7: 3, 8: 4}  # of a tile with so many points, for 3x3 and for 5x5 filters
+_TILES = [_Square(height, width, pixels[height], pixels[width])
+          for pixels in _PIXELS for height in pixels for width in pixels]
+_FILTERS = [_Square(n, n, taps, taps) for taps, n in ((3, 6), (3, 7), (5, 7), (5, 8))]
 
 
-_b = _both(_b_along(ROW), _b_along(CHUNK))
-_a = _both(_of_each_size(lambda m, n: _values_along(ROW, ROW, m, n, _NONE), _OF_PIXELS),
-           _of_each_size(lambda m, n: _values_along(CHUNK, CHUNK, m, n, _NONE), _OF_PIXELS))
-_a_transposed = _both(_of_each_size(lambda m, n: _sums_along(ROW, m, n, _NONE), _OF_PIXELS),
-                      _of_each_size(lambda m, n: _sums_along(CHUNK, m, n, _NONE), _OF_PIXELS))
-_g_down = _of_each_size(lambda m, n: _values_along(m * CHUNK, ROW, m, n, _FACTORS), _OF_TAPS)
-_g_across = _of_each_size(lambda m, n: _values_along(CHUNK, PLACE, m, n, _FACTORS), _OF_TAPS)
-_g_transposed_down = _of_each_size(lambda m, n: _sums_along(ROW, m, n, _FACTORS), _OF_TAPS)
-_g_transposed_across = _of_each_size(lambda m, n: _sums_along(CHUNK, m, n, _FACTORS), _OF_TAPS)
+def _reverse(squares):
+    return [_Square(*square[2:], *square[:2]) for square in squares]
+
+
+_write_b = _transform(_b, [_Square(height, width, height, width) for height, width in sorted({t[:2] for t in _TILES})])
+_write_a = _transform(_values(_NONE), _reverse(_TILES))
+_write_a_transposed = _transform(_sums(_NONE), _TILES)
+_write_g = _transform(_values(_FACTORS), _reverse(_FILTERS), lambda square: (square.columns * CHUNK, CHUNK),
+                      lambda square: (square.to_columns * PLACE, PLACE))
+_write_g_transposed = _transform(_sums(_FACTORS), _FILTERS,
+                                 target_steps=lambda square: (square.to_columns * CHUNK, CHUNK))
 
 
 @inline
-def b_both(height, width, x, v, spare, size):
+def _whole(size):
+    """Channels in whole vectors: what there is behind them may be transformed, too."""
+    return (size + _VECTOR - 1) // _VECTOR * _VECTOR
+
+
+@inline
+def b_both(height, width, x, v, size):
     """v = B' x B, of a tile with ``height`` points down and ``width`` across, for its first ``size`` channels."""
-    _b(0, 0, height, width, width, height, x, v, spare, size)
+    _write_b(x.dtype, height, width, height, width, where(x, 0), where(v, 0), _whole(size))
 
 
 @inline
-def a_transposed_both(p, q, height, width, v, y, spare, size):
+def a_transposed_both(p, q, height, width, v, y, size):
     """y = A' v A: the first p rows and q columns of y."""
-    _a_transposed(p, q, height, width, width, p, v, y, spare, size)
+    _write_a_transposed(v.dtype, height, width, p, q, where(v, 0), where(y, 0), _whole(size))
 
 
 @inline
-def a_both(p, q, height, width, gy, v, spare, size):
+def a_both(p, q, height, width, gy, v, size):
     """v = A gy A', of the first p rows and q columns of gy."""
-    _a(p, q, height, width, q, height, gy, v, spare, size)
+    _write_a(gy.dtype, p, q, height, width, where(gy, 0), where(v, 0), _whole(size))
 
 
 @inline
-def g_both(taps, n, w, v, at, spare):
+def g_both(taps, n, w, v, at):
     """v = G w G', with n points in each direction.  The taps of w follow each other, CHUNK numbers each; the n*n runs
     of v begin at ``at`` and are PLACE apart."""
-    _g_down(taps, n, w, spare, taps * CHUNK)
-    for i in range(n):
-        _g_across(taps, n, run(spare, i * ROW, ROW), run(v, at + n * i * PLACE, (n - 1) * PLACE + CHUNK), CHUNK)
+    _write_g(w.dtype, taps, taps, n, n, where(w, 0), where(v, at), CHUNK)
 
 
 @inline
-def g_transposed_both(taps, n, v, gw, spare):
+def g_transposed_both(taps, n, v, gw):
     """gw = G' v G, whose taps follow each other, CHUNK numbers each."""
-    _g_transposed_down(taps, n, v, spare, n * CHUNK)
-    for i in range(taps):
-        _g_transposed_across(taps, n, run(spare, i * ROW, ROW), run(gw, i * taps * CHUNK, taps * CHUNK), CHUNK)
+    _write_g_transposed(v.dtype, n, n, taps, taps, where(v, 0), where(gw, 0), CHUNK)

@@ -108,7 +108,7 @@ def _convolve_blocks(source, y, spectrum, bias, result, v, u, space, groups, pad
     for task in prange(groups * blocks):
         group, first, slot = task // blocks, task % blocks * block, numba.get_thread_id()
         here = min(block, count - first)
-        patch, spare, full = room(space)
+        patch, full = room(space)
         for t in range(first, first + here):
             n, top, left, p, q = corner(t, tiles)
             at, earlier = slot * tiles.places * v.shape[2], since(first, t, tiles)
@@ -116,7 +116,7 @@ def _convolve_blocks(source, y, spectrum, bias, result, v, u, space, groups, pad
                 size = min(CHUNK, channels - c0)
                 load(source, y, patch, n, top - padding[0], left - padding[1], p + tiles.more, q + tiles.more,
                      group * channels + c0, size)
-                b_both(p + tiles.more, q + tiles.more, patch, full, spare, size)
+                b_both(p + tiles.more, q + tiles.more, patch, full, size)
                 store(full, v, at + c0, v.shape[2], channels, earlier, tiles, p + tiles.more, q + tiles.more, size)
         _multiply(v, spectrum, u, slot, group, groups, since(first, first + here, tiles), tiles, tall, wide, wide_tile,
                   narrow_tile)
@@ -126,7 +126,7 @@ def _convolve_blocks(source, y, spectrum, bias, result, v, u, space, groups, pad
             for c0 in range(0, columns, CHUNK):
                 size = min(CHUNK, columns - c0)
                 fetch(full, u, at + c0, u.shape[2], padded, earlier, tiles, p + tiles.more, q + tiles.more, size)
-                a_transposed_both(p, q, p + tiles.more, q + tiles.more, full, patch, spare, size)
+                a_transposed_both(p, q, p + tiles.more, q + tiles.more, full, patch, size)
                 put(patch, bias, result, n, top, left, p, q, group * columns + c0, size, relu)
 
 
@@ -188,7 +188,7 @@ def _sum_blocks(x, gy, y, sums, v, u, space, groups, padding, tiles, block, slic
     slices = (padded + slice_ - 1) // slice_
     for task in prange(groups * slices):
         group, k0, slot = task // slices, task % slices * slice_, numba.get_thread_id()
-        patch, spare, full = room(space)
+        patch, full = room(space)
         for first in range(0, count, block):
             end = min(first + block, count)
             for t in range(first, end):
@@ -198,13 +198,13 @@ def _sum_blocks(x, gy, y, sums, v, u, space, groups, padding, tiles, block, slic
                     size = min(CHUNK, channels - c)
                     load(x, None, patch, n, top - padding[0], left - padding[1], p + tiles.more, q + tiles.more,
                          group * channels + c, size)
-                    b_both(p + tiles.more, q + tiles.more, patch, full, spare, size)
+                    b_both(p + tiles.more, q + tiles.more, patch, full, size)
                     store(full, v, slot * tiles.places * v.shape[2] + c, v.shape[2], channels + _LINE, earlier, tiles,
                           p + tiles.more, q + tiles.more, size)
                 for k in range(k0, min(k0 + slice_, columns), CHUNK):
                     size = min(CHUNK, min(k0 + slice_, columns) - k)
                     load(gy, y, patch, n, top, left, p, q, group * columns + k, size)
-                    a_both(p, q, p + tiles.more, q + tiles.more, patch, full, spare, size)
+                    a_both(p, q, p + tiles.more, q + tiles.more, patch, full, size)
                     store(full, u, slot * tiles.places * u.shape[2] + k - k0, u.shape[2], slice_ + _LINE, earlier,
                           tiles, p + tiles.more, q + tiles.more, size)
             _add_products(v, u, sums, slot, group, groups, k0, slice_, since(first, end, tiles), tiles, first == 0,
