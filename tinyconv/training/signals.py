@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 
@@ -18,7 +18,8 @@ def stop_signals() -> Iterator[list[int]]:
 
     def note(number: int, frame: Any) -> None:
         asked.append(number)
-        print("\nstopping after this batch (once more: at once, without saving) ...", file=sys.stderr, flush=True)
+        with suppress(OSError):  # past the buffer of sys.stderr, which the signal may have come in the middle of
+            os.write(2, b"\nstopping after this batch (once more: at once, without saving) ...\n")
         for other, handler in before.items():
             signal.signal(other, handler)
 
