@@ -47,15 +47,16 @@ def _transform(source, y, v, space, groups, padding, tiles, depth):
     parts, pieces = (channels + CHUNK - 1) // CHUNK, (channels + depth - 1) // depth
     for task in prange(count * groups * parts):
         t, group, c0 = task // (groups * parts), task // parts % groups, task % parts * CHUNK
+        size = min(CHUNK, channels - c0)
         patch, full = room(space)
         n, top, left, p, q = corner(t, tiles)
         load(source, y, patch, n, top - padding[0], left - padding[1], p + tiles.more, q + tiles.more,
-             group * channels + c0, min(CHUNK, channels - c0))
-        b_both(p + tiles.more, q + tiles.more, patch, full, min(CHUNK, channels - c0))
-        for c in range(c0, min(c0 + CHUNK, channels), depth):
-            at = (group * pieces + c // depth) * tiles.places * v.shape[2]
-            store(run(full, c - c0, full.size - (c - c0)), v, at, v.shape[2], depth, since(0, t, tiles), tiles,
-                  p + tiles.more, q + tiles.more, min(depth, channels - c))
+             group * channels + c0, size)
+        b_both(p + tiles.more, q + tiles.more, patch, full, size)
+        for c in range(0, size, depth):
+            at = (group * pieces + (c0 + c) // depth) * tiles.places * v.shape[2]
+            store(run(full, c, full.size - c), v, at, v.shape[2], depth, since(0, t, tiles), tiles,
+                  p + tiles.more, q + tiles.more, min(depth, size - c))
 
 
 @jit

@@ -57,22 +57,27 @@ def _fma(factor, x, y):
     return _Vector(x.code, x.code.multiply_add(x.code.constant(factor), x.value, y.value))
 
 
-def _b(d, _):
+def _six(d):
+    """B' d for the first six points."""
+    even, odd, even2, odd2 = _fma(-4, d[2], d[4]), _fma(-4, d[1], d[3]), d[4] - d[2], d[3] - d[1]
+    return [_fma(4, d[0], _fma(-5, d[2], d[4])), even + odd, even - odd, _fma(2, odd2, even2), _fma(-2, odd2, even2),
+            _last(d)]
+
+
+def _b(d, n):
     """v = B' d.
 
     Row a of B' is the polynomial that is 0 at the other points, (x - b)(x - c)..., by its coefficients; that of
     infinity is 0 at all.  To add a point is to multiply the rows by a factor, and d seen through x - h is the
     differences of its neighbours: so seven and eight points are six of (x - 1/2) d and of (x - 1/2)(x + 1/2) d.  The
     row of a point is also divided by its own factors there."""
-    if len(d) == 6:
-        even, odd, even2, odd2 = _fma(-4, d[2], d[4]), _fma(-4, d[1], d[3]), d[4] - d[2], d[3] - d[1]
-        return [_fma(4, d[0], _fma(-5, d[2], d[4])), even + odd, even - odd, _fma(2, odd2, even2),
-                _fma(-2, odd2, even2), _last(d)]
-    if len(d) == 7:
-        *v, v5 = _b([_fma(-1 / 2, *pair) for pair in zip(d[:-1], d[1:], strict=True)], 6)
+    if n == 6:
+        return _six(d)
+    if n == 7:
+        *v, v5 = _six([_fma(-1 / 2, *pair) for pair in zip(d[:-1], d[1:], strict=True)])
         factors = -2, 2, -2 / 3, 2 / 3, -2 / 5  # 1 / (a - 1/2)
         return [*(factor * value for factor, value in zip(factors, v, strict=True)), v5, _last(d)]
-    *v, v5 = _b([_fma(-1 / 4, *pair) for pair in zip(d[:-2], d[2:], strict=True)], 6)
+    *v, v5 = _six([_fma(-1 / 4, *pair) for pair in zip(d[:-2], d[2:], strict=True)])
     factors = -4, 4 / 3, 4 / 3, 4 / 15, 4 / 15  # 1 / (a*a - 1/4)
     even, odd = _last(d[1:]), _last(d)
     return [*(factor * value for factor, value in zip(factors, v, strict=True)), v5, _fma(1 / 2, odd, even),
@@ -142,11 +147,11 @@ def _transform(one, squares, source_steps=lambda square: (ROW, CHUNK), target_st
             item = context.get_abi_sizeof(context.get_data_type(kind.dtype))
             code = Code(builder, item, isa.chosen().lanes(item))
             source, target = (code.numbers(address) for address in values[5:7])
+            half = code.room(POINTS * POINTS)
             for square in squares:
                 with code.when(values[1:5], square):
                     def vector(i, _, square=square):
                         at = builder.mul(i, code.int(code.lanes))
-                        half = code.room(POINTS * POINTS)
                         _along(code, one, square.columns, code.at(source, at), source_steps(square)[::-1], square.rows,
                                half, (code.lanes, POINTS * code.lanes), square.to_rows)
                         _along(code, one, square.to_rows, half, (POINTS * code.lanes, code.lanes), square.columns,
