@@ -10,38 +10,40 @@ from numba.extending import intrinsic
 def gather(vectors, lanes, itemsize):
     width = vectors * lanes
 
-    def gather(rows, a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row, relu):
+    def gather(rows, a, row, tap, taps, depth, b, panels, step_b, init, init_row, y, y_row, relu):
         a, b, init, y = numbers(a, itemsize), numbers(b, itemsize), numbers(init, itemsize), numbers(y, itemsize)
         row, tap, init_row, y_row = table(row), table(tap), table(init_row), table(y_row)
-        for r in range(rows):
-            here, start, before = y_row[r], row[r], init_row[r]
-            for c in range(width):
-                y[here + c] = init[before + c]
-            for t in range(taps):
-                for k in range(depth):
-                    factor, line = a[start + tap[t] + k], (t * depth + k) * step_b
-                    for c in range(width):
-                        y[here + c] += factor * b[line + c]
-            for c in range(width):
-                y[here + c] = 0 if relu and y[here + c] < 0 else y[here + c]
+        for panel in range(panels):
+            for r in range(rows):
+                start, before, here = row[r], init_row[r] + panel * width, y_row[r] + panel * width
+                for c in range(width):
+                    y[here + c] = init[before + c]
+                for t in range(taps):
+                    for k in range(depth):
+                        factor, line = a[start + tap[t] + k], panel * step_b + (t * depth + k) * width
+                        for c in range(width):
+                            y[here + c] += factor * b[line + c]
+                for c in range(width):
+                    y[here + c] = 0 if relu and y[here + c] < 0 else y[here + c]
     return gather
 
 
 def even(vectors, lanes, itemsize):
     width = vectors * lanes
 
-    def even(rows, a, step_a, depth, b, step_b, init, init_step, y, y_step, relu):
+    def even(rows, a, step_a, depth, b, panels, step_b, init, init_step, y, y_step, relu):
         a, b, init, y = numbers(a, itemsize), numbers(b, itemsize), numbers(init, itemsize), numbers(y, itemsize)
-        for r in range(rows):
-            here = r * y_step
-            for c in range(width):
-                y[here + c] = init[r * init_step + c]
-            for k in range(depth):
-                factor = a[r * step_a + k]
+        for panel in range(panels):
+            for r in range(rows):
+                before, here = r * init_step + panel * width, r * y_step + panel * width
                 for c in range(width):
-                    y[here + c] += factor * b[k * step_b + c]
-            for c in range(width):
-                y[here + c] = 0 if relu and y[here + c] < 0 else y[here + c]
+                    y[here + c] = init[before + c]
+                for k in range(depth):
+                    factor, line = a[r * step_a + k], panel * step_b + k * width
+                    for c in range(width):
+                        y[here + c] += factor * b[line + c]
+                for c in range(width):
+                    y[here + c] = 0 if relu and y[here + c] < 0 else y[here + c]
     return even
 
 

@@ -13,8 +13,9 @@ An even tile is a gather tile of one tap whose rows are equally far apart.  It n
 row only, and so has a register left to ask for what lies behind its last row: the rows of the next tile, if they
 follow.
 
-A gather or an even tile can apply a ReLU to what it stores.  The y of a gather or a panel tile may *stream*, go past
-the caches to memory: then it must lie on vector boundaries.
+A gather or an even tile goes on to the next panel of b, ``step_b`` further on, and to the columns of init and y beside
+its own, until it has done so many ``panels``.  It can apply a ReLU to what it stores.  The y of a gather or a panel tile
+may *stream*, go past the caches to memory: then it must lie on vector boundaries.
 
 A dot tile has a vector of partial sums for each number of y, because both its factors lie along k: for products with
 few columns, which would leave the lanes of the others empty.  It has R rows x J columns.
@@ -57,29 +58,42 @@ def _expect_ahead(code, b, columns):
         code.expect(code.at(b, _AHEAD * code.lanes * columns + c))
 
 
+def _each_panel(code, columns, panels, b, step_b, init, y, product):
+    """The product of the tile's rows with one panel after the other, for what a call costs is then paid once."""
+    width = code.lanes * columns
+
+    def one(_, state):
+        product(*state)
+        return [code.at(pointer, step) for pointer, step in zip(state, (step_b, width, width), strict=True)]
+
+    code.loop(panels, [code.numbers(address) for address in (b, init, y)], one)
+
+
 def _gather(code, rows, columns, args, streams):
-    a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row, relu = args
-    a, b, init, y = map(code.numbers, (a, b, init, y))
-    row, tap, init_row, y_row = map(code.table, (row, tap, init_row, y_row))
+    a, row, tap, taps, depth, b, panels, step_b, init, init_row, y, y_row, relu = args
+    a, row, tap, init_row, y_row = code.numbers(a), *map(code.table, (row, tap, init_row, y_row))
     starts = [code.at(a, code.entry(row, r)) for r in range(rows)]
-    acc = [code.load(code.at(init, code.entry(init_row, r), code.lanes * j))
-           for r in range(rows) for j in range(columns)]
 
-    targets = [code.at(y, code.entry(y_row, r)) for r in range(rows)]
-    if not streams:
-        code.expect_rows(targets, columns)
+    def product(b, init, y):
+        acc = [code.load(code.at(init, code.entry(init_row, r), code.lanes * j))
+               for r in range(rows) for j in range(columns)]
+        targets = [code.at(y, code.entry(y_row, r)) for r in range(rows)]
+        if not streams:
+            code.expect_rows(targets, columns)
 
-    def one_tap(t, state):
-        def body(_, state):
-            k, b, *acc = state
-            _expect_ahead(code, b, columns)
-            acc = _multiply(code, acc, lambda r: code.at(starts[r], k), b, columns)
-            return [code.b.add(k, code.int(1)), code.at(b, step_b), *acc]
+        def one_tap(t, state):
+            def body(_, state):
+                k, b, *acc = state
+                _expect_ahead(code, b, columns)
+                acc = _multiply(code, acc, lambda r: code.at(starts[r], k), b, columns)
+                return [code.b.add(k, code.int(1)), code.at(b, code.lanes * columns), *acc]
 
-        return code.loop(depth, [code.entry(tap, t), *state], body)[1:]
+            return code.loop(depth, [code.entry(tap, t), *state], body)[1:]
 
-    _, *acc = code.loop(taps, [b, *acc], one_tap)
-    _finish(code, acc, targets, relu, streams)
+        _, *acc = code.loop(taps, [b, *acc], one_tap)
+        _finish(code, acc, targets, relu, streams)
+
+    _each_panel(code, columns, panels, b, step_b, init, y, product)
 
 
 def _finish(code, acc, targets, relu, streams):
@@ -94,29 +108,32 @@ _REACH = 7  # rows that one address serves: x86 adds once, twice or four times w
 
 
 def _even(code, rows, columns, args, streams):
-    a, step_a, depth, b, step_b, init, init_step, y, y_step, relu = args
+    a, step_a, depth, b, panels, step_b, init, init_step, y, y_step, relu = args
     step = code.opaque(code.bytes(step_a))
     three, five = (code.opaque(code.b.mul(step, code.int(n))) for n in (3, 5))
     beyond = [code.int(0), step, code.twice(step), three, code.twice(code.twice(step)), five, code.twice(three)]
     heads = [code.opaque(code.b.add(a, code.b.mul(step, code.int(r)))) for r in range(0, rows, _REACH)]
     count, behind = len(heads), code.numbers(code.b.add(a, code.b.mul(step, code.int(rows))))
-    b, init, y = map(code.numbers, (b, init, y))
-    acc = [code.load(code.at(init, code.b.mul(init_step, code.int(r)), code.lanes * j))
-           for r in range(rows) for j in range(columns)]
-    targets = [code.at(y, code.b.mul(y_step, code.int(r))) for r in range(rows)]
-    code.expect_rows(targets, columns)
 
-    def body(_, state):
-        heads, (b, behind, *acc) = state[:count], state[count:]
-        code.expect(behind)
-        _expect_ahead(code, b, columns)
-        acc = _multiply(code, acc, lambda r: code.numbers(code.b.add(heads[r // _REACH], beyond[r % _REACH])), b,
-                        columns)
-        following = [code.opaque(code.b.add(head, code.int(code.item))) for head in heads]
-        return [*following, code.at(b, step_b), code.at(behind, rows), *acc]
+    def product(b, init, y):
+        acc = [code.load(code.at(init, code.b.mul(init_step, code.int(r)), code.lanes * j))
+               for r in range(rows) for j in range(columns)]
+        targets = [code.at(y, code.b.mul(y_step, code.int(r))) for r in range(rows)]
+        code.expect_rows(targets, columns)
 
-    acc = code.loop(depth, [*heads, b, behind, *acc], body)[count + 2:]
-    _finish(code, acc, targets, relu, streams=False)
+        def body(_, state):
+            heads, (b, behind, *acc) = state[:count], state[count:]
+            code.expect(behind)
+            _expect_ahead(code, b, columns)
+            acc = _multiply(code, acc, lambda r: code.numbers(code.b.add(heads[r // _REACH], beyond[r % _REACH])), b,
+                            columns)
+            following = [code.opaque(code.b.add(head, code.int(code.item))) for head in heads]
+            return [*following, code.at(b, code.lanes * columns), code.at(behind, rows), *acc]
+
+        acc = code.loop(depth, [*heads, b, behind, *acc], body)[count + 2:]
+        _finish(code, acc, targets, relu, streams=False)
+
+    _each_panel(code, columns, panels, b, step_b, init, y, product)
 
 
 def _panel(code, rows, columns, args, streams):
@@ -166,7 +183,7 @@ def _dot(code, rows, columns, args, streams):
 _KINDS = {"gather": _gather, "even": _even, "panel": _panel, "dot": _dot}
 
 
-ARGUMENTS = {"gather": 13, "even": 11, "panel": 13, "dot": 8}
+ARGUMENTS = {"gather": 14, "even": 12, "panel": 13, "dot": 8}
 
 
 @intrinsic(prefer_literal=True)

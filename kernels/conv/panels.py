@@ -86,7 +86,7 @@ def _multiply(v, u, some, space, weight, bias, result, groups, tiles, depth, rel
                     y = where(u, target + place * u.shape[2] + t * width)
                     init, step = (y, width) if begin else (where(nothing, 0), 0)
                     tile.call(address, (end - t, where(v, a + t * depth), depth, some_channels,
-                                        where(some, made + place * PLACE), width, init, step, y, width, 0))
+                                        where(some, made + place * PLACE), 1, 0, init, step, y, width, 0))
         pixels, full = room(space)
         for t in range(count):
             n, top, left, p, q = corner(t, tiles)

@@ -194,8 +194,10 @@ def _product(source, weights, unpacked, backwards, bias, result, rows, source_gr
                                                        result_grid)
                 if image == last_image:
                     low_tap, high_tap = _nonzero(lines, line, last_line, taps_of_line)
-            for column in range(part * together * wide, min((part + 1) * together * wide, columns), wide):
-                width = min(wide, padded - column)  # of the panel, and of that what counts
+            column, stop = part * together * wide, min((part + 1) * together * wide, columns)
+            while column < stop:  # the full panels, and what is left of the columns
+                panels_here = max(1, (stop - column) // wide)
+                width = min(wide, padded - column)  # of a panel, and of that what counts
                 valid = min(wide, columns - column)
                 address, b = wide_tile if width == wide else narrow_tile, panels_at + column * length
                 init, whole = where(bias, group * padded + column), valid == width
@@ -204,11 +206,12 @@ def _product(source, weights, unpacked, backwards, bias, result, rows, source_gr
                     to, to_rows, step = where(spare, 0), where(spare_rows, 0), wide
                 if simple:
                     tile.call(address, (end - begin, where(source, start), source_grid.right, depth, where(weights, b),
-                                        width, init, 0, to, step, relu))
+                                        panels_here, wide * length, init, 0, to, step, relu))
                 else:
                     tile.call(address, (end - begin, where(source, start), where(places, 0), where(tap, low_tap),
-                                        high_tap - low_tap, depth, where(weights, b + low_tap * depth * width), width,
-                                        init, where(zeros, 0), to, to_rows, relu))
+                                        high_tap - low_tap, depth, where(weights, b + low_tap * depth * width),
+                                        panels_here, wide * length, init, where(zeros, 0), to, to_rows, relu))
                 if not whole:
                     for r in range(end - begin):
                         copy(run(result, goal + column + targets[r], valid), run(spare, r * wide, valid))
+                column += panels_here * wide

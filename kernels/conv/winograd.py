@@ -136,7 +136,7 @@ def _multiply(v, spectrum, u, slot, group, groups, rows, tiles, tall, wide, wide
     the rows[kind] tiles of each place."""
     _, channels, padded = spectrum.shape
     distances, targets = np.arange(tall) * channels, np.arange(tall) * padded
-    zero, zeros, nothing = np.zeros(1, np.int64), np.zeros(tall, np.int64), np.zeros(wide, v.dtype)
+    zero, zeros, nothing = np.zeros(1, np.int64), np.zeros(tall, np.int64), np.zeros(padded, v.dtype)
     for place in range(tiles.places):
         here = rows[kind(place // tiles.n, place % tiles.n, tiles)]
         heights = (here + tall - 1) // tall
@@ -144,12 +144,14 @@ def _multiply(v, spectrum, u, slot, group, groups, rows, tiles, tall, wide, wide
         result = (slot * tiles.places + place) * u.shape[2]
         for i in range(heights):  # of nearly equal height
             t, end = here * i // heights, here * (i + 1) // heights
-            for column in range(0, padded, wide):
-                width = min(wide, padded - column)
-                tile.call(wide_tile if width == wide else narrow_tile,
+            column = 0
+            while column < padded:  # the full panels, and then a narrow one
+                panels = max(1, (padded - column) // wide)
+                tile.call(wide_tile if padded - column >= wide else narrow_tile,
                           (end - t, where(v, a + t * channels), where(distances, 0), where(zero, 0), 1, channels,
-                           where(spectrum, b + column * channels), width, where(nothing, 0), where(zeros, 0),
-                           where(u, result + t * padded + column), where(targets, 0), 0))
+                           where(spectrum, b + column * channels), panels, wide * channels, where(nothing, 0),
+                           where(zeros, 0), where(u, result + t * padded + column), where(targets, 0), 0))
+                column += panels * wide
 
 
 def backward_weight(x, gy, gw, y, padding, groups, scratch):

@@ -111,7 +111,7 @@ def _forward(weight, columns, sums, block, depth, tall, wide, wide_tile, narrow_
                     if c0 == 0:
                         init, init_rows = where(nothing, 0), where(zeros, 0)
                     tile.call(wide_tile if width == wide else narrow_tile,
-                              (rows, where(weight, 0), where(places, 0), where(zero, 0), 1, steps, panel, width,
+                              (rows, where(weight, 0), where(places, 0), where(zero, 0), 1, steps, panel, 1, 0,
                                init, init_rows, where(sums, 0), where(targets, 0), 0))
 
 

@@ -41,25 +41,27 @@ def _close(actual: np.ndarray, expected: np.ndarray, itemsize: int) -> None:
 @pytest.mark.parametrize("itemsize", DTYPES)
 @pytest.mark.parametrize("streams", [False, True])
 def test_gather(streams: bool, itemsize: int, vectors: int, rows: int, taps: int, depth: int) -> None:
-    """Rows in no order, some of them the same; taps that overlap; b with a gap after each line; rows of y apart."""
+    """Rows in no order, some of them the same; taps that overlap; one to three panels with a gap behind each; rows of y
+    apart."""
     draw, rng = _draw(itemsize), np.random.default_rng(1)
-    wide = vectors * BEST.lanes(itemsize)
-    step_b = wide + 3
-    a, b = draw(200), draw(taps * depth * step_b + wide)
+    wide, panels = vectors * BEST.lanes(itemsize), 1 + rows % 3
+    step_b, all_wide = taps * depth * wide + 3, panels * wide
+    a, b = draw(200), draw(panels * step_b + wide)
     row, tap = rng.integers(0, 100, rows), np.array([40, 0, 45])[:taps]
-    init, init_row = draw(4 * wide), rng.integers(0, 3, rows) * wide
-    pitch, first = (2 * wide, BEST.lanes(itemsize)) if streams else (wide + 5, 2)
+    init, init_row = draw(4 * all_wide), rng.integers(0, 3, rows) * wide
+    pitch, first = (all_wide + wide, BEST.lanes(itemsize)) if streams else (all_wide + 5, 2)
     y, y_row = _on_a_boundary((rows + 1) * pitch, itemsize), rng.permutation(rows) * pitch + first
-    _function("gather", itemsize, vectors, streams)(rows, a, row, tap, taps, depth, b, step_b, init, init_row, y, y_row,
-                                                    0)
+    _function("gather", itemsize, vectors, streams)(rows, a, row, tap, taps, depth, b, panels, step_b, init, init_row,
+                                                    y, y_row, 0)
     written = np.zeros(y.size, bool)
-    for r in range(rows):
-        expected = init[init_row[r]:][:wide].astype(np.float64)
+    for r, p in itertools.product(range(rows), range(panels)):
+        expected = init[init_row[r] + p * wide:][:wide].astype(np.float64)
         for t in range(taps):
             for k in range(depth):
-                expected += a[row[r] + tap[t] + k].astype(np.float64) * b[(t * depth + k) * step_b:][:wide]
-        _close(y[y_row[r]:][:wide], expected, itemsize)
-        written[y_row[r]:y_row[r] + wide] = True
+                expected += a[row[r] + tap[t] + k].astype(np.float64) * b[p * step_b + (t * depth + k) * wide:][:wide]
+        here = y_row[r] + p * wide
+        _close(y[here:][:wide], expected, itemsize)
+        written[here:here + wide] = True
     assert np.isnan(y[~written]).all(), "it wrote beside its rows"
 
 
@@ -68,19 +70,20 @@ def test_gather(streams: bool, itemsize: int, vectors: int, rows: int, taps: int
 @pytest.mark.parametrize("vectors", [1, 2])
 @pytest.mark.parametrize("itemsize", DTYPES)
 def test_even(itemsize: int, vectors: int, rows: int, depth: int) -> None:
-    """Rows of a that overlap, of init and y that lie apart, and b with a gap after each line."""
-    draw, wide = _draw(itemsize), vectors * BEST.lanes(itemsize)
-    step_a, step_b, init_step, y_step = 5, wide + 3, wide + 4, wide + 5
-    a, b, init = draw(rows * step_a + depth), draw(depth * step_b + wide), draw(rows * init_step)
+    """Rows of a that overlap, of init and y that lie apart, one to three panels with a gap behind each."""
+    draw, wide, panels = _draw(itemsize), vectors * BEST.lanes(itemsize), 1 + rows % 3
+    step_a, step_b, init_step, y_step = 5, depth * wide + 3, panels * wide + 4, panels * wide + 5
+    a, b, init = draw(rows * step_a + depth), draw(panels * step_b + wide), draw(rows * init_step)
     y = _on_a_boundary((rows + 1) * y_step, itemsize)
-    _function("even", itemsize, vectors)(rows, a, step_a, depth, b, step_b, init, init_step, y, y_step, 0)
+    _function("even", itemsize, vectors)(rows, a, step_a, depth, b, panels, step_b, init, init_step, y, y_step, 0)
     written = np.zeros(y.size, bool)
-    for r in range(rows):
-        expected = init[r * init_step:][:wide].astype(np.float64)
+    for r, p in itertools.product(range(rows), range(panels)):
+        expected = init[r * init_step + p * wide:][:wide].astype(np.float64)
         for k in range(depth):
-            expected += a[r * step_a + k].astype(np.float64) * b[k * step_b:][:wide]
-        _close(y[r * y_step:][:wide], expected, itemsize)
-        written[r * y_step:r * y_step + wide] = True
+            expected += a[r * step_a + k].astype(np.float64) * b[p * step_b + k * wide:][:wide]
+        here = r * y_step + p * wide
+        _close(y[here:][:wide], expected, itemsize)
+        written[here:here + wide] = True
     assert np.isnan(y[~written]).all(), "it wrote beside its rows"
 
 
@@ -137,8 +140,8 @@ def test_y_may_be_where_init_is() -> None:
     draw, wide = _draw(8), BEST.lanes(8)
     a, b, zero = draw(10), draw(10, wide), np.zeros(1, np.int64)
     y, run = np.zeros(wide), _function("gather", 8, 1)
-    run(1, a, zero, zero, 1, 6, b, wide, y, zero, y, zero, 0)
-    run(1, a[6:], zero, zero, 1, 4, b[6:], wide, y, zero, y, zero, 0)
+    run(1, a, zero, zero, 1, 6, b, 1, 0, y, zero, y, zero, 0)
+    run(1, a[6:], zero, zero, 1, 4, b[6:], 1, 0, y, zero, y, zero, 0)
     _close(y, a @ b, 8)
 
 
@@ -152,9 +155,9 @@ def test_a_tile_clips_if_asked_to(kind: str, itemsize: int, streams: bool, relu:
     y = _on_a_boundary(init.size, itemsize)
     call = _function(kind, itemsize, 1, streams)
     if kind == "gather":
-        call(1, init, zero, zero, 0, 0, init, 1, init, zero, y, zero, relu)
+        call(1, init, zero, zero, 0, 0, init, 1, 0, init, zero, y, zero, relu)
     else:
-        call(1, init, 0, 0, init, 1, init, 0, y, 0, relu)
+        call(1, init, 0, 0, init, 1, 0, init, 0, y, 0, relu)
     np.testing.assert_array_equal(y, np.where(init < 0, 0, init) if relu else init)
 
 
@@ -168,19 +171,19 @@ def test_every_tile_gives_the_same_bits(itemsize: int) -> None:
 
     def product(kind: str, streams: bool, tall: int, vectors: int) -> bytes:
         y = _on_a_boundary(BEST.rows * wide, itemsize).reshape(-1, wide)
-        tile_of = _function(kind, itemsize, vectors, streams)
+        width, tile_of = vectors * BEST.lanes(itemsize), _function(kind, itemsize, vectors, streams)
+        packed = np.concatenate([b[:, column:column + width].ravel() for column in range(0, wide, width)])
         for first in range(0, BEST.rows, tall):
             rows = min(tall, BEST.rows - first)
-            for column in range(0, wide, vectors * BEST.lanes(itemsize)):
-                panel, target = b.reshape(-1)[column:], y[first:].reshape(-1)[column:]
-                if kind == "gather":
-                    tile_of(rows, a, np.arange(first, first + rows) * 50, zero, 1, 50, panel, wide, nothing,
-                            np.zeros(rows, np.int64), target, np.arange(rows) * wide, 0)
-                elif kind == "even":
-                    tile_of(rows, a[first:], 50, 50, panel, wide, nothing, 0, target, wide, 0)
-                else:
-                    tile_of(rows, columns.reshape(-1)[first:], zero, BEST.rows, panel, zero, wide, 1, 50, nothing, 0,
-                            target, wide)
+            if kind == "gather":
+                tile_of(rows, a, np.arange(first, first + rows) * 50, zero, 1, 50, packed, wide // width, 50 * width,
+                        nothing, np.zeros(rows, np.int64), y[first:], np.arange(rows) * wide, 0)
+            elif kind == "even":
+                tile_of(rows, a[first:], 50, 50, packed, wide // width, 50 * width, nothing, 0, y[first:], wide, 0)
+            else:
+                for column in range(0, wide, width):
+                    tile_of(rows, columns.reshape(-1)[first:], zero, BEST.rows, b.reshape(-1)[column:], zero, wide, 1,
+                            50, nothing, 0, y[first:].reshape(-1)[column:], wide)
         _close(y, a.astype(np.float64) @ b, itemsize)
         return y.tobytes()
 
