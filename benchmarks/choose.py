@@ -32,6 +32,7 @@ CHANNELS = (16, 20, 32, 48, 64, 128, 256, 512)  # of a group
 GROUPS = (1, 2)
 PIXELS = (64, 128, 256, 512, 1024, 2048, 4096, 16384)  # of the batch
 _COPIES, _LARGE = 100, 200 << 20  # of a layer; bytes of all its copies
+_LOSS = 3  # a loss counts as so many gains: Winograd rounds worse, and has to make up for that
 Corner = tuple[int, int]
 EFFORT = timing.Effort(repeat=5, turn=0.02, patience=1.0)
 
@@ -84,7 +85,8 @@ def limits(ratios: dict[Corner, float]) -> tuple[Corner, ...]:
     the logarithms of all ratios behind them, so that the noise of a single one does not decide.  None of them if it
     gains nowhere."""
     def gain(corners: tuple[Corner, ...]) -> float:
-        return sum(math.log(r) for (c, p), r in ratios.items() if any(c >= C and p >= P for C, P in corners))
+        return sum(math.log(r) * (1 if r >= 1 else _LOSS)
+                   for (c, p), r in ratios.items() if any(c >= C and p >= P for C, P in corners))
 
     one = ((corner,) for corner in ratios)
     # Two that matter: fewer pixels of more channels.

@@ -26,6 +26,11 @@ def test_one_noisy_line_does_not_decide() -> None:
     assert choose.limits({(16, 16): 1.5, (16, 64): 0.98, (64, 16): 1.6, (64, 64): 2.0}) == ((16, 16),)
 
 
+def test_a_loss_counts_more_than_a_gain() -> None:
+    """A layer of 16 channels gains as much with few pixels as it loses with many."""
+    assert choose.limits({(16, 16): 1.3, (16, 64): 0.8, (64, 16): 1.4, (64, 64): 2.0}) == ((64, 16),)
+
+
 def test_nothing_gained_is_no_line() -> None:
     assert choose.limits({(16, 16): 0.5, (16, 64): 0.8, (64, 16): 0.9, (64, 64): 0.99}) == ()
 
