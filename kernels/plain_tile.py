@@ -7,20 +7,19 @@ from numba import types
 from numba.extending import intrinsic
 
 
-def gather(vectors, lanes, itemsize):
-    width = vectors * lanes
-
-    def gather(rows, a, row, tap, taps, depth, b, panels, step_b, init, init_row, y, y_row, relu):
+def gather(most, lanes, itemsize):
+    def gather(rows, vectors, a, row, tap, low, high, depth, b, step_b, init, init_row, y, y_row, relu):
         a, b, init, y = numbers(a, itemsize), numbers(b, itemsize), numbers(init, itemsize), numbers(y, itemsize)
         row, tap, init_row, y_row = table(row), table(tap), table(init_row), table(y_row)
-        for panel in range(panels):
+        for first in range(0, vectors, most):
+            width = min(most, vectors - first) * lanes
             for r in range(rows):
-                start, before, here = row[r], init_row[r] + panel * width, y_row[r] + panel * width
+                start, before, here = row[r], init_row[r] + first * lanes, y_row[r] + first * lanes
                 for c in range(width):
                     y[here + c] = init[before + c]
-                for t in range(taps):
+                for t in range(low, high):
                     for k in range(depth):
-                        factor, line = a[start + tap[t] + k], panel * step_b + (t * depth + k) * width
+                        factor, line = a[start + tap[t] + k], first // most * step_b + (t * depth + k) * width
                         for c in range(width):
                             y[here + c] += factor * b[line + c]
                 for c in range(width):
@@ -28,18 +27,17 @@ def gather(vectors, lanes, itemsize):
     return gather
 
 
-def even(vectors, lanes, itemsize):
-    width = vectors * lanes
-
-    def even(rows, a, step_a, depth, b, panels, step_b, init, init_step, y, y_step, relu):
+def even(most, lanes, itemsize):
+    def even(rows, vectors, a, step_a, depth, b, step_b, init, init_step, y, y_step, relu):
         a, b, init, y = numbers(a, itemsize), numbers(b, itemsize), numbers(init, itemsize), numbers(y, itemsize)
-        for panel in range(panels):
+        for first in range(0, vectors, most):
+            width = min(most, vectors - first) * lanes
             for r in range(rows):
-                before, here = r * init_step + panel * width, r * y_step + panel * width
+                before, here = r * init_step + first * lanes, r * y_step + first * lanes
                 for c in range(width):
                     y[here + c] = init[before + c]
                 for k in range(depth):
-                    factor, line = a[r * step_a + k], panel * step_b + k * width
+                    factor, line = a[r * step_a + k], first // most * step_b + k * width
                     for c in range(width):
                         y[here + c] += factor * b[line + c]
                 for c in range(width):
@@ -47,20 +45,18 @@ def even(vectors, lanes, itemsize):
     return even
 
 
-def panel(vectors, lanes, itemsize):
-    width = vectors * lanes
-
-    def panel(rows, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step):
+def panel(most, lanes, itemsize):
+    def panel(rows, vectors, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step):
         a, b, init, y = numbers(a, itemsize), numbers(b, itemsize), numbers(init, itemsize), numbers(y, itemsize)
         tap_a, tap_b = table(tap_a), table(tap_b)
         for r in range(rows):
             here = r * y_step
-            for c in range(width):
+            for c in range(vectors * lanes):
                 y[here + c] = init[r * init_step + c]
             for t in range(taps):
                 for k in range(depth):
                     factor, line = a[tap_a[t] + k * step_a + r], tap_b[t] + k * step_b
-                    for c in range(width):
+                    for c in range(vectors * lanes):
                         y[here + c] += factor * b[line + c]
     return panel
 

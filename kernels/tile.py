@@ -13,9 +13,10 @@ An even tile is a gather tile of one tap whose rows are equally far apart.  It n
 row only, and so has a register left to ask for what lies behind its last row: the rows of the next tile, if they
 follow.
 
-A gather or an even tile goes on to the next panel of b, ``step_b`` further on, and to the columns of init and y beside
-its own, until it has done so many ``panels``.  It can apply a ReLU to what it stores.  The y of a gather or a panel tile
-may *stream*, go past the caches to memory: then it must lie on vector boundaries.
+A gather or an even tile takes any number of ``vectors`` of columns: panel after panel of J, each ``step_b`` behind the
+one before, and a last one of a single vector.  It can apply a ReLU to what it stores.  A panel tile takes J vectors, or
+one.  The y of a gather or a panel tile may *stream*, go past the caches to memory: then it must lie on vector
+boundaries.
 
 A dot tile has a vector of partial sums for each number of y, because both its factors lie along k: for products with
 few columns, which would leave the lanes of the others empty.  It has R rows x J columns.
@@ -58,23 +59,26 @@ def _expect_ahead(code, b, columns):
         code.expect(code.at(b, _AHEAD * code.lanes * columns + c))
 
 
-def _each_panel(code, columns, panels, b, step_b, init, y, product):
-    """The product of the tile's rows with one panel after the other, for what a call costs is then paid once."""
-    width = code.lanes * columns
+def _each_panel(code, widest, vectors, b, step_b, init, y, product):
+    """The product of the tile's rows with one panel after the other, for what a call costs is then paid once: with as
+    many of the ``widest`` as there are, and with a narrow one if a vector is left."""
+    width = code.lanes * widest
 
     def one(_, state):
-        product(*state)
+        product(widest, *state)
         return [code.at(pointer, step) for pointer, step in zip(state, (step_b, width, width), strict=True)]
 
-    code.loop(panels, [code.numbers(address) for address in (b, init, y)], one)
+    rest = code.loop(code.b.sdiv(vectors, code.int(widest)), [code.numbers(address) for address in (b, init, y)], one)
+    with code.when([code.b.srem(vectors, code.int(widest))], [1]):
+        product(1, *rest)
 
 
-def _gather(code, rows, columns, args, streams):
-    a, row, tap, taps, depth, b, panels, step_b, init, init_row, y, y_row, relu = args
+def _gather(code, rows, widest, args, streams):
+    vectors, a, row, tap, low, high, depth, b, step_b, init, init_row, y, y_row, relu = args
     a, row, tap, init_row, y_row = code.numbers(a), *map(code.table, (row, tap, init_row, y_row))
     starts = [code.at(a, code.entry(row, r)) for r in range(rows)]
 
-    def product(b, init, y):
+    def product(columns, b, init, y):
         acc = [code.load(code.at(init, code.entry(init_row, r), code.lanes * j))
                for r in range(rows) for j in range(columns)]
         targets = [code.at(y, code.entry(y_row, r)) for r in range(rows)]
@@ -88,12 +92,13 @@ def _gather(code, rows, columns, args, streams):
                 acc = _multiply(code, acc, lambda r: code.at(starts[r], k), b, columns)
                 return [code.b.add(k, code.int(1)), code.at(b, code.lanes * columns), *acc]
 
-            return code.loop(depth, [code.entry(tap, t), *state], body)[1:]
+            return code.loop(depth, [code.entry(code.at(tap, low), t), *state], body)[1:]
 
-        _, *acc = code.loop(taps, [b, *acc], one_tap)
+        skipped = code.b.mul(code.b.mul(low, depth), code.int(code.lanes * columns))
+        _, *acc = code.loop(code.b.sub(high, low), [code.at(b, skipped), *acc], one_tap)
         _finish(code, acc, targets, relu, streams)
 
-    _each_panel(code, columns, panels, b, step_b, init, y, product)
+    _each_panel(code, widest, vectors, b, step_b, init, y, product)
 
 
 def _finish(code, acc, targets, relu, streams):
@@ -107,15 +112,15 @@ def _finish(code, acc, targets, relu, streams):
 _REACH = 7  # rows that one address serves: x86 adds once, twice or four times what is in a register as it loads
 
 
-def _even(code, rows, columns, args, streams):
-    a, step_a, depth, b, panels, step_b, init, init_step, y, y_step, relu = args
+def _even(code, rows, widest, args, streams):
+    vectors, a, step_a, depth, b, step_b, init, init_step, y, y_step, relu = args
     step = code.opaque(code.bytes(step_a))
     three, five = (code.opaque(code.b.mul(step, code.int(n))) for n in (3, 5))
     beyond = [code.int(0), step, code.twice(step), three, code.twice(code.twice(step)), five, code.twice(three)]
     heads = [code.opaque(code.b.add(a, code.b.mul(step, code.int(r)))) for r in range(0, rows, _REACH)]
     count, behind = len(heads), code.numbers(code.b.add(a, code.b.mul(step, code.int(rows))))
 
-    def product(b, init, y):
+    def product(columns, b, init, y):
         acc = [code.load(code.at(init, code.b.mul(init_step, code.int(r)), code.lanes * j))
                for r in range(rows) for j in range(columns)]
         targets = [code.at(y, code.b.mul(y_step, code.int(r))) for r in range(rows)]
@@ -133,29 +138,36 @@ def _even(code, rows, columns, args, streams):
         acc = code.loop(depth, [*heads, b, behind, *acc], body)[count + 2:]
         _finish(code, acc, targets, relu, streams=False)
 
-    _each_panel(code, columns, panels, b, step_b, init, y, product)
+    _each_panel(code, widest, vectors, b, step_b, init, y, product)
 
 
-def _panel(code, rows, columns, args, streams):
-    a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step = args
+def _panel(code, rows, widest, args, streams):
+    vectors, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step = args
     a, b, init, y = map(code.numbers, (a, b, init, y))
-    tap_a, tap_b = map(code.table, (tap_a, tap_b))
-    acc = [code.load(code.at(init, code.b.mul(init_step, code.int(r)), code.lanes * j))
-           for r in range(rows) for j in range(columns)]
+    tap_a, tap_b, store = code.table(tap_a), code.table(tap_b), code.stream if streams else code.store
 
-    def one_tap(t, acc):
-        def body(_, state):
-            a, b, *acc = state
-            acc = _multiply(code, acc, lambda r: code.at(a, r), b, columns)
-            return [code.at(a, step_a), code.at(b, step_b), *acc]
+    def product(columns):
+        acc = [code.load(code.at(init, code.b.mul(init_step, code.int(r)), code.lanes * j))
+               for r in range(rows) for j in range(columns)]
 
-        return code.loop(depth, [code.at(a, code.entry(tap_a, t)), code.at(b, code.entry(tap_b, t)), *acc], body)[2:]
+        def one_tap(t, acc):
+            def body(_, state):
+                a, b, *acc = state
+                acc = _multiply(code, acc, lambda r: code.at(a, r), b, columns)
+                return [code.at(a, step_a), code.at(b, step_b), *acc]
 
-    acc, store = code.loop(taps, acc, one_tap), code.stream if streams else code.store
-    for r in range(rows):
-        target = code.at(y, code.b.mul(y_step, code.int(r)))
-        for j in range(columns):
-            store(acc[r * columns + j], code.at(target, code.lanes * j))
+            return code.loop(depth, [code.at(a, code.entry(tap_a, t)), code.at(b, code.entry(tap_b, t)), *acc],
+                             body)[2:]
+
+        acc = code.loop(taps, acc, one_tap)
+        for r in range(rows):
+            target = code.at(y, code.b.mul(y_step, code.int(r)))
+            for j in range(columns):
+                store(acc[r * columns + j], code.at(target, code.lanes * j))
+
+    for columns in (1, widest):
+        with code.when([vectors], [columns]):
+            product(columns)
 
 
 def _dot(code, rows, columns, args, streams):
@@ -183,7 +195,7 @@ def _dot(code, rows, columns, args, streams):
 _KINDS = {"gather": _gather, "even": _even, "panel": _panel, "dot": _dot}
 
 
-ARGUMENTS = {"gather": 14, "even": 12, "panel": 13, "dot": 8}
+ARGUMENTS = {"gather": 15, "even": 12, "panel": 14, "dot": 8}
 
 
 @intrinsic(prefer_literal=True)
@@ -227,11 +239,11 @@ def _writer(kind, streams, most, width, lanes, itemsize):
 
 
 @cache
-def address(kind, itemsize, columns, streams=False):
+def address(kind, itemsize, columns=2, streams=False):
     """Where the compiled tile of a kind is; compiles it the first time.
 
-    itemsize: 4 for float32, 8 for float64.  columns: of the tile, in vectors; of a dot tile, in numbers.  streams:
-    whether y goes past the caches (only that of a gather or a panel tile ever does)."""
+    itemsize: 4 for float32, 8 for float64.  columns: J, the most vectors; of a dot tile, its columns.  streams: whether
+    y goes past the caches (only that of a gather or a panel tile ever does)."""
     best = isa.chosen()
     lanes = best.lanes(itemsize)
     if best is isa.PLAIN:

@@ -26,7 +26,7 @@ def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
     best, item, (_, C, R, S) = isa.chosen(), xs.itemsize, gw.shape
     tap, length = window_runs(R, S, C, windows.shape[2], xs.shape[3])
     _sum_bands(xs, gys, ys, windows, panels, sums, padding, stride, groups, R, length, tap, tile.height(length),
-               best.lanes(item), tile.address("panel", item, 2), tile.address("panel", item, 1))
+               best.lanes(item), tile.address("panel", item))
     for band in sums[1:]:
         sums[0] += band
     unpack(sums[0], gw, groups, best.lanes(item))
@@ -45,8 +45,7 @@ def _plan(x, gy, gw, stride, groups):
 
 
 @jit
-def _sum_bands(x, gy, y, windows, panels, sums, padding, stride, groups, R, length, taps, tall, lanes, wide_tile,
-               narrow_tile):
+def _sum_bands(x, gy, y, windows, panels, sums, padding, stride, groups, R, length, taps, tall, lanes, panel_tile):
     """sums[band, tap and r, k] = the sum over the band's pixels of x[pixel's window; tap and r] * gy[pixel, k]."""
     _, P, Q, K = gy.shape
     _, _, width, channels = windows.shape
@@ -75,9 +74,10 @@ def _sum_bands(x, gy, y, windows, panels, sums, padding, stride, groups, R, leng
                 for tap in range(taps.size):
                     for r in range(0, length, tall):
                         result = total + (group * padded + column) * whole + (tap * length + r) * size
-                        tile.call(wide_tile if size == wide else narrow_tile,
-                                  (min(tall, length - r), where(windows, window + group * length + taps[tap] + r),
-                                   where(places, 0), stride[1] * channels,
-                                   where(panels, panel + (group * padded + column) * here * Q), where(lines, 0), size,
-                                   here, Q, where(sums, result), size, where(sums, result), size))
+                        tile.call(panel_tile,
+                                  (min(tall, length - r), size // lanes,
+                                   where(windows, window + group * length + taps[tap] + r), where(places, 0),
+                                   stride[1] * channels, where(panels, panel + (group * padded + column) * here * Q),
+                                   where(lines, 0), size, here, Q, where(sums, result), size, where(sums, result),
+                                   size))
             row += here

@@ -55,7 +55,7 @@ def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
         _accumulate(source.reshape(-1), panels, gw, room, tiles // groups, source[0].size,
                     window_pixels(R, S, width) * tall, _pieces(tiles * -(-(K // groups) // best.columns(item)), R),
                     _lines(count, height, P, stride[0]) * (width * tall), stride[1] * tall, Q, groups, begin == 0, tall,
-                    best.lanes(item), tile.address("panel", item, 2), tile.address("panel", item, 1))
+                    best.lanes(item), tile.address("panel", item))
 
 
 @planned
@@ -113,7 +113,7 @@ def _pieces(tasks, lines):
 
 @jit
 def _accumulate(a, b, gw, room, tiles, size, taps, pieces, places, step, depth, groups, fresh, tall, lanes,
-                wide_tile, narrow_tile):
+                panel_tile):
     """gw[k, c][tap] = (unless fresh, itself +) the sum over places and d < depth of
     a[group, tile of c][taps[tap] + place + d*step + c] * b[group, place and d; k], for each tap.
 
@@ -133,10 +133,10 @@ def _accumulate(a, b, gw, room, tiles, size, taps, pieces, places, step, depth, 
         turned = sums + room.shape[2]  # [k, (c, tap)]
         zeros, lines = np.zeros(wide, a.dtype), np.arange(places.size) * (depth * width)
         for tap in range(some):
-            tile.call(wide_tile if width == wide else narrow_tile,
-                      (height, where(a, (group * tiles + t) * size + taps[first + tap]), where(places, 0), step,
-                       where(b, (group * padded + column) * pixels), where(lines, 0), width, places.size, depth,
-                       where(zeros, 0), 0, where(room, sums + tap * width), some * width))
+            tile.call(panel_tile,
+                      (height, width // lanes, where(a, (group * tiles + t) * size + taps[first + tap]),
+                       where(places, 0), step, where(b, (group * padded + column) * pixels), where(lines, 0), width,
+                       places.size, depth, where(zeros, 0), 0, where(room, sums + tap * width), some * width))
         length = height * some
         transpose(room, turned, length, room, sums, width, length, valid)
         runs = 1 if pieces == 1 else height  # where all taps are here, the channels of a filter are one run

@@ -35,8 +35,7 @@ def convolve(source, y, weight, bias, result, groups, padding, tiles, relu, back
                                 ((threads, tiles.places, PLACE), dtype), rooms(threads, dtype))
     _transform(source, y, v, space, groups, padding, tuple(tiles), depth)
     _multiply(v, u, some, space, weight, bias, result, groups, tuple(tiles), depth, relu, backwards, best.rows,
-              best.lanes(dtype.itemsize), tile.address("even", dtype.itemsize, 2),
-              tile.address("even", dtype.itemsize, 1))
+              best.lanes(dtype.itemsize), tile.address("even", dtype.itemsize))
 
 
 @jit
@@ -61,7 +60,7 @@ def _transform(source, y, v, space, groups, padding, tiles, depth):
 
 @jit
 def _multiply(v, u, some, space, weight, bias, result, groups, tiles, depth, relu, backwards, tall, lanes,
-              wide_tile, narrow_tile):
+              even_tile):
     """result = A' [(G w G') * v] A, in each task for a panel of filters."""
     tiles = Tiles(*tiles)
     count, columns = len(result) * tiles.count, result.shape[3] // groups
@@ -71,7 +70,7 @@ def _multiply(v, u, some, space, weight, bias, result, groups, tiles, depth, rel
     for task in prange(groups * panels):
         group, first, slot = task // panels, task % panels * wide, numba.get_thread_id()
         width = min(wide, padded - first)
-        valid, address = min(width, columns - first), wide_tile if width == wide else narrow_tile
+        valid = min(width, columns - first)
         nothing, rows, target = np.zeros(wide, v.dtype), since(0, count, tiles), slot * tiles.places * u.shape[2]
         for piece in range(pieces):
             begin, some_channels = piece * depth, min(depth, channels - piece * depth)
@@ -85,8 +84,8 @@ def _multiply(v, u, some, space, weight, bias, result, groups, tiles, depth, rel
                     t, end = here * i // heights, here * (i + 1) // heights
                     y = where(u, target + place * u.shape[2] + t * width)
                     init, step = (y, width) if begin else (where(nothing, 0), 0)
-                    tile.call(address, (end - t, where(v, a + t * depth), depth, some_channels,
-                                        where(some, made + place * PLACE), 1, 0, init, step, y, width, 0))
+                    tile.call(even_tile, (end - t, width // lanes, where(v, a + t * depth), depth, some_channels,
+                                          where(some, made + place * PLACE), 0, init, step, y, width, 0))
         pixels, full = room(space)
         for t in range(count):
             n, top, left, p, q = corner(t, tiles)

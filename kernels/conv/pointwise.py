@@ -36,7 +36,7 @@ def backward_weight(x, gy, gw, y, stride, groups, scratch):
     block, parts, *specs = _plan(math.prod(gys.shape[:3]), gw.shape, groups, x.dtype, numba.get_num_threads())
     gradients, pixels = scratch(*specs)
     _sum_blocks(xs, gys, ys, gw, gradients, pixels, stride, groups, parts, block, tile.height(filters),
-                best.lanes(item), tile.address("panel", item, 2), tile.address("panel", item, 1))
+                best.lanes(item), tile.address("panel", item))
 
 
 @planned
@@ -63,7 +63,7 @@ def _plan(pixels, gw_shape, groups, dtype, threads):
 
 
 @jit
-def _sum_blocks(x, gy, y, gw, gradients, pixels, stride, groups, parts, block, tall, lanes, wide_tile, narrow_tile):
+def _sum_blocks(x, gy, y, gw, gradients, pixels, stride, groups, parts, block, tall, lanes, panel_tile):
     """gw[k, c] = the sum over pixels of gy[pixel, k], where y, unless it is None, is positive, times x[pixel, c]."""
     (K, C, _, _), wide, count = gw.shape, 2 * lanes, len(gy) * gy.shape[1] * gy.shape[2]
     filters = K // groups
@@ -80,7 +80,7 @@ def _sum_blocks(x, gy, y, gw, gradients, pixels, stride, groups, parts, block, t
             b, b_step = _collect(pixels, slot, x, None, first, some, stride, gy.shape[1], gy.shape[2], group * C + c0,
                                  c1 - c0)
             _multiply(gradients, a, a_step, pixels, b, b_step, some, gw, group * filters + k0, k1 - k0, c0, c1 - c0,
-                      first == 0, tall, lanes, wide_tile, narrow_tile)
+                      first == 0, tall, lanes, panel_tile)
 
 
 @inline
@@ -104,8 +104,7 @@ def _collect(target, slot, source, y, first, count, stride, P, Q, begin, size):
 
 
 @inline
-def _multiply(a, a_at, a_step, b, b_at, b_step, depth, gw, k0, filters, c0, channels, fresh, tall, lanes, wide_tile,
-              narrow_tile):
+def _multiply(a, a_at, a_step, b, b_at, b_step, depth, gw, k0, filters, c0, channels, fresh, tall, lanes, panel_tile):
     """gw[k0 + k, c0 + c] = (unless fresh, itself +) the sum over ``depth`` steps of a[k] b[c]."""
     wide, C = 2 * lanes, gw.shape[1]
     zero, nothing, part = np.zeros(1, np.int64), np.zeros(wide, a.dtype), np.empty(tall * wide, a.dtype)
@@ -114,8 +113,8 @@ def _multiply(a, a_at, a_step, b, b_at, b_step, depth, gw, k0, filters, c0, chan
         width = wide if valid > lanes else lanes
         for k in range(0, filters, tall):
             height = min(tall, filters - k)
-            tile.call(wide_tile if width == wide else narrow_tile,
-                      (height, where(a, a_at + k), where(zero, 0), a_step, where(b, b_at + c), where(zero, 0), b_step,
-                       1, depth, where(nothing, 0), 0, where(part, 0), width))
+            tile.call(panel_tile, (height, width // lanes, where(a, a_at + k), where(zero, 0), a_step,
+                                   where(b, b_at + c), where(zero, 0), b_step, 1, depth, where(nothing, 0), 0,
+                                   where(part, 0), width))
             for r in range(height):
                 sum_up(run(gw, (k0 + k + r) * C + c0 + c, valid), run(part, r * width, valid), fresh)

@@ -94,7 +94,7 @@ def product(source, weights, bias, result, walk, tap, *, relu=False, streams=Fal
     # The fields of the walk one by one, for a parallel loop of Numba's takes no tuple of tuples.
     _product(source.reshape(-1), weights.reshape(-1), unpacked, backwards, bias.reshape(-1), result.reshape(-1),
              *walk, tap, int(relu), even, kind == "even", blocks, together, best.rows, best.lanes(item),
-             tile.address(kind, item, 2, streams), tile.address(kind, item, 1, streams))
+             tile.address(kind, item, streams=streams))
 
 
 @planned
@@ -157,12 +157,13 @@ def _nonzero(lines, first, last, taps):
 
 @jit
 def _product(source, weights, unpacked, backwards, bias, result, rows, source_grid, result_grid, group_steps, groups,
-             columns, depth, lines, tap, relu, even, simple, blocks, together, tall, lanes, wide_tile, narrow_tile):
+             columns, depth, lines, tap, relu, even, simple, blocks, together, tall, lanes, address):
     """``together``: how many panels a task takes."""
     count, length = rows[0] * rows[1] * rows[2], tap.size * depth
     wide, taps_of_line = 2 * lanes, tap.size // lines.height
     panels, all_tiles = (columns + wide - 1) // wide, (count + tall - 1) // tall
     padded, parts = (columns + lanes - 1) // lanes * lanes, (panels + together - 1) // together
+    fitting = columns if columns == padded else columns // wide * wide  # in panels without a column too many
     for task in prange(groups * blocks * parts):
         group, block, part = task // (blocks * parts), task // parts % blocks, task % parts
         first, last = all_tiles * block // blocks * tall, min(count, all_tiles * (block + 1) // blocks * tall)
@@ -195,23 +196,22 @@ def _product(source, weights, unpacked, backwards, bias, result, rows, source_gr
                 if image == last_image:
                     low_tap, high_tap = _nonzero(lines, line, last_line, taps_of_line)
             column, stop = part * together * wide, min((part + 1) * together * wide, columns)
-            while column < stop:  # the full panels, and what is left of the columns
-                panels_here = max(1, (stop - column) // wide)
-                width = min(wide, padded - column)  # of a panel, and of that what counts
-                valid = min(wide, columns - column)
-                address, b = wide_tile if width == wide else narrow_tile, panels_at + column * length
-                init, whole = where(bias, group * padded + column), valid == width
+            while column < stop:
+                fits = column < fitting
+                vectors = ((min(stop, fitting) if fits else padded) - column) // lanes
+                init, b = where(bias, group * padded + column), where(weights, panels_at + column * length)
                 to, to_rows, step = where(result, goal + column), where(targets, 0), result_grid.right
-                if not whole:  # then the last vector would reach into the next pixel
+                if not fits:  # then the last vector would reach into the next pixel
                     to, to_rows, step = where(spare, 0), where(spare_rows, 0), wide
                 if simple:
-                    tile.call(address, (end - begin, where(source, start), source_grid.right, depth, where(weights, b),
-                                        panels_here, wide * length, init, 0, to, step, relu))
+                    tile.call(address, (end - begin, vectors, where(source, start), source_grid.right, depth, b,
+                                        wide * length, init, 0, to, step, relu))
                 else:
-                    tile.call(address, (end - begin, where(source, start), where(places, 0), where(tap, low_tap),
-                                        high_tap - low_tap, depth, where(weights, b + low_tap * depth * width),
-                                        panels_here, wide * length, init, where(zeros, 0), to, to_rows, relu))
-                if not whole:
+                    tile.call(address, (end - begin, vectors, where(source, start), where(places, 0), where(tap, 0),
+                                        low_tap, high_tap, depth, b, wide * length, init, where(zeros, 0), to, to_rows,
+                                        relu))
+                if not fits:
                     for r in range(end - begin):
+                        valid = columns - column
                         copy(run(result, goal + column + targets[r], valid), run(spare, r * wide, valid))
-                column += panels_here * wide
+                column += vectors * lanes

@@ -66,7 +66,7 @@ def _convolve(source, y, weight, bias, result, padding, groups, relu, backwards,
         weight, tiles.n, whole, some, space, groups, best.lanes(item), backwards))
     _convolve_blocks(source, y, spectrum, bias, result, v, u, space, groups, padding, tuple(tiles), relu,
                      (v.shape[2] - SKEW) // spectrum.shape[1], best.rows, best.lanes(item),
-                     tile.address("gather", item, 2), tile.address("gather", item, 1))
+                     tile.address("gather", item))
 
 
 @planned
@@ -101,10 +101,10 @@ def _large(tiles, channels, columns, item):
 
 @jit
 def _convolve_blocks(source, y, spectrum, bias, result, v, u, space, groups, padding, tiles, relu, block, tall, lanes,
-                     wide_tile, narrow_tile):
+                     gather_tile):
     tiles, (_, channels, padded) = Tiles(*tiles), spectrum.shape
     count, columns = len(source) * tiles.count, result.shape[3] // groups
-    blocks, wide = (count + block - 1) // block, 2 * lanes
+    blocks = (count + block - 1) // block
     for task in prange(groups * blocks):
         group, first, slot = task // blocks, task % blocks * block, numba.get_thread_id()
         here = min(block, count - first)
@@ -118,8 +118,8 @@ def _convolve_blocks(source, y, spectrum, bias, result, v, u, space, groups, pad
                      group * channels + c0, size)
                 b_both(p + tiles.more, q + tiles.more, patch, full, size)
                 store(full, v, at + c0, v.shape[2], channels, earlier, tiles, p + tiles.more, q + tiles.more, size)
-        _multiply(v, spectrum, u, slot, group, groups, since(first, first + here, tiles), tiles, tall, wide, wide_tile,
-                  narrow_tile)
+        _multiply(v, spectrum, u, slot, group, groups, since(first, first + here, tiles), tiles, tall, lanes,
+                  gather_tile)
         for t in range(first, first + here):
             n, top, left, p, q = corner(t, tiles)
             at, earlier = slot * tiles.places * u.shape[2], since(first, t, tiles)
@@ -131,7 +131,7 @@ def _convolve_blocks(source, y, spectrum, bias, result, v, u, space, groups, pad
 
 
 @inline
-def _multiply(v, spectrum, u, slot, group, groups, rows, tiles, tall, wide, wide_tile, narrow_tile):
+def _multiply(v, spectrum, u, slot, group, groups, rows, tiles, tall, lanes, gather_tile):
     """u[place][t, k] = the sum over c of v[place][t, c] spectrum[place, group][c, k], in the buffers of a thread, for
     the rows[kind] tiles of each place."""
     _, channels, padded = spectrum.shape
@@ -144,14 +144,10 @@ def _multiply(v, spectrum, u, slot, group, groups, rows, tiles, tall, wide, wide
         result = (slot * tiles.places + place) * u.shape[2]
         for i in range(heights):  # of nearly equal height
             t, end = here * i // heights, here * (i + 1) // heights
-            column = 0
-            while column < padded:  # the full panels, and then a narrow one
-                panels = max(1, (padded - column) // wide)
-                tile.call(wide_tile if padded - column >= wide else narrow_tile,
-                          (end - t, where(v, a + t * channels), where(distances, 0), where(zero, 0), 1, channels,
-                           where(spectrum, b + column * channels), panels, wide * channels, where(nothing, 0),
-                           where(zeros, 0), where(u, result + t * padded + column), where(targets, 0), 0))
-                column += panels * wide
+            tile.call(gather_tile, (end - t, padded // lanes, where(v, a + t * channels), where(distances, 0),
+                                    where(zero, 0), 0, 1, channels, where(spectrum, b), 2 * lanes * channels,
+                                    where(nothing, 0), where(zeros, 0), where(u, result + t * padded),
+                                    where(targets, 0), 0))
 
 
 def backward_weight(x, gy, gw, y, padding, groups, scratch):
@@ -162,8 +158,8 @@ def backward_weight(x, gy, gw, y, padding, groups, scratch):
     block = (v.shape[2] - SKEW) // (C + _LINE)
     slice_ = (u.shape[2] - SKEW) // block - _LINE
     _sum_blocks(channels_last(x), channels_last(gy), None if y is None else channels_last(y), sums, v, u, space, groups,
-                padding, tuple(tiles), block, slice_, tile.height(C), best.columns(item),
-                tile.address("panel", item, 2), tile.address("panel", item, 1))
+                padding, tuple(tiles), block, slice_, tile.height(C), best.lanes(item),
+                tile.address("panel", item))
     _transform_sums(sums, tiles.n, gw, space, groups, best.lanes(item))
 
 
@@ -183,7 +179,7 @@ def _gradient_plan(count, places, gw_shape, groups, dtype, threads):
 
 
 @jit
-def _sum_blocks(x, gy, y, sums, v, u, space, groups, padding, tiles, block, slice_, tall, wide, wide_tile, narrow_tile):
+def _sum_blocks(x, gy, y, sums, v, u, space, groups, padding, tiles, block, slice_, tall, lanes, panel_tile):
     """sums[place, group, c, k] = the sum over all tiles of (B' x B)[place, c] (A gy A')[place, k]."""
     tiles, (_, channels, padded) = Tiles(*tiles), sums.shape
     count, columns = len(x) * tiles.count, gy.shape[3] // groups
@@ -210,16 +206,16 @@ def _sum_blocks(x, gy, y, sums, v, u, space, groups, padding, tiles, block, slic
                     store(full, u, slot * tiles.places * u.shape[2] + k - k0, u.shape[2], slice_ + _LINE, earlier,
                           tiles, p + tiles.more, q + tiles.more, size)
             _add_products(v, u, sums, slot, group, groups, k0, slice_, since(first, end, tiles), tiles, first == 0,
-                          tall, wide, wide_tile, narrow_tile)
+                          tall, lanes, panel_tile)
 
 
 @inline
-def _add_products(v, u, sums, slot, group, groups, k0, slice_, rows, tiles, fresh, tall, wide, wide_tile, narrow_tile):
+def _add_products(v, u, sums, slot, group, groups, k0, slice_, rows, tiles, fresh, tall, lanes, panel_tile):
     """sums[place, group][c, k] = (unless fresh, itself +) the sum over the rows[kind] tiles t of v[place][t, c]
     u[place][t, k - k0].
 
     Each block is summed from zero: many short sums round better than a long one."""
-    _, channels, padded = sums.shape
+    (_, channels, padded), wide = sums.shape, 2 * lanes
     zero, nothing, part = np.zeros(1, np.int64), np.zeros(wide, v.dtype), np.zeros(tall * wide, v.dtype)
     for place in range(tiles.places):
         here = rows[kind(place // tiles.n, place % tiles.n, tiles)]
@@ -232,9 +228,9 @@ def _add_products(v, u, sums, slot, group, groups, k0, slice_, rows, tiles, fres
             for c in range(0, channels, tall):
                 height = min(tall, channels - c)
                 target = run(sums, result + (k0 + column) * channels + c * width, height * width)
-                tile.call(wide_tile if width == wide else narrow_tile,
-                          (height, where(v, a + c), where(zero, 0), channels + _LINE, where(u, b + column),
-                           where(zero, 0), slice_ + _LINE, 1, here, where(nothing, 0), 0, where(part, 0), width))
+                tile.call(panel_tile, (height, width // lanes, where(v, a + c), where(zero, 0), channels + _LINE,
+                                       where(u, b + column), where(zero, 0), slice_ + _LINE, 1, here,
+                                       where(nothing, 0), 0, where(part, 0), width))
                 sum_up(target, run(part, 0, height * width), fresh)
 
 

@@ -61,7 +61,7 @@ def _product(factors, y, matrix, result, parts, whole, scratch):
     wide = vectors * best.lanes(item)
     span = -(-C // (numba.get_num_threads() * wide)) * wide  # long runs of each row: memory likes them
     _sum_rows(packed, places, ends, matrix, result, sums, span, _DOWN if tiles < _TILES else 3 * _DOWN, tall, vectors,
-              best.lanes(item), tile.address("panel", item, vectors), tile.address("panel", item, 1))
+              best.lanes(item), tile.address("panel", item, vectors))
 
 
 def _skips(images):
@@ -87,7 +87,7 @@ def _pack_nonzero(factors, y, packed, places, ends, whole, pitch):
 
 
 @jit
-def _sum_rows(packed, places, ends, matrix, result, sums, span, depth, tall, vectors, lanes, wide_tile, narrow_tile):
+def _sum_rows(packed, places, ends, matrix, result, sums, span, depth, tall, vectors, lanes, panel_tile):
     """Of ``depth`` rows of the matrix at a time, those at ``places`` or, if there are none, all; for ``span`` of c."""
     N, C = result.shape
     wide, count = vectors * lanes, ends[-1]
@@ -116,9 +116,9 @@ def _sum_rows(packed, places, ends, matrix, result, sums, span, depth, tall, vec
                     for n in range(0, N, tall):
                         target = where(sums, part * N * padded + first * N + n * width)
                         init, init_step = (target, width) if k0 > low else (where(nothing, 0), 0)
-                        tile.call(wide_tile if width == wide else narrow_tile,
-                                  (min(tall, N - n), where(packed, n * count + k0 * tall), factors, tall,
-                                   lines, tap, step, taps, deep, init, init_step, target, width))
+                        tile.call(panel_tile, (min(tall, N - n), width // lanes,
+                                               where(packed, n * count + k0 * tall), factors, tall, lines, tap, step,
+                                               taps, deep, init, init_step, target, width))
                     first += width
         _fold(sums, ends.size, N * padded, begin * N, (end - begin) * N)
         first = begin

@@ -38,8 +38,7 @@ def forward(x, weight, bias, y, *, relu=False, kept=None, scratch):
     else:
         pack_transposed(x, None, columns, best.columns(item), sums.shape[1])
         block = best.rows * max(1, min(8, -(-len(weight) // (8 * best.rows))))  # neurons of a task
-        _forward(weight, columns, sums, block, _DEPTH, best.rows, best.columns(item), tile.address("gather", item, 2),
-                 tile.address("gather", item, 1))
+        _forward(weight, columns, sums, block, _DEPTH, best.rows, best.lanes(item), tile.address("gather", item))
     _finish(sums, bias, y, relu)
 
 
@@ -65,7 +64,7 @@ def backward_weight(x, gy, gw, gb, y=None, *, scratch):
     # What the caches hold no longer when it is used goes to memory straight away.
     streams = tile.may_stream(gw, gw.shape[1])
     _backward_weight(rows, columns, gw, len(x), panels, tall, best.lanes(item),
-                     tile.address("panel", item, 2, streams), tile.address("panel", item, 1, streams))
+                     tile.address("panel", item, streams=streams))
     if gb is not None:
         pixel = len(gy), 1, 1, gy.shape[1]
         sum_pixels(gy.reshape(pixel), None if y is None else y.reshape(pixel), gb)
@@ -89,10 +88,10 @@ def _in_rows(matrix, scratch):
 
 
 @jit
-def _forward(weight, columns, sums, block, depth, tall, wide, wide_tile, narrow_tile):
+def _forward(weight, columns, sums, block, depth, tall, lanes, gather_tile):
     """sums[k, n] = the sum over c of weight[k, c] x[n, c]."""
     K, C = weight.shape
-    padded = sums.shape[1]
+    padded, wide = sums.shape[1], 2 * lanes
     for task in prange((K + block - 1) // block):
         begin, end = task * block, min((task + 1) * block, K)
         places, targets = np.empty(tall, np.int64), np.empty(tall, np.int64)
@@ -110,9 +109,9 @@ def _forward(weight, columns, sums, block, depth, tall, wide, wide_tile, narrow_
                     init, init_rows = where(sums, 0), where(targets, 0)
                     if c0 == 0:
                         init, init_rows = where(nothing, 0), where(zeros, 0)
-                    tile.call(wide_tile if width == wide else narrow_tile,
-                              (rows, where(weight, 0), where(places, 0), where(zero, 0), 1, steps, panel, 1, 0,
-                               init, init_rows, where(sums, 0), where(targets, 0), 0))
+                    tile.call(gather_tile, (rows, width // lanes, where(weight, 0), where(places, 0), where(zero, 0),
+                                            0, 1, steps, panel, 0, init, init_rows, where(sums, 0),
+                                            where(targets, 0), 0))
 
 
 @jit
@@ -145,7 +144,7 @@ def _finish(sums, bias, y, relu):
 
 
 @jit
-def _backward_weight(rows, columns, gw, N, panels, tall, lanes, wide_tile, narrow_tile):
+def _backward_weight(rows, columns, gw, N, panels, tall, lanes, panel_tile):
     """gw[k, c] = the sum over n of gy[n, k] x[n, c]."""
     K, C = gw.shape
     wide = 2 * lanes
@@ -164,10 +163,9 @@ def _backward_weight(rows, columns, gw, N, panels, tall, lanes, wide_tile, narro
                 y, y_step = where(gw, k * C + first), C
                 if valid < width:
                     y, y_step = where(spare, 0), width
-                tile.call(wide_tile if width == wide else narrow_tile,
-                          (height, where(rows, k * N), where(zero, 0), tall,
-                           where(columns, first * N), where(zero, 0), width, 1, N,
-                           where(nothing, 0), 0, y, y_step))
+                tile.call(panel_tile, (height, width // lanes, where(rows, k * N), where(zero, 0), tall,
+                                       where(columns, first * N), where(zero, 0), width, 1, N, where(nothing, 0), 0, y,
+                                       y_step))
                 if valid < width:
                     for r in range(height):
                         copy(run(gw, (k + r) * C + first, valid), run(spare, r * width, valid))

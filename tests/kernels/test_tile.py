@@ -19,10 +19,10 @@ DTYPES = {4: np.float32, 8: np.float64}
 TOL = {4: 1e-5, 8: 1e-13}
 
 
-def _function(kind: str, itemsize: int, vectors: int, streams: bool = False) -> Callable[..., None]:
-    """The tile as ctypes calls it: a row count and addresses (of arrays) or distances."""
+def _function(kind: str, itemsize: int, columns: int = 2, streams: bool = False) -> Callable[..., None]:
+    """The tile as ctypes calls it: counts, and addresses (of arrays) or distances."""
     count = tile.ARGUMENTS[kind]
-    call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * count)(tile.address(kind, itemsize, vectors, streams))
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * count)(tile.address(kind, itemsize, columns, streams))
     return lambda *arguments: call(*(a.ctypes.data if isinstance(a, np.ndarray) else int(a) for a in arguments))
 
 
@@ -35,31 +35,37 @@ def _close(actual: np.ndarray, expected: np.ndarray, itemsize: int) -> None:
     np.testing.assert_allclose(actual, expected, rtol=0, atol=TOL[itemsize] * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("taps, depth", [(1, 1), (1, 7), (3, 13), (0, 5), (2, 0)])  # none: y = init
+def _panels(vectors: int, itemsize: int) -> list[tuple[int, int]]:
+    """(first column, columns) of panels of two vectors, and of a last one of one."""
+    V = BEST.lanes(itemsize)
+    return [(first * V, min(2, vectors - first) * V) for first in range(0, vectors, 2)]
+
+
+@pytest.mark.parametrize("low, high, depth", [(0, 1, 1), (0, 1, 7), (0, 3, 13), (1, 3, 4), (2, 2, 5), (0, 2, 0)])
 @pytest.mark.parametrize("rows", range(1, BEST.rows + 1))
-@pytest.mark.parametrize("vectors", [1, 2])
+@pytest.mark.parametrize("vectors", [1, 2, 5])
 @pytest.mark.parametrize("itemsize", DTYPES)
 @pytest.mark.parametrize("streams", [False, True])
-def test_gather(streams: bool, itemsize: int, vectors: int, rows: int, taps: int, depth: int) -> None:
-    """Rows in no order, some of them the same; taps that overlap; one to three panels with a gap behind each; rows of y
-    apart."""
-    draw, rng = _draw(itemsize), np.random.default_rng(1)
-    wide, panels = vectors * BEST.lanes(itemsize), 1 + rows % 3
-    step_b, all_wide = taps * depth * wide + 3, panels * wide
-    a, b = draw(200), draw(panels * step_b + wide)
-    row, tap = rng.integers(0, 100, rows), np.array([40, 0, 45])[:taps]
-    init, init_row = draw(4 * all_wide), rng.integers(0, 3, rows) * wide
-    pitch, first = (all_wide + wide, BEST.lanes(itemsize)) if streams else (all_wide + 5, 2)
+def test_gather(streams: bool, itemsize: int, vectors: int, rows: int, low: int, high: int, depth: int) -> None:
+    """Rows in no order, some of them the same; taps that overlap, and not all of them (if none, y = init); panels with
+    a gap behind each; rows of y apart."""
+    draw, rng, panels = _draw(itemsize), np.random.default_rng(1), _panels(vectors, itemsize)
+    all_wide, most = vectors * BEST.lanes(itemsize), 2 * BEST.lanes(itemsize)
+    step_b = 3 * depth * most + 3
+    a, b = draw(200), draw(len(panels) * step_b + most)
+    row, tap = rng.integers(0, 100, rows), np.array([40, 0, 45])
+    init, init_row = draw(4 * all_wide), rng.integers(0, 3, rows) * most // 2
+    pitch, first = (all_wide + most, BEST.lanes(itemsize)) if streams else (all_wide + 5, 2)
     y, y_row = _on_a_boundary((rows + 1) * pitch, itemsize), rng.permutation(rows) * pitch + first
-    _function("gather", itemsize, vectors, streams)(rows, a, row, tap, taps, depth, b, panels, step_b, init, init_row,
-                                                    y, y_row, 0)
+    _function("gather", itemsize, streams=streams)(rows, vectors, a, row, tap, low, high, depth, b, step_b, init,
+                                                   init_row, y, y_row, 0)
     written = np.zeros(y.size, bool)
-    for r, p in itertools.product(range(rows), range(panels)):
-        expected = init[init_row[r] + p * wide:][:wide].astype(np.float64)
-        for t in range(taps):
+    for r, (p, (column, wide)) in itertools.product(range(rows), enumerate(panels)):
+        expected = init[init_row[r] + column:][:wide].astype(np.float64)
+        for t in range(low, high):
             for k in range(depth):
                 expected += a[row[r] + tap[t] + k].astype(np.float64) * b[p * step_b + (t * depth + k) * wide:][:wide]
-        here = y_row[r] + p * wide
+        here = y_row[r] + column
         _close(y[here:][:wide], expected, itemsize)
         written[here:here + wide] = True
     assert np.isnan(y[~written]).all(), "it wrote beside its rows"
@@ -67,21 +73,22 @@ def test_gather(streams: bool, itemsize: int, vectors: int, rows: int, taps: int
 
 @pytest.mark.parametrize("depth", [0, 1, 13])
 @pytest.mark.parametrize("rows", range(1, BEST.rows + 1))
-@pytest.mark.parametrize("vectors", [1, 2])
+@pytest.mark.parametrize("vectors", [1, 2, 5])
 @pytest.mark.parametrize("itemsize", DTYPES)
 def test_even(itemsize: int, vectors: int, rows: int, depth: int) -> None:
-    """Rows of a that overlap, of init and y that lie apart, one to three panels with a gap behind each."""
-    draw, wide, panels = _draw(itemsize), vectors * BEST.lanes(itemsize), 1 + rows % 3
-    step_a, step_b, init_step, y_step = 5, depth * wide + 3, panels * wide + 4, panels * wide + 5
-    a, b, init = draw(rows * step_a + depth), draw(panels * step_b + wide), draw(rows * init_step)
+    """Rows of a that overlap, of init and y that lie apart, and panels with a gap behind each."""
+    draw, panels = _draw(itemsize), _panels(vectors, itemsize)
+    all_wide, most = vectors * BEST.lanes(itemsize), 2 * BEST.lanes(itemsize)
+    step_a, step_b, init_step, y_step = 5, depth * most + 3, all_wide + 4, all_wide + 5
+    a, b, init = draw(rows * step_a + depth), draw(len(panels) * step_b + most), draw(rows * init_step)
     y = _on_a_boundary((rows + 1) * y_step, itemsize)
-    _function("even", itemsize, vectors)(rows, a, step_a, depth, b, panels, step_b, init, init_step, y, y_step, 0)
+    _function("even", itemsize)(rows, vectors, a, step_a, depth, b, step_b, init, init_step, y, y_step, 0)
     written = np.zeros(y.size, bool)
-    for r, p in itertools.product(range(rows), range(panels)):
-        expected = init[r * init_step + p * wide:][:wide].astype(np.float64)
+    for r, (p, (column, wide)) in itertools.product(range(rows), enumerate(panels)):
+        expected = init[r * init_step + column:][:wide].astype(np.float64)
         for k in range(depth):
             expected += a[r * step_a + k].astype(np.float64) * b[p * step_b + k * wide:][:wide]
-        here = r * y_step + p * wide
+        here = r * y_step + column
         _close(y[here:][:wide], expected, itemsize)
         written[here:here + wide] = True
     assert np.isnan(y[~written]).all(), "it wrote beside its rows"
@@ -95,10 +102,12 @@ def _on_a_boundary(size: int, itemsize: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("taps, depth", [(1, 1), (1, 7), (3, 13), (0, 5), (2, 0)])
-@pytest.mark.parametrize("vectors, rows", [(j, r) for j in (1, 2, 4, 8) for r in range(1, BEST.tile_rows(j) + 1)])
+@pytest.mark.parametrize("vectors, most, rows", [
+    (vectors, most, rows)
+    for most in (2, 4, 8) for vectors in (1, most) for rows in range(1, BEST.tile_rows(most) + 1)])
 @pytest.mark.parametrize("itemsize", DTYPES)
 @pytest.mark.parametrize("streams", [False, True])
-def test_panel(streams: bool, itemsize: int, vectors: int, rows: int, taps: int, depth: int) -> None:
+def test_panel(streams: bool, itemsize: int, vectors: int, most: int, rows: int, taps: int, depth: int) -> None:
     draw = _draw(itemsize)
     wide = vectors * BEST.lanes(itemsize)
     step_a, step_b, init_step = BEST.rows + 2, wide + 1, wide + 4
@@ -106,8 +115,8 @@ def test_panel(streams: bool, itemsize: int, vectors: int, rows: int, taps: int,
     tap_a, tap_b = np.array([17, 3, 60])[:taps], np.array([0, 5 * step_b, 2])[:taps]
     a, b = draw(100 + depth * step_a), draw(6 * step_b + depth * step_b + wide)
     init, y = draw(rows * init_step), _on_a_boundary((rows + 1) * y_step, itemsize)
-    _function("panel", itemsize, vectors, streams)(rows, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init,
-                                                   init_step, y, y_step)
+    _function("panel", itemsize, most, streams)(rows, vectors, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init,
+                                                init_step, y, y_step)
     written = np.zeros(y.size, bool)
     for r in range(rows):
         expected = init[r * init_step:][:wide].astype(np.float64)
@@ -139,9 +148,9 @@ def test_y_may_be_where_init_is() -> None:
     """So a long sum is taken in pieces: the second piece begins with what the first has left."""
     draw, wide = _draw(8), BEST.lanes(8)
     a, b, zero = draw(10), draw(10, wide), np.zeros(1, np.int64)
-    y, run = np.zeros(wide), _function("gather", 8, 1)
-    run(1, a, zero, zero, 1, 6, b, 1, 0, y, zero, y, zero, 0)
-    run(1, a[6:], zero, zero, 1, 4, b[6:], 1, 0, y, zero, y, zero, 0)
+    y, run = np.zeros(wide), _function("gather", 8)
+    run(1, 1, a, zero, zero, 0, 1, 6, b, 0, y, zero, y, zero, 0)
+    run(1, 1, a[6:], zero, zero, 0, 1, 4, b[6:], 0, y, zero, y, zero, 0)
     _close(y, a @ b, 8)
 
 
@@ -153,11 +162,11 @@ def test_a_tile_clips_if_asked_to(kind: str, itemsize: int, streams: bool, relu:
     numbers = [np.nan, -1, 2, -np.inf, np.inf, -0.0, 0, -1e-30]
     init, zero = np.resize(np.array(numbers, DTYPES[itemsize]), BEST.lanes(itemsize)), np.zeros(1, np.int64)
     y = _on_a_boundary(init.size, itemsize)
-    call = _function(kind, itemsize, 1, streams)
+    call = _function(kind, itemsize, streams=streams)
     if kind == "gather":
-        call(1, init, zero, zero, 0, 0, init, 1, 0, init, zero, y, zero, relu)
+        call(1, 1, init, zero, zero, 0, 0, 0, init, 0, init, zero, y, zero, relu)
     else:
-        call(1, init, 0, 0, init, 1, 0, init, 0, y, 0, relu)
+        call(1, 1, init, 0, 0, init, 0, init, 0, y, 0, relu)
     np.testing.assert_array_equal(y, np.where(init < 0, 0, init) if relu else init)
 
 
@@ -171,19 +180,18 @@ def test_every_tile_gives_the_same_bits(itemsize: int) -> None:
 
     def product(kind: str, streams: bool, tall: int, vectors: int) -> bytes:
         y = _on_a_boundary(BEST.rows * wide, itemsize).reshape(-1, wide)
-        width, tile_of = vectors * BEST.lanes(itemsize), _function(kind, itemsize, vectors, streams)
-        packed = np.concatenate([b[:, column:column + width].ravel() for column in range(0, wide, width)])
-        for first in range(0, BEST.rows, tall):
-            rows = min(tall, BEST.rows - first)
+        width, tile_of = vectors * BEST.lanes(itemsize), _function(kind, itemsize, streams=streams)
+        for first, column in itertools.product(range(0, BEST.rows, tall), range(0, wide, width)):
+            rows, panel = min(tall, BEST.rows - first), np.ascontiguousarray(b[:, column:column + width])
+            target = y[first:].reshape(-1)[column:]
             if kind == "gather":
-                tile_of(rows, a, np.arange(first, first + rows) * 50, zero, 1, 50, packed, wide // width, 50 * width,
-                        nothing, np.zeros(rows, np.int64), y[first:], np.arange(rows) * wide, 0)
+                tile_of(rows, vectors, a, np.arange(first, first + rows) * 50, zero, 0, 1, 50, panel, 0, nothing,
+                        np.zeros(rows, np.int64), target, np.arange(rows) * wide, 0)
             elif kind == "even":
-                tile_of(rows, a[first:], 50, 50, packed, wide // width, 50 * width, nothing, 0, y[first:], wide, 0)
+                tile_of(rows, vectors, a[first:], 50, 50, panel, 0, nothing, 0, target, wide, 0)
             else:
-                for column in range(0, wide, width):
-                    tile_of(rows, columns.reshape(-1)[first:], zero, BEST.rows, b.reshape(-1)[column:], zero, wide, 1,
-                            50, nothing, 0, y[first:].reshape(-1)[column:], wide)
+                tile_of(rows, vectors, columns.reshape(-1)[first:], zero, BEST.rows, panel, zero, width, 1, 50, nothing,
+                        0, target, wide)
         _close(y, a.astype(np.float64) @ b, itemsize)
         return y.tobytes()
 
