@@ -13,9 +13,9 @@ import numpy as np
 
 from .. import isa, tile
 from ..jit import jit, prange
-from ..runs import run, where
-from .tiles import Tiles, corner, fetch, kind, load, put, room, rooms, since, store, transform_weights
-from .transforms import CHUNK, PLACE, ROWS, SKEW, a_transposed_both, b_both
+from ..runs import where
+from .tiles import Tiles, corner, find, find_places, kind, put, room, rooms, since, transform_weights
+from .transforms import CHUNK, PATCH, PLACE, ROWS, SKEW, a_transposed_both, b_both, empty_places, grid
 
 
 def serves(tiles, channels, columns, groups, dtype, threads):
@@ -46,16 +46,16 @@ def _transform(source, y, v, space, groups, padding, tiles, depth):
     parts, pieces = (channels + CHUNK - 1) // CHUNK, (channels + depth - 1) // depth
     for task in prange(count * groups * parts):
         t, group, c0 = task // (groups * parts), task // parts % groups, task % parts * CHUNK
-        size = min(CHUNK, channels - c0)
-        patch, full = room(space)
+        patch, own, places = room(space), grid(source.shape[2] * source.shape[3], source.shape[3]), empty_places()
         n, top, left, p, q = corner(t, tiles)
-        load(source, y, patch, n, top - padding[0], left - padding[1], p + tiles.more, q + tiles.more,
-             group * channels + c0, size)
-        b_both(p + tiles.more, q + tiles.more, patch, full, size)
-        for c in range(0, size, depth):
-            at = (group * pieces + (c0 + c) // depth) * tiles.places * v.shape[2]
-            store(run(full, c, full.size - c), v, at, v.shape[2], depth, since(0, t, tiles), tiles,
-                  p + tiles.more, q + tiles.more, min(depth, size - c))
+        height, width = p + tiles.more, q + tiles.more
+        find_places(places, v.shape[2], depth, since(0, t, tiles), tiles)
+        for c in range(c0, min(c0 + CHUNK, channels), depth):
+            size = min(depth, channels - c)
+            pixels, there = find(source, y, own, patch, n, top - padding[0], left - padding[1], height, width,
+                                 group * channels + c, size)
+            b_both(v.dtype, height, width, pixels, there,
+                   where(v, (group * pieces + c // depth) * tiles.places * v.shape[2]), where(places, 0), size)
 
 
 @jit
@@ -86,10 +86,10 @@ def _multiply(v, u, some, space, weight, bias, result, groups, tiles, depth, rel
                     init, step = (y, width) if begin else (where(nothing, 0), 0)
                     tile.call(even_tile, (end - t, width // lanes, where(v, a + t * depth), depth, some_channels,
                                           where(some, made + place * PLACE), 0, init, step, y, width, 0))
-        pixels, full = room(space)
+        patch, places = room(space), empty_places()
         for t in range(count):
             n, top, left, p, q = corner(t, tiles)
-            fetch(full, u, target, u.shape[2], width, since(0, t, tiles), tiles,
-                  p + tiles.more, q + tiles.more, valid)
-            a_transposed_both(p, q, p + tiles.more, q + tiles.more, full, pixels, valid)
-            put(pixels, bias, result, n, top, left, p, q, group * columns + first, valid, relu)
+            find_places(places, u.shape[2], width, since(0, t, tiles), tiles)
+            a_transposed_both(u.dtype, p, q, p + tiles.more, q + tiles.more, where(u, target), where(places, 0),
+                              where(patch, 0), where(PATCH, 0), valid)
+            put(patch, bias, result, n, top, left, p, q, group * columns + first, valid, relu)

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numba
 
 from ..jit import inline
-from ..runs import add, clear, clip, copy, copy_masked, run
+from ..runs import add, clear, clip, copy, copy_masked, run, where
 from ..shapes import planned
 from ..transpose import transpose
-from .transforms import CHUNK, PLACE, POINTS, ROW, g_both, g_transposed_both
+from .transforms import CHUNK, PATCH, PLACE, POINTS, ROW, g_both, g_transposed_both, grid, whole
 
 
 class Tiles(NamedTuple):
@@ -55,17 +55,15 @@ def products(tiles):
 
 def rooms(threads, dtype):
     """The scratch memory of :func:`room`."""
-    return (threads, 2, POINTS * ROW), dtype
+    return (threads, POINTS * ROW), dtype
 
 
 @inline
 def room(rooms):
-    """Two tiles of a thread: the pixels (or taps), which are 0, and the transformed tile."""
-    size = POINTS * ROW
-    at = numba.get_thread_id() * 2 * size
-    pixels = run(rooms, at, size)
-    clear(pixels)
-    return pixels, run(rooms, at + size, size)
+    """A thread's tile of pixels, or of taps, which are 0."""
+    patch = run(rooms, numba.get_thread_id() * POINTS * ROW, POINTS * ROW)
+    clear(patch)
+    return patch
 
 
 @inline
@@ -102,19 +100,35 @@ def kind(i, j, tiles):
 
 
 @inline
-def load(source, y, patch, n, top, left, p, q, c0, count):
-    """patch[(i, j), c] = source[n, top + i, left + j, c0 + c] for p x q pixels; 0 outside the image, and where y is not
-    positive."""
+def find_places(places, pitch, step, earlier, tiles):
+    """Where a transformed tile is: the matrix of place (i, j) begins n*i + j times ``pitch`` after the first, and has
+    ``step`` numbers for each of the ``earlier`` tiles.  What a last vector writes behind them, the next tile writes
+    over; and behind the last tile there are SKEW numbers."""
+    for i in range(tiles.n):
+        which = kind(i, 0, tiles)
+        usual, last = earlier[which] * step, earlier[which + 1] * step
+        for j in range(tiles.n):
+            places[i * POINTS + j] = (i * tiles.n + j) * pitch + (usual if j < tiles.least else last)
+
+
+@inline
+def find(source, y, own, patch, n, top, left, p, q, c0, count):
+    """The addresses of p x q pixels of ``count`` channels, from pixel (top, left) of image n and from channel c0 on,
+    and of their places: in the image itself, whose ``own`` places are given, or in the patch, with 0 outside the image
+    and where y is not positive."""
     _, H, W, channels = source.shape
+    at = ((n * H + top) * W + left) * channels + c0
+    if y is None and count == whole(count) and top >= 0 and left >= 0 and top + p <= H and left + q <= W:
+        return where(source, at), where(own, 0)
     for i in range(p):
         for j in range(q):
             target = run(patch, i * ROW + j * CHUNK, count)
             h, w = top + i, left + j
-            at = ((n * H + h) * W + w) * channels + c0
             if h < 0 or h >= H or w < 0 or w >= W:
                 clear(target)
             else:
-                copy_masked(target, source, y, at)
+                copy_masked(target, source, y, at + own[i * POINTS + j])
+    return where(patch, 0), where(PATCH, 0)
 
 
 @inline
@@ -132,26 +146,6 @@ def put(tile, bias, result, n, top, left, p, q, first, size, relu):
 
 
 @inline
-def store(full, target, at, pitch, step, earlier, tiles, height, width, size):
-    """The first ``size`` channels of a tile with ``height`` times ``width`` points to runs of the target.  There the
-    matrix of place (i, j) begins n*i + j times ``pitch`` after ``at``, and has ``step`` numbers for each of the
-    ``earlier`` tiles."""
-    for i in range(height):
-        for j in range(width):
-            copy(run(target, at + (tiles.n * i + j) * pitch + earlier[kind(i, j, tiles)] * step, size),
-                 run(full, i * ROW + j * CHUNK, size))
-
-
-@inline
-def fetch(full, source, at, pitch, step, earlier, tiles, height, width, size):
-    """The reverse of :func:`store`."""
-    for i in range(height):
-        for j in range(width):
-            copy(run(full, i * ROW + j * CHUNK, size),
-                 run(source, at + (tiles.n * i + j) * pitch + earlier[kind(i, j, tiles)] * step, size))
-
-
-@inline
 def transform_weights(weight, n, some, rooms, group, groups, first, width, begin, rows, backwards):
     """G w G', with n x n places, of ``width`` filters from ``first`` on and ``rows`` channels from ``begin`` on (or,
     ``backwards``, channels and filters, with the taps reversed), for the thread: some[place][c, k], the places PLACE
@@ -163,12 +157,13 @@ def transform_weights(weight, n, some, rooms, group, groups, first, width, begin
     if backwards:
         step, next_row, at = R * R, C * R * R, ((group * filters + begin) * C + first) * R * R
     count, made = min(width, (C if backwards else filters) - first), numba.get_thread_id() * n * n * PLACE
-    taps, _ = room(rooms)
+    taps, tap_places, places = room(rooms), grid(R * CHUNK, CHUNK), grid(n * PLACE, PLACE)
     first_tap, next_tap = ((R * R - 1) * CHUNK, -CHUNK) if backwards else (0, CHUNK)
     for row in range(0, rows, CHUNK // width):
         for i in range(min(CHUNK // width, rows - row)):
             transpose(taps, first_tap + i * width, next_tap, weight, at + (row + i) * next_row, step, count, R * R)
-        g_both(R, n, taps, some, made + row * width)
+        g_both(weight.dtype, R, n, where(taps, 0), where(tap_places, 0), where(some, made + row * width),
+               where(places, 0), CHUNK)
     return made
 
 
@@ -179,12 +174,10 @@ def transform_sums(sums, n, start, pitch, gw, rooms, group, groups, first, width
     K, C, R, _ = gw.shape
     filters, step = K // groups, C * R * R
     count, at = min(width, filters - first), ((group * filters + first) * C + begin) * R * R
-    taps, full = room(rooms)
+    taps, tap_places, places = room(rooms), grid(R * CHUNK, CHUNK), grid(n * pitch, pitch)
     for row in range(0, rows, CHUNK // width):
         here = min(CHUNK // width, rows - row)
-        for place in range(n * n):
-            copy(run(full, place // n * ROW + place % n * CHUNK, here * width),
-                 run(sums, start + (begin + row) * width + place * pitch, here * width))
-        g_transposed_both(R, n, full, taps)
+        g_transposed_both(gw.dtype, R, n, where(sums, start + (begin + row) * width), where(places, 0), where(taps, 0),
+                          where(tap_places, 0), here * width)
         for i in range(here):
             transpose(gw, at + (row + i) * R * R, step, taps, i * width, CHUNK, R * R, count)

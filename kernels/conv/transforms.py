@@ -10,25 +10,25 @@ Row a of A holds the powers of a point, (1, a, a^2, ...), and so does row a of G
 a point is added; only B' does.  So the transformed filters of a large tile serve a small one, too: it leaves the rest
 out.
 
-A tile is held for CHUNK channels at a time, as runs of CHUNK numbers in a flat array, the rows ROW numbers apart (the
-taps of a filter follow each other).  A transform is written for one column of vectors, a vector being a few
-neighbouring channels; it is applied to all columns of a tile, then to all rows of the result.
+The numbers (i, j) of a tile may be anywhere: a table of *places* says how far from its first, POINTS for each row i.
+At each place are so many channels, side by side.  A transform is written for one column of vectors, a vector being a
+few neighbouring channels; it is applied to all columns of a tile, then to all rows of the result.
 """
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from .. import isa
 from ..jit import inline
-from ..runs import where
 from ..vectors import Code
 
 POINTS = 8  # at most, in a direction
-CHUNK = 64  # channels at a time: a tile and its transform stay in a first-level cache
+CHUNK = 64  # channels at a time: a tile of them stays in a first-level cache
 ROW = POINTS * CHUNK + 16  # a line more, lest the rows of a tile fall into the same few sets of that cache
 _VECTOR = 16  # channels fill the vectors of any processor
 SKEW = 80  # numbers between the places, lest the runs of a tile all fall into the same few sets of a cache
@@ -138,41 +138,46 @@ class _Square(NamedTuple):
     to_columns: int
 
 
-def _transform(one, squares, source_steps=lambda square: (ROW, CHUNK), target_steps=lambda square: (ROW, CHUNK)):
-    """What writes the transform ``one`` in both directions, for each of the ``squares``, and chooses among them.  The
-    steps are the numbers from row to row and from column to column."""
+def _transform(one, squares):
+    """What writes the transform ``one`` in both directions, for each of the ``squares``, and chooses among them."""
     @intrinsic
-    def transform(typing_context, kind, rows, columns, to_rows, to_columns, source, target, count):
+    def transform(typing_context, kind, rows, columns, to_rows, to_columns, source, source_places, target,
+                  target_places, count):
         def generate(context, builder, signature, values):
             item = context.get_abi_sizeof(context.get_data_type(kind.dtype))
             code = Code(builder, item, isa.chosen().lanes(item))
-            source, target = (code.numbers(address) for address in values[5:7])
-            half = code.room(POINTS * POINTS)
+            source, target = code.numbers(values[5]), code.numbers(values[7])
+            source_places, target_places = code.table(values[6]), code.table(values[8])
+            half, line = code.room(POINTS * POINTS), code.int(POINTS * code.lanes)
+
+            def vector(i, square):
+                at = builder.mul(i, code.int(code.lanes))
+                _along(code, one, square.columns, square.rows, square.to_rows,
+                       lambda j, i: code.at(source, at, code.entry(code.at(source_places, j), i * POINTS)),
+                       lambda j, i: code.at(half, builder.mul(j, code.int(code.lanes)), i * POINTS * code.lanes))
+                _along(code, one, square.to_rows, square.columns, square.to_columns,
+                       lambda i, j: code.at(half, builder.mul(i, line), j * code.lanes),
+                       lambda i, j: code.at(target, at, code.entry(
+                           code.at(target_places, builder.mul(i, code.int(POINTS))), j)))
+                return []
+
             for square in squares:
                 with code.when(values[1:5], square):
-                    def vector(i, _, square=square):
-                        at = builder.mul(i, code.int(code.lanes))
-                        _along(code, one, square.columns, code.at(source, at), source_steps(square)[::-1], square.rows,
-                               half, (code.lanes, POINTS * code.lanes), square.to_rows)
-                        _along(code, one, square.to_rows, half, (POINTS * code.lanes, code.lanes), square.columns,
-                               code.at(target, at), target_steps(square), square.to_columns)
-                        return []
-                    code.loop(builder.sdiv(values[7], code.int(code.lanes)), [], vector)
+                    code.loop(builder.sdiv(values[9], code.int(code.lanes)), [],
+                              lambda i, _, square=square: vector(i, square))
             return context.get_dummy_value()
 
-        return types.void(kind, *[types.int64] * 7), generate
+        return types.void(kind, *[types.int64] * 9), generate
     return transform
 
 
-def _along(code, one, lines, source, source_steps, size, target, target_steps, to_size):
-    """The transform of each of the ``lines`` (columns, or rows) of a tile: ``size`` vectors to ``to_size``.  The steps
-    lead from line to line, and from vector to vector."""
+def _along(code, one, lines, size, to_size, source, target):
+    """The transform of each of the ``lines`` (columns, or rows) of a tile: ``size`` vectors to ``to_size``.  Vector k
+    of a line is at source(line, k), and goes to target(line, k)."""
     def line(i, _):
-        start = code.at(source, code.b.mul(i, code.int(source_steps[0])))
-        to = code.at(target, code.b.mul(i, code.int(target_steps[0])))
-        vectors = one([_Vector(code, code.load(code.at(start, k * source_steps[1]))) for k in range(size)], to_size)
+        vectors = one([_Vector(code, code.load(source(i, k))) for k in range(size)], to_size)
         for k, vector in enumerate(vectors):
-            code.store(vector.value, code.at(to, k * target_steps[1]))
+            code.store(vector.value, target(i, k))
         return []
 
     # Of a number that the compiler knows it would make so many copies, and mix them until no register is free.
@@ -192,44 +197,60 @@ def _reverse(squares):
 _write_b = _transform(_b, [_Square(height, width, height, width) for height, width in sorted({t[:2] for t in _TILES})])
 _write_a = _transform(_values(_NONE), _reverse(_TILES))
 _write_a_transposed = _transform(_sums(_NONE), _TILES)
-_write_g = _transform(_values(_FACTORS), _reverse(_FILTERS), lambda square: (square.columns * CHUNK, CHUNK),
-                      lambda square: (square.to_columns * PLACE, PLACE))
-_write_g_transposed = _transform(_sums(_FACTORS), _FILTERS,
-                                 target_steps=lambda square: (square.to_columns * CHUNK, CHUNK))
+_write_g = _transform(_values(_FACTORS), _reverse(_FILTERS))
+_write_g_transposed = _transform(_sums(_FACTORS), _FILTERS)
+
+PATCH = np.add.outer(np.arange(POINTS) * ROW, np.arange(POINTS) * CHUNK).reshape(-1)  # the places of a tile by itself
 
 
 @inline
-def _whole(size):
-    """Channels in whole vectors: what there is behind them may be transformed, too."""
+def empty_places():
+    return np.empty(POINTS * POINTS, np.int64)
+
+
+@inline
+def grid(down, right):
+    """Places (i, j) at i*down + j*right."""
+    places = empty_places()
+    for i in range(POINTS):
+        for j in range(POINTS):
+            places[i * POINTS + j] = i * down + j * right
+    return places
+
+
+@inline
+def whole(size):
+    """Channels in whole vectors: what there is behind them is transformed, too."""
     return (size + _VECTOR - 1) // _VECTOR * _VECTOR
 
 
+# Below, source and target are addresses, and so are those of their places.
+
 @inline
-def b_both(height, width, x, v, size):
+def b_both(dtype, height, width, x, x_places, v, v_places, size):
     """v = B' x B, of a tile with ``height`` points down and ``width`` across, for its first ``size`` channels."""
-    _write_b(x.dtype, height, width, height, width, where(x, 0), where(v, 0), _whole(size))
+    _write_b(dtype, height, width, height, width, x, x_places, v, v_places, whole(size))
 
 
 @inline
-def a_transposed_both(p, q, height, width, v, y, size):
+def a_transposed_both(dtype, p, q, height, width, v, v_places, y, y_places, size):
     """y = A' v A: the first p rows and q columns of y."""
-    _write_a_transposed(v.dtype, height, width, p, q, where(v, 0), where(y, 0), _whole(size))
+    _write_a_transposed(dtype, height, width, p, q, v, v_places, y, y_places, whole(size))
 
 
 @inline
-def a_both(p, q, height, width, gy, v, size):
+def a_both(dtype, p, q, height, width, gy, gy_places, v, v_places, size):
     """v = A gy A', of the first p rows and q columns of gy."""
-    _write_a(gy.dtype, p, q, height, width, where(gy, 0), where(v, 0), _whole(size))
+    _write_a(dtype, p, q, height, width, gy, gy_places, v, v_places, whole(size))
 
 
 @inline
-def g_both(taps, n, w, v, at):
-    """v = G w G', with n points in each direction.  The taps of w follow each other, CHUNK numbers each; the n*n runs
-    of v begin at ``at`` and are PLACE apart."""
-    _write_g(w.dtype, taps, taps, n, n, where(w, 0), where(v, at), CHUNK)
+def g_both(dtype, taps, n, w, w_places, v, v_places, size):
+    """v = G w G', with n points in each direction."""
+    _write_g(dtype, taps, taps, n, n, w, w_places, v, v_places, size)
 
 
 @inline
-def g_transposed_both(taps, n, v, gw):
-    """gw = G' v G, whose taps follow each other, CHUNK numbers each."""
-    _write_g_transposed(v.dtype, n, n, taps, taps, where(v, 0), where(gw, 0), CHUNK)
+def g_transposed_both(dtype, taps, n, v, v_places, gw, gw_places, size):
+    """gw = G' v G."""
+    _write_g_transposed(dtype, n, n, taps, taps, v, v_places, gw, gw_places, size)

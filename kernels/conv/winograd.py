@@ -23,19 +23,18 @@ from . import panels
 from .tiles import (
     Tiles,
     corner,
-    fetch,
+    find,
+    find_places,
     kind,
-    load,
     put,
     room,
     rooms,
     since,
-    store,
     tiles_of,
     transform_sums,
     transform_weights,
 )
-from .transforms import CHUNK, PLACE, ROWS, SKEW, a_both, a_transposed_both, b_both
+from .transforms import CHUNK, PATCH, PLACE, ROWS, SKEW, a_both, a_transposed_both, b_both, empty_places, grid
 
 _CACHE = 700 << 10  # bytes of a core's second cache for the transformed tiles of a block, if the weights fit beside
 _MANY = 6  # register tiles high is a block whose weights (or sums) do not fit: so often is one used once it has come
@@ -108,25 +107,26 @@ def _convolve_blocks(source, y, spectrum, bias, result, v, u, space, groups, pad
     for task in prange(groups * blocks):
         group, first, slot = task // blocks, task % blocks * block, numba.get_thread_id()
         here = min(block, count - first)
-        patch, full = room(space)
+        patch, own, places = room(space), grid(source.shape[2] * source.shape[3], source.shape[3]), empty_places()
         for t in range(first, first + here):
             n, top, left, p, q = corner(t, tiles)
-            at, earlier = slot * tiles.places * v.shape[2], since(first, t, tiles)
+            height, width, at = p + tiles.more, q + tiles.more, slot * tiles.places * v.shape[2]
+            find_places(places, v.shape[2], channels, since(first, t, tiles), tiles)
             for c0 in range(0, channels, CHUNK):
                 size = min(CHUNK, channels - c0)
-                load(source, y, patch, n, top - padding[0], left - padding[1], p + tiles.more, q + tiles.more,
-                     group * channels + c0, size)
-                b_both(p + tiles.more, q + tiles.more, patch, full, size)
-                store(full, v, at + c0, v.shape[2], channels, earlier, tiles, p + tiles.more, q + tiles.more, size)
+                pixels, there = find(source, y, own, patch, n, top - padding[0], left - padding[1], height, width,
+                                     group * channels + c0, size)
+                b_both(v.dtype, height, width, pixels, there, where(v, at + c0), where(places, 0), size)
         _multiply(v, spectrum, u, slot, group, groups, since(first, first + here, tiles), tiles, tall, lanes,
                   gather_tile)
         for t in range(first, first + here):
             n, top, left, p, q = corner(t, tiles)
-            at, earlier = slot * tiles.places * u.shape[2], since(first, t, tiles)
+            height, width, at = p + tiles.more, q + tiles.more, slot * tiles.places * u.shape[2]
+            find_places(places, u.shape[2], padded, since(first, t, tiles), tiles)
             for c0 in range(0, columns, CHUNK):
                 size = min(CHUNK, columns - c0)
-                fetch(full, u, at + c0, u.shape[2], padded, earlier, tiles, p + tiles.more, q + tiles.more, size)
-                a_transposed_both(p, q, p + tiles.more, q + tiles.more, full, patch, size)
+                a_transposed_both(u.dtype, p, q, height, width, where(u, at + c0), where(places, 0), where(patch, 0),
+                                  where(PATCH, 0), size)
                 put(patch, bias, result, n, top, left, p, q, group * columns + c0, size, relu)
 
 
@@ -174,62 +174,65 @@ def _gradient_plan(count, places, gw_shape, groups, dtype, threads):
     columns, wide = best.padded(K // groups, item), best.columns(item)
     slice_ = -(-columns // (wide * -(-threads // groups))) * wide  # filters of a task
     block = -(-count // -(-count // _DEEP))
-    return (((places * groups, C, columns), dtype), ((threads, places, block * (C + _LINE) + SKEW), dtype),
+    return (((places, groups * C * columns + SKEW), dtype), ((threads, places, block * (C + _LINE) + SKEW), dtype),
             ((threads, places, block * (slice_ + _LINE) + SKEW), dtype), rooms(threads, dtype))
 
 
 @jit
 def _sum_blocks(x, gy, y, sums, v, u, space, groups, padding, tiles, block, slice_, tall, lanes, panel_tile):
-    """sums[place, group, c, k] = the sum over all tiles of (B' x B)[place, c] (A gy A')[place, k]."""
-    tiles, (_, channels, padded) = Tiles(*tiles), sums.shape
-    count, columns = len(x) * tiles.count, gy.shape[3] // groups
+    """sums[place][group, c, k] = the sum over all tiles of (B' x B)[place, c] (A gy A')[place, k]."""
+    tiles = Tiles(*tiles)
+    channels, columns, count = x.shape[3] // groups, gy.shape[3] // groups, len(gy) * tiles.count
+    padded = (columns + lanes - 1) // lanes * lanes
     slices = (padded + slice_ - 1) // slice_
     for task in prange(groups * slices):
         group, k0, slot = task // slices, task % slices * slice_, numba.get_thread_id()
-        patch, full = room(space)
+        patch, places = room(space), empty_places()
+        x_places = grid(x.shape[2] * x.shape[3], x.shape[3])
+        gy_places = grid(gy.shape[2] * gy.shape[3], gy.shape[3])
         for first in range(0, count, block):
             end = min(first + block, count)
             for t in range(first, end):
                 n, top, left, p, q = corner(t, tiles)
-                earlier = since(first, t, tiles)
+                height, width, earlier = p + tiles.more, q + tiles.more, since(first, t, tiles)
+                find_places(places, v.shape[2], channels + _LINE, earlier, tiles)
                 for c in range(0, channels, CHUNK):
                     size = min(CHUNK, channels - c)
-                    load(x, None, patch, n, top - padding[0], left - padding[1], p + tiles.more, q + tiles.more,
-                         group * channels + c, size)
-                    b_both(p + tiles.more, q + tiles.more, patch, full, size)
-                    store(full, v, slot * tiles.places * v.shape[2] + c, v.shape[2], channels + _LINE, earlier, tiles,
-                          p + tiles.more, q + tiles.more, size)
+                    pixels, there = find(x, None, x_places, patch, n, top - padding[0], left - padding[1], height,
+                                         width, group * channels + c, size)
+                    b_both(x.dtype, height, width, pixels, there, where(v, slot * tiles.places * v.shape[2] + c),
+                           where(places, 0), size)
+                find_places(places, u.shape[2], slice_ + _LINE, earlier, tiles)
                 for k in range(k0, min(k0 + slice_, columns), CHUNK):
                     size = min(CHUNK, min(k0 + slice_, columns) - k)
-                    load(gy, y, patch, n, top, left, p, q, group * columns + k, size)
-                    a_both(p, q, p + tiles.more, q + tiles.more, patch, full, size)
-                    store(full, u, slot * tiles.places * u.shape[2] + k - k0, u.shape[2], slice_ + _LINE, earlier,
-                          tiles, p + tiles.more, q + tiles.more, size)
-            _add_products(v, u, sums, slot, group, groups, k0, slice_, since(first, end, tiles), tiles, first == 0,
-                          tall, lanes, panel_tile)
+                    pixels, there = find(gy, y, gy_places, patch, n, top, left, p, q, group * columns + k, size)
+                    a_both(gy.dtype, p, q, height, width, pixels, there,
+                           where(u, slot * tiles.places * u.shape[2] + k - k0), where(places, 0), size)
+            _add_products(v, u, sums, slot, group * channels * padded, channels, k0, min(slice_, padded - k0),
+                          slice_ + _LINE, since(first, end, tiles), tiles, first == 0, tall, lanes, panel_tile)
 
 
 @inline
-def _add_products(v, u, sums, slot, group, groups, k0, slice_, rows, tiles, fresh, tall, lanes, panel_tile):
-    """sums[place, group][c, k] = (unless fresh, itself +) the sum over the rows[kind] tiles t of v[place][t, c]
-    u[place][t, k - k0].
+def _add_products(v, u, sums, slot, begin, channels, k0, columns, step, rows, tiles, fresh, tall, lanes, panel_tile):
+    """sums[place][begin...][c, k] = (unless fresh, itself +) the sum over the rows[kind] tiles t of v[place][t, c]
+    u[place][t, k - k0], for so many channels and columns.
 
     Each block is summed from zero: many short sums round better than a long one."""
-    (_, channels, padded), wide = sums.shape, 2 * lanes
+    wide = 2 * lanes
     zero, nothing, part = np.zeros(1, np.int64), np.zeros(wide, v.dtype), np.zeros(tall * wide, v.dtype)
     for place in range(tiles.places):
         here = rows[kind(place // tiles.n, place % tiles.n, tiles)]
         if here == 0 and not fresh:
             continue  # a product of no tiles is 0
         a, b = (slot * tiles.places + place) * v.shape[2], (slot * tiles.places + place) * u.shape[2]
-        result = (place * groups + group) * channels * padded
-        for column in range(0, min(slice_, padded - k0), wide):
-            width = min(wide, padded - k0 - column)
+        result = place * sums.shape[1] + begin
+        for column in range(0, columns, wide):
+            width = min(wide, columns - column)
             for c in range(0, channels, tall):
                 height = min(tall, channels - c)
                 target = run(sums, result + (k0 + column) * channels + c * width, height * width)
                 tile.call(panel_tile, (height, width // lanes, where(v, a + c), where(zero, 0), channels + _LINE,
-                                       where(u, b + column), where(zero, 0), slice_ + _LINE, 1, here,
+                                       where(u, b + column), where(zero, 0), step, 1, here,
                                        where(nothing, 0), 0, where(part, 0), width))
                 sum_up(target, run(part, 0, height * width), fresh)
 
@@ -254,10 +257,10 @@ def _transform_weights(weight, n, spectrum, some, space, groups, lanes, backward
 def _transform_sums(sums, n, gw, space, groups, lanes):
     """gw[k, c] = G' sums[:, c, k] G."""
     K, C, _, _ = gw.shape
-    padded, wide = sums.shape[2], 2 * lanes
+    padded, wide = (K // groups + lanes - 1) // lanes * lanes, 2 * lanes
     rows, panels = ROWS * CHUNK // wide, (padded + wide - 1) // wide
     parts = (C + rows - 1) // rows
     for task in prange(groups * panels * parts):
         group, first, begin = task // (panels * parts), task // parts % panels * wide, task % parts * rows
-        transform_sums(sums, n, (group * padded + first) * C, groups * padded * C, gw, space, group, groups, first,
+        transform_sums(sums, n, (group * padded + first) * C, sums.shape[1], gw, space, group, groups, first,
                        min(wide, padded - first), begin, min(rows, C - begin))
