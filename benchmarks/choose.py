@@ -82,8 +82,8 @@ def _layer(which: str, taps: int, groups: int, shape: tuple[int, int, int, int])
 
 def limits(ratios: dict[Corner, float]) -> tuple[Corner, ...]:
     """The corner or two (channels, pixels) of the grid from which on, either or both, Winograd gains most: the sum of
-    the logarithms of all ratios behind them, so that the noise of a single one does not decide.  None of them if it
-    gains nowhere."""
+    the logarithms of all ratios behind them, a loss counted _LOSS times, so that the noise of a single one does not
+    decide.  None of them if it gains nowhere."""
     def gain(corners: tuple[Corner, ...]) -> float:
         return sum(math.log(r) * (1 if r >= 1 else _LOSS)
                    for (c, p), r in ratios.items() if any(c >= C and p >= P for C, P in corners))

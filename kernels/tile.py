@@ -4,7 +4,7 @@ A *tile* is a small block of a result, R rows x J vectors, that stays in registe
 through it.  Compilers do not find this form by themselves, so its code is written out here as LLVM instructions, which
 Numba compiles for the processor at hand.  There are four kinds.  They differ in where the numbers of a step lie:
 
-    gather   y[r, c] = init[r, c] + sum over t, k of  a[row[r] + tap[t] + k]     * b[t*depth + k, c]
+    gather   y[r, c] = init[r, c] + sum over t, k of  a[row[r] + tap[t] + k]     * b[t*depth + k, c]   (low <= t < high)
     even     y[r, c] = init[r, c] + sum over k of     a[r*step_a + k]            * b[k, c]
     panel    y[r, c] = init[r, c] + sum over t, k of  a[tap_a[t] + k*step_a + r] * b[tap_b[t] + k*step_b + c]
     dot      y[r, c] = y[r, c]    + sum over k of     a[r*step_a + k]            * b[c*step_b + k]
@@ -13,10 +13,10 @@ An even tile is a gather tile of one tap whose rows are equally far apart.  It n
 row only, and so has a register left to ask for what lies behind its last row: the rows of the next tile, if they
 follow.
 
-A gather or an even tile takes any number of ``vectors`` of columns: panel after panel of J, each ``step_b`` behind the
-one before, and a last one of a single vector.  It can apply a ReLU to what it stores.  A panel tile takes J vectors, or
-one.  The y of a gather or a panel tile may *stream*, go past the caches to memory: then it must lie on vector
-boundaries.
+A gather or an even tile takes any number of ``vectors`` of columns: panel after panel of J = 2, each ``step_b`` behind
+the one before, whose lines follow each other, and a last panel of one vector.  It can apply a ReLU to what it stores.
+A panel tile takes J vectors, or one.  The y of a gather or a panel tile may *stream*, go past the caches to memory:
+then it must lie on vector boundaries.
 
 A dot tile has a vector of partial sums for each number of y, because both its factors lie along k: for products with
 few columns, which would leave the lanes of the others empty.  It has R rows x J columns.
@@ -165,7 +165,7 @@ def _panel(code, rows, widest, args, streams):
             for j in range(columns):
                 store(acc[r * columns + j], code.at(target, code.lanes * j))
 
-    for columns in (1, widest):
+    for columns in {1, widest}:
         with code.when([vectors], [columns]):
             product(columns)
 
@@ -238,12 +238,16 @@ def _writer(kind, streams, most, width, lanes, itemsize):
     return tile
 
 
-@cache
 def address(kind, itemsize, columns=2, streams=False):
     """Where the compiled tile of a kind is; compiles it the first time.
 
     itemsize: 4 for float32, 8 for float64.  columns: J, the most vectors; of a dot tile, its columns.  streams: whether
     y goes past the caches (only that of a gather or a panel tile ever does)."""
+    return _compiled(kind, itemsize, columns, streams)
+
+
+@cache
+def _compiled(kind, itemsize, columns, streams):
     best = isa.chosen()
     lanes = best.lanes(itemsize)
     if best is isa.PLAIN:

@@ -29,7 +29,7 @@ def convolve(source, y, weight, bias, result, groups, padding, tiles, relu, back
     """Arguments as in ``winograd.py``."""
     best, dtype, count = isa.chosen(), source.dtype, len(source) * tiles.count
     channels, threads, wide = source.shape[3] // groups, numba.get_num_threads(), best.columns(dtype.itemsize)
-    depth = min(CHUNK, ROWS * CHUNK // wide)
+    depth = min(CHUNK, ROWS * CHUNK // wide)  # a multiple of 16, or tasks would write into each other's tiles
     v, u, some, space = scratch(((groups * -(-channels // depth), tiles.places, count * depth + SKEW), dtype),
                                 ((threads, tiles.places, count * wide + SKEW), dtype),
                                 ((threads, tiles.places, PLACE), dtype), rooms(threads, dtype))

@@ -211,7 +211,7 @@ def _product(source, weights, unpacked, backwards, bias, result, rows, source_gr
                                         low_tap, high_tap, depth, b, wide * length, init, where(zeros, 0), to, to_rows,
                                         relu))
                 if not fits:
+                    valid = columns - column
                     for r in range(end - begin):
-                        valid = columns - column
                         copy(run(result, goal + column + targets[r], valid), run(spare, r * wide, valid))
                 column += vectors * lanes

@@ -114,8 +114,8 @@ def find_places(places, pitch, step, earlier, tiles):
 @inline
 def find(source, y, own, patch, n, top, left, p, q, c0, count):
     """The addresses of p x q pixels of ``count`` channels, from pixel (top, left) of image n and from channel c0 on,
-    and of their places: in the image itself, whose ``own`` places are given, or in the patch, with 0 outside the image
-    and where y is not positive."""
+    and of their places: in the image itself, whose ``own`` places are given, if they are there and whole vectors; or in
+    the patch, with 0 outside the image and where y is not positive."""
     _, H, W, channels = source.shape
     at = ((n * H + top) * W + left) * channels + c0
     if y is None and count == whole(count) and top >= 0 and left >= 0 and top + p <= H and left + q <= W:

@@ -31,7 +31,8 @@ POINTS = 8  # at most, in a direction
 CHUNK = 64  # channels at a time: a tile of them stays in a first-level cache
 ROW = POINTS * CHUNK + 16  # a line more, lest the rows of a tile fall into the same few sets of that cache
 _VECTOR = 16  # channels fill the vectors of any processor
-SKEW = 80  # numbers between the places, lest the runs of a tile all fall into the same few sets of a cache
+SKEW = 80  # numbers between the places, lest those of a tile all fall into the same few sets of a cache; and _VECTOR or
+# more, for the last vectors of the last tile may reach into them
 ROWS = 16  # of transformed weights that a thread collects
 PLACE = ROWS * CHUNK + SKEW  # numbers from place to place of those
 
@@ -246,11 +247,11 @@ def a_both(dtype, p, q, height, width, gy, gy_places, v, v_places, size):
 
 @inline
 def g_both(dtype, taps, n, w, w_places, v, v_places, size):
-    """v = G w G', with n points in each direction."""
+    """v = G w G', with n points in each direction, for ``size`` filters: whole vectors."""
     _write_g(dtype, taps, taps, n, n, w, w_places, v, v_places, size)
 
 
 @inline
 def g_transposed_both(dtype, taps, n, v, v_places, gw, gw_places, size):
-    """gw = G' v G."""
+    """gw = G' v G, for ``size`` filters: whole vectors."""
     _write_g_transposed(dtype, n, n, taps, taps, v, v_places, gw, gw_places, size)

@@ -79,18 +79,20 @@ EXAMPLES = (
     Case(5, (7, 8), 3, 16, 3, 5, (6, 4), "float64", 1),
     Case(3, (14, 13), 5, 9, 2, 3, (1, 1), "float64", 1),  # blocks whose tiles are of one size, and of several
     Case(2, (27, 7), 20, 6, 1, 5, (2, 2), "float32"),
+    Case(1, (14, 14), 80, 48, 1, 3, (0, 0), "float32"),  # whole vectors: tiles that are read where they lie
+    Case(2, (15, 14), 48, 32, 2, 5, (1, 2), "float64"),
 )
 
 
 def _examples(test: Any) -> Any:
-    for case in EXAMPLES:
-        test = example(case=case, masked=True)(test)
+    for case, masked in itertools.product(EXAMPLES, (False, True)):
+        test = example(case=case, masked=masked)(test)
     return test
 
 
 def _both_ways(test: Any) -> Any:
-    for case, by_panels in itertools.product(EXAMPLES, (False, True)):
-        test = example(case=case, masked=True, by_panels=by_panels)(test)
+    for case, masked, by_panels in itertools.product(EXAMPLES, (False, True), (False, True)):
+        test = example(case=case, masked=masked, by_panels=by_panels)(test)
     return test
 
 
