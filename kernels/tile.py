@@ -76,6 +76,7 @@ def _each_panel(code, widest, vectors, b, step_b, init, y, product):
 def _gather(code, rows, widest, args, streams):
     vectors, a, row, tap, low, high, depth, b, step_b, init, init_row, y, y_row, relu = args
     a, row, tap, init_row, y_row = code.numbers(a), *map(code.table, (row, tap, init_row, y_row))
+    first_tap = code.at(tap, low)
     starts = [code.at(a, code.entry(row, r)) for r in range(rows)]
 
     def product(columns, b, init, y):
@@ -92,7 +93,7 @@ def _gather(code, rows, widest, args, streams):
                 acc = _multiply(code, acc, lambda r: code.at(starts[r], k), b, columns)
                 return [code.b.add(k, code.int(1)), code.at(b, code.lanes * columns), *acc]
 
-            return code.loop(depth, [code.entry(code.at(tap, low), t), *state], body)[1:]
+            return code.loop(depth, [code.entry(first_tap, t), *state], body)[1:]
 
         skipped = code.b.mul(code.b.mul(low, depth), code.int(code.lanes * columns))
         _, *acc = code.loop(code.b.sub(high, low), [code.at(b, skipped), *acc], one_tap)

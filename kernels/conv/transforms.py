@@ -149,17 +149,20 @@ def _transform(one, squares):
             code = Code(builder, item, isa.chosen().lanes(item))
             source, target = code.numbers(values[5]), code.numbers(values[7])
             source_places, target_places = code.table(values[6]), code.table(values[8])
-            half, line = code.room(POINTS * POINTS), code.int(POINTS * code.lanes)
+            half = code.room(POINTS * POINTS)
 
             def vector(i, square):
                 at = builder.mul(i, code.int(code.lanes))
                 _along(code, one, square.columns, square.rows, square.to_rows,
-                       lambda j, i: code.at(source, at, code.entry(code.at(source_places, j), i * POINTS)),
-                       lambda j, i: code.at(half, builder.mul(j, code.int(code.lanes)), i * POINTS * code.lanes))
+                       lambda column, row: code.at(source, at, code.entry(
+                           code.at(source_places, column), row * POINTS)),
+                       lambda column, row: code.at(half, builder.mul(column, code.int(code.lanes)),
+                                                   row * POINTS * code.lanes))
                 _along(code, one, square.to_rows, square.columns, square.to_columns,
-                       lambda i, j: code.at(half, builder.mul(i, line), j * code.lanes),
-                       lambda i, j: code.at(target, at, code.entry(
-                           code.at(target_places, builder.mul(i, code.int(POINTS))), j)))
+                       lambda row, column: code.at(half, builder.mul(row, code.int(POINTS * code.lanes)),
+                                                   column * code.lanes),
+                       lambda row, column: code.at(target, at, code.entry(
+                           code.at(target_places, builder.mul(row, code.int(POINTS))), column)))
                 return []
 
             for square in squares:
