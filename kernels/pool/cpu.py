@@ -6,10 +6,11 @@ which windows reach into its row: two threads never write to one place, and each
 
 import numpy as np
 
-from ..jit import inline, jit, prange
+from ..jit import jit, prange
 from ..layout import channels_last
 from ..runs import run
-from .window import gather_row, largest, windows_over
+from ..shapes import planned
+from .window import gather_row, largest
 
 
 def max_forward(x, y, index, *, kernel_size, stride, padding):
@@ -21,19 +22,21 @@ def max_backward(gy, index, gx, *, kernel_size, stride, padding):
 
 
 def average_forward(x, y, *, kernel_size, stride, padding, count_include_pad):
-    _average_forward(channels_last(x), channels_last(y), *kernel_size, *stride, *padding, count_include_pad)
+    _average_forward(channels_last(x), channels_last(y),
+                     *_windows(x.shape, y.shape, kernel_size, stride, padding, count_include_pad))
 
 
 def average_backward(gy, gx, *, kernel_size, stride, padding, count_include_pad):
-    _average_backward(channels_last(gy), channels_last(gx), *kernel_size, *stride, *padding, count_include_pad)
+    _average_backward(channels_last(gy), channels_last(gx),
+                      *_windows(gx.shape, gy.shape, kernel_size, stride, padding, count_include_pad))
 
 
 def adaptive_average_forward(x, y):
-    _adaptive_forward(channels_last(x), channels_last(y))
+    _average_forward(channels_last(x), channels_last(y), *_bins(x.shape, y.shape))
 
 
 def adaptive_average_backward(gy, gx):
-    _adaptive_backward(channels_last(gy), channels_last(gx))
+    _average_backward(channels_last(gy), channels_last(gx), *_bins(gx.shape, gy.shape))
 
 
 @jit
@@ -58,84 +61,54 @@ def _max_backward(gy, index, gx, R, S, stride_h, stride_w, pad_h, pad_w):
         gather_row(gy, index, n, h, W, R, S, stride_h, stride_w, pad_h, pad_w, gx, row * W * C)
 
 
-@inline
-def _counted(position, kernel, stride, pad, size, count_include_pad):
-    """How many pixels of the window at output ``position`` count, along one axis."""
-    begin = position * stride - pad
-    if count_include_pad:
-        return min(begin + kernel, size + pad) - begin
-    return min(begin + kernel, size) - max(begin, 0)
+@planned
+def _windows(x_shape, y_shape, kernel_size, stride, padding, count_include_pad):
+    """Of each window, along each axis: [from, up to which pixel it reaches, how many count].  Kept: only to be read."""
+    axes = []
+    for size, outputs, kernel, step, pad in zip(x_shape[2:], y_shape[2:], kernel_size, stride, padding, strict=True):
+        begin = np.arange(outputs) * step - pad
+        end, low, high = begin + kernel, np.maximum(begin, 0), np.minimum(begin + kernel, size)
+        axes.append(np.stack((low, high, np.minimum(end, size + pad) - begin if count_include_pad else high - low)))
+    return axes
+
+
+@planned
+def _bins(x_shape, y_shape):
+    """The same of the bins of adaptive pooling."""
+    axes = []
+    for size, outputs in zip(x_shape[2:], y_shape[2:], strict=True):
+        bins = np.arange(outputs)
+        low, high = bins * size // outputs, -(-(bins + 1) * size // outputs)
+        axes.append(np.stack((low, high, high - low)))
+    return axes
 
 
 @jit
-def _average_forward(x, y, R, S, stride_h, stride_w, pad_h, pad_w, count_include_pad):
-    N, H, W, C = x.shape
-    P, Q = y.shape[1], y.shape[2]
+def _average_forward(x, y, rows, columns):
+    N, P, Q, C = y.shape
     for row in prange(N * P):
         n, p = row // P, row % P
-        top = p * stride_h - pad_h
         total = np.zeros(C)  # in double precision: a window may be a whole image
         for q in range(Q):
-            left = q * stride_w - pad_w
             total[:] = 0
-            for h in range(max(top, 0), min(top + R, H)):
-                for w in range(max(left, 0), min(left + S, W)):
+            for h in range(rows[0, p], rows[1, p]):
+                for w in range(columns[0, q], columns[1, q]):
                     for c in range(C):
                         total[c] += x[n, h, w, c]
-            count = (_counted(p, R, stride_h, pad_h, H, count_include_pad)
-                     * _counted(q, S, stride_w, pad_w, W, count_include_pad))
+            count = rows[2, p] * columns[2, q]
             for c in range(C):
                 y[n, p, q, c] = total[c] / count
 
 
 @jit
-def _average_backward(gy, gx, R, S, stride_h, stride_w, pad_h, pad_w, count_include_pad):
-    N, H, W, C = gx.shape
-    P, Q = gy.shape[1], gy.shape[2]
+def _average_backward(gy, gx, rows, columns):
+    (N, H, _, C), P, Q = gx.shape, gy.shape[1], gy.shape[2]
     for row in prange(N * H):
         n, h = row // H, row % H
         gx[n, h] = 0
-        p0, p1 = windows_over(h, R, stride_h, pad_h, P)
-        for p in range(p0, p1):
-            for q in range(Q):
-                left = q * stride_w - pad_w
-                count = (_counted(p, R, stride_h, pad_h, H, count_include_pad)
-                         * _counted(q, S, stride_w, pad_w, W, count_include_pad))
-                for w in range(max(left, 0), min(left + S, W)):
+        for p in range(P):
+            for q in range(Q if rows[0, p] <= h < rows[1, p] else 0):
+                count = rows[2, p] * columns[2, q]
+                for w in range(columns[0, q], columns[1, q]):
                     for c in range(C):
                         gx[n, h, w, c] += gy[n, p, q, c] / count
-
-
-@jit
-def _adaptive_forward(x, y):
-    N, H, W, C = x.shape
-    P, Q = y.shape[1], y.shape[2]
-    for row in prange(N * P):
-        n, p = row // P, row % P
-        top, bottom = p * H // P, ((p + 1) * H + P - 1) // P
-        total = np.zeros(C)  # in double precision, as above
-        for q in range(Q):
-            left, right = q * W // Q, ((q + 1) * W + Q - 1) // Q
-            total[:] = 0
-            for h in range(top, bottom):
-                for w in range(left, right):
-                    for c in range(C):
-                        total[c] += x[n, h, w, c]
-            for c in range(C):
-                y[n, p, q, c] = total[c] / ((bottom - top) * (right - left))
-
-
-@jit
-def _adaptive_backward(gy, gx):
-    N, H, W, C = gx.shape
-    P, Q = gy.shape[1], gy.shape[2]
-    for row in prange(N * H):
-        n, h = row // H, row % H
-        gx[n, h] = 0
-        for p in range(h * P // H, ((h + 1) * P + H - 1) // H):  # the bins that hold row h
-            rows = ((p + 1) * H + P - 1) // P - p * H // P
-            for q in range(Q):
-                left, right = q * W // Q, ((q + 1) * W + Q - 1) // Q
-                for w in range(left, right):
-                    for c in range(C):
-                        gx[n, h, w, c] += gy[n, p, q, c] / (rows * (right - left))
