@@ -11,49 +11,46 @@ from numba import types
 from numba.extending import intrinsic
 
 from .jit import inline, jit, prange
-from .runs import run, where
+from .runs import copy, run, where
+from .vectors import Code
 
 _SIDE = 8  # of a square: its rows fill the vectors of AVX2; squares of 16 for AVX-512 are hardly quicker
 _FEW = 2  # columns that are quicker copied as such than turned in squares that were turned already
-_INDEX = ir.IntType(32)
 
 
-def _pointers(context, builder, kind, address, distance):
-    """(pointers to eight numbers of a kind, ``distance`` numbers apart from an address on; the type of a vector)."""
-    number = context.get_data_type(kind.dtype)
-    item = context.get_abi_sizeof(number)
-    places = [builder.add(address, builder.mul(distance, ir.Constant(distance.type, i * item))) for i in range(_SIDE)]
-    return [builder.inttoptr(place, number.as_pointer()) for place in places], ir.VectorType(number, _SIDE), item
+def _code(context, builder, kind):
+    return Code(builder, context.get_abi_sizeof(context.get_data_type(kind.dtype)), _SIDE)
+
+
+def _places(code, address, distance):
+    """Pointers to eight numbers, ``distance`` apart, from an address on."""
+    return [code.at(code.numbers(address), code.b.mul(distance, code.int(i))) for i in range(_SIDE)]
 
 
 @intrinsic
 def _turn(typing_context, kind, source, pitch, target, step):
     """A square from address to address; its rows are ``pitch``, and in the target ``step``, numbers of a kind apart."""
     def generate(context, builder, signature, values):
-        pointers, vector, item = _pointers(context, builder, kind, values[1], values[2])
-        rows = [builder.load(builder.bitcast(pointer, vector.as_pointer())) for pointer in pointers]
-        for row in rows:
-            row.align = item  # a row may begin at any number
+        code, (source, pitch, target, step) = _code(context, builder, kind), values[1:]
+        rows = [code.load(place) for place in _places(code, source, pitch)]
         for distance in (1, 2, 4):
-            rows = _exchange(builder, rows, distance)
-        pointers, _, _ = _pointers(context, builder, kind, values[3], values[4])
-        for row, pointer in zip(rows, pointers, strict=True):
-            builder.store(row, builder.bitcast(pointer, vector.as_pointer())).align = item
+            rows = _exchange(code, rows, distance)
+        for row, place in zip(rows, _places(code, target, step), strict=True):
+            code.store(row, place)
         return context.get_dummy_value()
 
     return types.void(kind, types.int64, types.int64, types.int64, types.int64), generate
 
 
-def _exchange(builder, rows, distance):
+def _exchange(code, rows, distance):
     lanes = range(_SIDE)
-    upper = [lane if not lane & distance else _SIDE + lane - distance for lane in lanes]
-    lower = [lane + distance if not lane & distance else _SIDE + lane for lane in lanes]
+    upper = code.lanes_of([lane if not lane & distance else _SIDE + lane - distance for lane in lanes])
+    lower = code.lanes_of([lane + distance if not lane & distance else _SIDE + lane for lane in lanes])
     result = list(rows)
     for i in lanes:
         if not i & distance:
-            for to, which in ((i, upper), (i + distance, lower)):
-                mask = ir.Constant(ir.VectorType(_INDEX, _SIDE), which)
-                result[to] = builder.shuffle_vector(rows[i], rows[i + distance], mask)
+            pair = rows[i], rows[i + distance]
+            result[i], result[i + distance] = (code.b.shuffle_vector(*pair, which) for which in (upper, lower))
     return result
 
 
@@ -61,11 +58,11 @@ def _exchange(builder, rows, distance):
 def _column(typing_context, kind, source, pitch, target):
     """Eight numbers of a kind, ``pitch`` numbers apart, side by side."""
     def generate(context, builder, signature, values):
-        pointers, vector, item = _pointers(context, builder, kind, values[1], values[2])
-        row = ir.Constant(vector, ir.Undefined)
-        for i, pointer in enumerate(pointers):
-            row = builder.insert_element(row, builder.load(pointer), ir.Constant(_INDEX, i))
-        builder.store(row, builder.inttoptr(values[3], vector.as_pointer())).align = item
+        code, (source, pitch, target) = _code(context, builder, kind), values[1:]
+        row = ir.Constant(code.vector, ir.Undefined)
+        for i, place in enumerate(_places(code, source, pitch)):
+            row = builder.insert_element(row, builder.load(place), ir.Constant(ir.IntType(32), i))
+        code.store(row, code.numbers(target))
         return context.get_dummy_value()
 
     return types.void(kind, types.int64, types.int64, types.int64), generate
@@ -75,6 +72,9 @@ def _column(typing_context, kind, source, pitch, target):
 def transpose(target, to, step, source, at, pitch, height, width):
     """target[to + j*step + i] = source[at + i*pitch + j] for i < height and j < width: elements in memory order of two
     dense arrays of one type."""
+    if pitch == 1:  # so is the width
+        copy(run(target, to, height), run(source, at, height))
+        return
     if height < _SIDE:
         everything = run(target, 0, target.size)
         for i in range(height):

@@ -18,7 +18,8 @@ class Code:
     def __init__(self, builder, itemsize, lanes):
         self.b = builder
         self.item, self.lanes = itemsize, lanes
-        self.number = ir.FloatType() if itemsize == 4 else ir.DoubleType()
+        # Of another size, numbers are but loaded and stored.
+        self.number = {4: ir.FloatType(), 8: ir.DoubleType()}.get(itemsize) or ir.IntType(8 * itemsize)
         self.vector = ir.VectorType(self.number, lanes)
 
     def int(self, value):
