@@ -20,7 +20,7 @@ from ..layout import channels_last
 from ..scratch import prepared
 from ..shapes import planned
 from .packing import frame, pack_backward, pack_forward
-from .rows import Grid, Lines, Walk, packs_itself, product
+from .rows import Grid, Lines, Walk, product
 
 _FRAMES = 4 << 20  # bytes of framed images at a time
 
@@ -29,17 +29,14 @@ def forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch):
     weight, filters, lanes = np.ascontiguousarray(weight), len(weight) // groups, isa.chosen().lanes(weight.itemsize)
     packed, offsets, frames = scratch(*_forward_plan(x.shape, weight.shape, y.shape, x.dtype, stride, padding, groups))
     xs, ys = channels_last(x), channels_last(y)
-    late = kept is None and packs_itself(frames if len(frames) else xs, ys, weight, filters, groups)
-    if not late:
-        packed = prepared(kept, ("direct", groups), packed, lambda panels: pack_forward(weight, panels, groups, lanes))
+    packed = prepared(kept, ("direct", groups), packed, lambda panels: pack_forward(weight, panels, groups, lanes))
     offsets[...] = 0
     if bias is not None:
         offsets[:, :filters] = bias.reshape(groups, filters)
     streams = tile.may_stream(ys, filters)
     for source, images in _framed(xs, None, frames, *padding):
         walk, tap = _forward_walk(source.shape, x.shape[2], weight.shape, y.shape[2:], stride, padding[0], groups)
-        product(source, packed, offsets, ys[images], walk, tap, relu=relu, streams=streams,
-                unpacked=weight if late else None)
+        product(source, packed, offsets, ys[images], walk, tap, relu=relu, streams=streams)
 
 
 @planned
@@ -106,19 +103,18 @@ def _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch):
                                                     groups))
     gys, gxs, streams = channels_last(gy), channels_last(gx), tile.may_stream(channels_last(gx), C)
     zeros[...] = 0
-    late = stride == (1, 1) and packs_itself(frames if len(frames) else gys, gxs, weight, C, groups)
-    parts = [packed] if late else _pack_phases(weight, packed, groups, stride, phases)
+    cuts, parts = _parts(weight.shape, groups, stride, phases)
+    pack_backward(weight, packed, groups, isa.chosen().lanes(weight.itemsize), parts)
     for source, images in _framed(gys, channels_last(y) if masked else None, frames, top, left):
         target = gxs[images]
-        for phase, part in zip(phases, parts, strict=True):
+        for phase, cut in zip(phases, cuts, strict=True):
             if 0 in phase.taps:
                 h, w = phase.pixel
                 target[:, h::stride[0], w::stride[1]] = 0  # no window sees these pixels
                 continue
             walk, tap = _backward_walk(source.shape, gys.shape[1], weight.shape, gxs.shape[1:3], phase, stride,
                                        (top, left), groups)
-            product(source, part, zeros, target, walk, tap, streams=streams, unpacked=weight if late else None,
-                    backwards=True)
+            product(source, packed.reshape(-1, packed.shape[2])[cut], zeros, target, walk, tap, streams=streams)
 
 
 @planned
@@ -145,16 +141,20 @@ def _backward_walk(source_shape, height, weight_shape, gx_size, phase, stride, b
                 (K // groups, C), groups, C, depth, Lines(down, 1, D, before[0], before[0] + height)), tap
 
 
-def _pack_phases(weight, packed, groups, stride, phases):
-    """The packed weights of each phase, one after the other."""
-    parts, begin, filters, columns = [], 0, len(weight) // groups, packed.shape[2]
+@planned
+def _parts(weight_shape, groups, stride, phases):
+    """(the rows of packed weights that are each phase's, the ``parts`` of ``pack_backward``).  Kept: only to be
+    read."""
+    K, _, R, S = weight_shape
+    filters, end, cuts, parts = K // groups, 0, [], np.zeros((R, S, 3), np.int64)
     for phase in phases:
-        size = math.prod(phase.taps) * filters * groups
-        parts.append(packed.reshape(-1, columns)[begin:begin + size].reshape(groups, -1, columns) if size else None)
-        if size:
-            pack_backward(weight, parts[-1], groups, isa.chosen().lanes(weight.itemsize), stride, phase.remainder)
-        begin += size
-    return parts
+        (D, E), rows = phase.taps, math.prod(phase.taps) * filters
+        own = np.arange(D * E)[::-1].reshape(D, E) * filters  # the taps run backwards
+        parts[phase.remainder[0]::stride[0], phase.remainder[1]::stride[1]] = np.stack(
+            np.broadcast_arrays(end, rows, own), axis=2)
+        cuts.append(slice(end, end + rows * groups))
+        end = cuts[-1].stop
+    return cuts, parts.reshape(-1, 3)
 
 
 class _Phase(NamedTuple):
@@ -178,7 +178,7 @@ def _geometry(taps, stride, padding, size):
         highest = max([0, *(first + count - 1 for _, seen, first, _, count in phases if seen)])
         before.append(-lowest)
         sizes.append(highest - lowest + 1)
-    phases = [_Phase(*zip(down, across, strict=True)) for down in axes[0] for across in axes[1]]
+    phases = tuple(_Phase(*zip(down, across, strict=True)) for down in axes[0] for across in axes[1])
     return tuple(before), tuple(sizes), phases
 
 

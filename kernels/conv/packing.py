@@ -3,9 +3,10 @@
 import numpy as np
 
 from ..jit import inline, jit, prange
-from ..runs import clear, copy, copy_masked, gather, run
+from ..runs import clear, copy, copy_masked, run
 from ..transpose import transpose
 
+_BLOCK = 8  # filters that a task takes
 _SOME = 128  # numbers of a filter that are turned at a time: of 32 filters, they fit into the first cache twice
 
 
@@ -57,66 +58,44 @@ def pack_forward(weight, packed, groups, lanes):
     """Panels of filters: packed[g, panel][(r, s, c), k] = weight[g K/G + panel 2V + k, c, r, s], 0 beyond the last k.
 
     packed: (G, R*S*C/G, K/G rounded up to V), one panel after the other within a group."""
-    filters, wide, padded, size = len(weight) // groups, 2 * lanes, packed.shape[2], weight[0].size
+    (_, C, R, S), padded = weight.shape, packed.shape[2]
+    filters, wide, taps, some = len(weight) // groups, 2 * lanes, R * S, max(1, _SOME // (R * S))
     panels = (padded + wide - 1) // wide
     for task in prange(groups * panels):
         group, column = task // panels, task % panels * wide
-        pack_filters(weight, group * filters + column, min(wide, filters - column), packed,
-                     (group * padded + column) * size, min(wide, padded - column))
-
-
-@inline
-def pack_filters(weight, first, valid, packed, at, width):
-    """``valid`` filters from the first on, as a panel of ``width`` columns from packed[at] on."""
-    _, C, R, S = weight.shape
-    taps, some = R * S, max(1, _SOME // (R * S))
-    turned = np.zeros(some * taps * width, weight.dtype)  # [(c, tap), k]
-    for c0 in range(0, C, some):
-        here = min(some, C - c0)
-        transpose(turned, 0, width, weight, (first * C + c0) * taps, C * taps, valid, here * taps)
-        for tap in range(taps):
-            for c in range(here):
-                copy(run(packed, at + (tap * C + c0 + c) * width, width), run(turned, (c * taps + tap) * width, width))
+        first, width, valid = group * filters + column, min(wide, padded - column), min(wide, filters - column)
+        at, turned = (group * padded + column) * C * taps, np.zeros(some * taps * width, weight.dtype)  # [(c, tap), k]
+        for c0 in range(0, C, some):
+            here = min(some, C - c0)
+            transpose(turned, 0, width, weight, (first * C + c0) * taps, C * taps, valid, here * taps)
+            for tap in range(taps):
+                for c in range(here):
+                    copy(run(packed, at + (tap * C + c0 + c) * width, width),
+                         run(turned, (c * taps + tap) * width, width))
 
 
 @jit
-def pack_backward(weight, packed, groups, lanes, stride, phase):
-    """Panels of channels, for the pixels of one phase: those that taps (a + d*stride_h, b + e*stride_w) see.
+def pack_backward(weight, packed, groups, lanes, parts):
+    """Panels of channels, for all phases of the input gradient: those of a phase [g, panel][(tap, k), c], the taps
+    backwards.
 
-    packed[g, panel][(d', e', k), c] = weight[g K/G + k, panel 2V + c, a + (D-1-d') stride_h, b + (E-1-e') stride_w]:
-    the taps run backwards."""
-    K, C, R, S = weight.shape
-    filters, wide, padded = K // groups, 2 * lanes, packed.shape[2]
-    D, E = (R - phase[0] + stride[0] - 1) // stride[0], (S - phase[1] + stride[1] - 1) // stride[1]
-    panels = (padded + wide - 1) // wide
-    for task in prange(groups * panels):
-        group, column = task // panels, task % panels * wide
-        width, valid = min(wide, padded - column), min(wide, C - column)
-        at = (group * padded + column) * D * E * filters
-        if D * E == R * S:
-            pack_channels(weight, group * filters, filters, column, valid, packed, at, width)
-            continue
-        for k in range(filters):
-            channels = ((group * filters + k) * C + column) * R * S
-            for d in range(D):
-                for e in range(E):
-                    tap = (phase[0] + (D - 1 - d) * stride[0]) * S + phase[1] + (E - 1 - e) * stride[1]
-                    target = at + ((d * E + e) * filters + k) * width
-                    gather(run(packed, target, valid), weight, channels + tap, R * S)
-                    clear(run(packed, target + valid, width - valid))
-
-
-@inline
-def pack_channels(weight, first, filters, column, valid, packed, at, width):
-    """So many filters from the first on, all those of a group: all taps, backwards, of ``valid`` channels from
-    ``column`` on, as a panel of ``width`` columns from packed[at] on."""
-    _, C, R, S = weight.shape
-    taps = R * S
-    for k in range(filters):
-        transpose(packed, at + ((taps - 1) * filters + k) * width, -filters * width,
-                  weight, ((first + k) * C + column) * taps, taps, valid, taps)
-        for tap in range(taps if valid < width else 0):
-            clear(run(packed, at + (tap * filters + k) * width + valid, width - valid))
+    parts: for each tap, the first row of its phase, how many rows that has for a group, none if no pixel is of it, and
+    the tap's own first row among those of a panel."""
+    (K, C, R, S), padded = weight.shape, packed.shape[2]
+    filters, wide, taps = K // groups, 2 * lanes, R * S
+    blocks = (filters + _BLOCK - 1) // _BLOCK
+    for task in prange(groups * blocks):
+        group, first = task // blocks, task % blocks * _BLOCK
+        turned = np.zeros(taps * wide, weight.dtype)  # [tap, c]
+        for column in range(0, padded, wide):
+            width, valid = min(wide, padded - column), min(wide, C - column)
+            for k in range(first, min(first + _BLOCK, filters)):
+                transpose(turned, 0, width, weight, ((group * filters + k) * C + column) * taps, taps, valid, taps)
+                for tap in range(taps):
+                    begin, rows, own = parts[tap]
+                    if rows:
+                        at = begin * padded + (group * padded + column) * rows + (own + k) * width
+                        copy(run(packed, at, width), run(turned, tap * width, width))
 
 
 @jit

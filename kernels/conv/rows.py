@@ -19,12 +19,10 @@ from .. import isa, tile
 from ..jit import inline, jit, prange
 from ..runs import copy, run, where
 from ..shapes import planned
-from .packing import pack_channels, pack_filters
 
 _LEAST, _MOST = 160 << 10, 700 << 10  # bytes of images that a task goes over: they stay in the second cache
 _REUSE = 6  # bytes of images for each byte of a panel, so that it is not fetched for a few tiles only
 _TOGETHER = 192 << 10  # bytes of panels that a row of tiles takes: they share the second cache with the images
-_LARGE = 64 << 10  # bytes of weights: fewer are soon packed
 _MANY = 16  # tasks for a thread: if one gets one more than another, it does not matter any more
 
 
@@ -69,32 +67,20 @@ class Walk(NamedTuple):
         return self.source_grid.even(self.rows) and self.result_grid.even(self.rows)
 
 
-def packs_itself(source, result, weight, columns, groups):
-    """Whether ``product`` had better be given the weights as they are: where all rows make one task for each panel, it
-    packs the panel into its core's cache, and what is packed never goes to memory."""
-    panels, rest = divmod(columns, isa.chosen().columns(weight.itemsize))
-    return (weight.nbytes >= _LARGE and (source.nbytes + result.nbytes) // groups <= _MOST
-            and rest == 0 and groups * panels % numba.get_num_threads() == 0)
-
-
-def product(source, weights, bias, result, walk, tap, *, relu=False, streams=False, unpacked=None, backwards=False):
+def product(source, weights, bias, result, walk, tap, *, relu=False, streams=False):
     """result[row, c] = bias[c] + sum over t, k of source[row + tap[t] + k] * weights[t*depth + k, c], for all groups.
 
     source, result: dense arrays, read and written at the places of ``walk``.
-    weights: (groups, taps*depth, columns rounded up), panel after panel; with ``unpacked`` = the weights (K, C, R, S)
-    just room for them, and ``backwards`` says whether they are to be packed as ``pack_backward`` does it.
+    weights: (groups, taps*depth, columns rounded up), panel after panel.
     bias: (groups, columns rounded up).
     relu: negative results become 0.  streams: results may go past the caches (``tile.may_stream``)."""
     best, item = isa.chosen(), source.itemsize
     kind, even, blocks, together = _cut(walk, len(tap), source.nbytes + result.nbytes, item, numba.get_num_threads())
     # An even tile waits longer for the memory to take what it streams than for the lines that it asked for in time.
     streams = streams and kind == "gather"
-    if unpacked is not None:
-        blocks = together = 1
     # The fields of the walk one by one, for a parallel loop of Numba's takes no tuple of tuples.
-    _product(source.reshape(-1), weights.reshape(-1), unpacked, backwards, bias.reshape(-1), result.reshape(-1),
-             *walk, tap, int(relu), even, kind == "even", blocks, together, best.rows, best.lanes(item),
-             tile.address(kind, item, streams=streams))
+    _product(source.reshape(-1), weights.reshape(-1), bias.reshape(-1), result.reshape(-1), *walk, tap, int(relu), even,
+             kind == "even", blocks, together, best.rows, best.lanes(item), tile.address(kind, item, streams=streams))
 
 
 @planned
@@ -156,8 +142,8 @@ def _nonzero(lines, first, last, taps):
 
 
 @jit
-def _product(source, weights, unpacked, backwards, bias, result, rows, source_grid, result_grid, group_steps, groups,
-             columns, depth, lines, tap, relu, even, simple, blocks, together, tall, lanes, address):
+def _product(source, weights, bias, result, rows, source_grid, result_grid, group_steps, groups, columns, depth, lines,
+             tap, relu, even, simple, blocks, together, tall, lanes, address):
     """``together``: how many panels a task takes."""
     count, length = rows[0] * rows[1] * rows[2], tap.size * depth
     wide, taps_of_line = 2 * lanes, tap.size // lines.height
@@ -168,13 +154,6 @@ def _product(source, weights, unpacked, backwards, bias, result, rows, source_gr
         group, block, part = task // (blocks * parts), task // parts % blocks, task % parts
         first, last = all_tiles * block // blocks * tall, min(count, all_tiles * (block + 1) // blocks * tall)
         panels_at = group * padded * length  # where the group's are
-        if unpacked is not None:  # a place for each thread; ``together`` is 1, and all are of one width
-            here, filters = numba.get_thread_id() * wide * length, len(unpacked) // groups
-            if backwards:
-                pack_channels(unpacked, group * filters, filters, part * wide, wide, weights, here, wide)
-            else:
-                pack_filters(unpacked, group * filters + part * wide, wide, weights, here, wide)
-            panels_at = here - part * wide * length
         places, targets, zeros = np.empty(tall, np.int64), np.empty(tall, np.int64), np.zeros(tall, np.int64)
         spare, spare_rows = np.empty(tall * wide, source.dtype), np.arange(tall) * wide
         n, p, q = first // (rows[1] * rows[2]), first // rows[2] % rows[1], first % rows[2]

@@ -2,12 +2,11 @@
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tinyconv.kernels import isa, tile
+from tinyconv.kernels import tile
 from tinyconv.kernels.conv import bands, direct, gradient, pointwise, reference
 
 import tinyconv as tc
@@ -199,35 +198,27 @@ def test_results_that_go_past_the_caches_are_the_same(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (3, 1), (4, 6)])
 @pytest.mark.parametrize("channels, filters, kernel, groups", [
-    (64, 96, 3, 2), (32, 64, 5, 1), (256, 64, 1, 1), (8, 64, 3, 4), (64, 64, (3, 4), 1), (160, 32, 3, 2)])
-def test_weights_that_are_packed_where_they_are_used(monkeypatch: pytest.MonkeyPatch, channels: int, filters: int,
-                                                     kernel: Any, groups: int, dtype: str) -> None:
-    """Forward and input gradient of few pixels pack each panel in the task that multiplies with it: the same bits as
-    with all panels packed before, and what the definition says."""
+    (64, 96, (3, 3), 2), (256, 64, (1, 1), 1), (8, 64, (3, 3), 4), (20, 70, (3, 4), 1), (160, 21, (5, 2), 2)])
+def test_weights_are_packed_for_every_phase(monkeypatch: pytest.MonkeyPatch, channels: int, filters: int,
+                                            kernel: tuple[int, int], groups: int, stride: tuple[int, int],
+                                            dtype: str) -> None:
+    """Many weights and few pixels, against the definition: whole panels, narrow ones and parts of one."""
     monkeypatch.setenv("TINYCONV_CONV", "direct")
-    cpu, options = tc.device("cpu"), {"stride": (1, 1), "padding": (1, 2), "groups": groups}
-    kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
-    x, w, b = (normal(seed, *shape).astype(dtype) for seed, shape in enumerate(
-        [(2, channels * groups, 5, 6), (filters * groups, channels, *kernel), (filters * groups,)]))
-    gy = normal(4, 2, len(w), 8 - kernel[0], 11 - kernel[1]).astype(dtype)
-    real, chosen, results = direct.packs_itself, [], []
-    for packs_itself in (lambda *a: chosen.append(real(*a)) or real(*a), lambda *a: False):
-        monkeypatch.setattr(direct, "packs_itself", packs_itself)
-        y, gx = cpu.upload(np.full(gy.shape, np.nan, dtype)), cpu.upload(np.full_like(x, np.nan))
-        cpu.launch("conv.forward", cpu.upload(x), w, b, y, **options)
-        cpu.launch("conv.backward_input", cpu.upload(gy), w, gx, **options)
-        results.append((cpu.download(y), cpu.download(gx)))
-    threads, columns = numba.get_num_threads(), isa.chosen().columns(x.itemsize)
-    assert chosen == [w.nbytes >= 64 << 10 and count % columns == 0 and count // columns * groups % threads == 0
-                      for count in (filters, channels)]
-    for late, early in zip(*results, strict=True):
-        np.testing.assert_array_equal(late, early)
+    cpu, options = tc.device("cpu"), {"stride": stride, "padding": (1, 0), "groups": groups}
+    P, Q = (7 - kernel[0]) // stride[0] + 1, (6 - kernel[1]) // stride[1] + 1
+    x, w, b, gy = (normal(seed, *shape).astype(dtype) for seed, shape in enumerate(
+        [(2, channels * groups, 5, 6), (filters * groups, channels, *kernel), (filters * groups,),
+         (2, filters * groups, P, Q)]))
     expected = np.empty(gy.shape), np.empty(x.shape)
     reference.forward(x.astype(float), w.astype(float), b.astype(float), expected[0], **options)
     reference.backward_input(gy.astype(float), w.astype(float), expected[1], **options)
-    for ours, theirs in zip(results[0], expected, strict=True):
-        assert_close(ours, theirs, 1e-5)
+    y, gx = (cpu.upload(np.full_like(a, np.nan)) for a in (gy, x))
+    cpu.launch("conv.forward", cpu.upload(x), w, b, y, **options)
+    cpu.launch("conv.backward_input", cpu.upload(gy), w, gx, **options)
+    for ours, theirs, name in zip((y, gx), expected, ("y", "gx"), strict=True):
+        assert_close(ours, theirs, 1e-5 if dtype == "float32" else 1e-13, name)
 
 
 @pytest.mark.parametrize("channels, filters, groups", [(40, 70, 1), (9, 20, 2), (16, 32, 1)])
@@ -288,7 +279,7 @@ def test_one_tap_alone(monkeypatch: pytest.MonkeyPatch, dtype: str, images: int,
                        filters: int, groups: int, masked: bool) -> None:
     """1x1, every pass: filters and channels of whole vectors and not, in one task and in several; pixels in one block
     and in several of which the last is not full."""
-    for name, value in ("_BLOCK", 20), ("_FILTERS", 30), ("_CHANNELS", 32):
+    for name, value in ("_BLOCK", 20), ("_CACHE", 20 * 62 * np.dtype(dtype).itemsize):
         monkeypatch.setattr(pointwise, name, value)
     P, Q = -(-5 // stride[0]), -(-9 // stride[1])
     shapes = (images, channels * groups, 5, 9), *((images, filters * groups, P, Q),) * 2, (filters * groups, channels,
