@@ -1,11 +1,11 @@
 """The linear layer on the register tiles (``kernels/TILE.md``).
 
 A batch is small and the weights are many (fc6 of AlexNet: 151 MB), so each pass reads or writes them at most once, as
-they lie.  What is packed is x and gy (``packing.py``).
+they lie.  What is packed is x or gy (``packing.py``).
 
     forward           y' = w x'     a tile's rows: neurons, which read along their weights; its columns: images
     input gradient    gx = gy w     rows: images; columns: inputs (``across.py``)
-    weight gradient   gw = gy' x    rows: neurons; columns: inputs, written to gw as they lie
+    weight gradient   gw = gy' x    rows: neurons; columns: inputs (``conv/pointwise.py``)
 
 ``across.py`` serves the forward pass as well where many inputs are 0, with weights that are kept transposed.
 """
@@ -14,11 +14,13 @@ import numpy as np
 
 from .. import isa, tile
 from ..bias import sum_pixels
+from ..conv import pointwise
 from ..jit import jit, prange
-from ..runs import clear, copy, run, where
+from ..layout import channels_last
+from ..runs import clear, run, where
 from ..shapes import planned
 from . import across
-from .packing import pack, pack_transposed
+from .packing import pack_transposed
 
 _DEPTH = 4096  # of a sum that a forward tile takes in one go: what it reads stays in a core's second cache
 _FEW = 8  # images: more fill the lanes of a gather tile well enough
@@ -54,28 +56,10 @@ def backward_input(gy, weight, gx, y=None, *, scratch):
 
 
 def backward_weight(x, gy, gw, gb, y=None, *, scratch):
-    columns, rows = scratch(*_weight_plan(x.shape, gy.shape, x.dtype))
-    best, item = isa.chosen(), x.itemsize
-    tall = tile.height(gy.shape[1])
-    pack(x, None, columns, best.columns(item), best.padded(x.shape[1], item))
-    pack(gy, y, rows, tall, -(-gy.shape[1] // tall) * tall)
-    # A task's panels of x and a tile of gy stay in the caches.
-    panels = max(1, min(32, (512 << 10) // (len(x) * best.bytes * best.vectors)))
-    # What the caches hold no longer when it is used goes to memory straight away.
-    streams = tile.may_stream(gw, gw.shape[1])
-    _backward_weight(rows, columns, gw, len(x), panels, tall, best.lanes(item),
-                     tile.address("panel", item, streams=streams))
+    xs, gys, ys, gws = (None if matrix is None else matrix[:, :, None, None] for matrix in (x, gy, y, gw))
+    pointwise.backward_weight(xs, gys, gws, ys, (1, 1), 1, scratch)
     if gb is not None:
-        pixel = len(gy), 1, 1, gy.shape[1]
-        sum_pixels(gy.reshape(pixel), None if y is None else y.reshape(pixel), gb)
-
-
-@planned
-def _weight_plan(x_shape, gy_shape, dtype):
-    """The (shape, dtype) of x in panels and gy in tiles of neurons."""
-    (N, C), K = x_shape, gy_shape[1]
-    tall = tile.height(K)
-    return ((isa.chosen().padded(C, dtype.itemsize) * N,), dtype), ((-(-K // tall) * tall * N,), dtype)
+        sum_pixels(channels_last(gys), None if y is None else channels_last(ys), gb)
 
 
 def _in_rows(matrix, scratch):
@@ -141,31 +125,3 @@ def _finish(sums, bias, y, relu):
             for k in range(part * chunk, min((part + 1) * chunk, K)):
                 value = sums[k, n] if bias is None else sums[k, n] + bias[k]
                 y[n, k] = 0 if relu and value < 0 else value
-
-
-@jit
-def _backward_weight(rows, columns, gw, N, panels, tall, lanes, panel_tile):
-    """gw[k, c] = the sum over n of gy[n, k] x[n, c]."""
-    K, C = gw.shape
-    wide = 2 * lanes
-    padded = (C + lanes - 1) // lanes * lanes
-    parts, tiles, few = (padded + wide - 1) // wide, (K + tall - 1) // tall, 8
-    blocks, heaps = (parts + panels - 1) // panels, (tiles + few - 1) // few
-    for task in prange(blocks * heaps):
-        block, heap = task // heaps, task % heaps
-        zero, nothing, spare = np.zeros(1, np.int64), np.zeros(wide, gw.dtype), np.empty(tall * wide, gw.dtype)
-        for t in range(heap * few, min((heap + 1) * few, tiles)):
-            k = t * tall
-            height = min(tall, K - k)
-            for part in range(block * panels, min((block + 1) * panels, parts)):
-                first = part * wide
-                width, valid = min(wide, padded - first), min(wide, C - first)
-                y, y_step = where(gw, k * C + first), C
-                if valid < width:
-                    y, y_step = where(spare, 0), width
-                tile.call(panel_tile, (height, width // lanes, where(rows, k * N), where(zero, 0), tall,
-                                       where(columns, first * N), where(zero, 0), width, 1, N, where(nothing, 0), 0, y,
-                                       y_step))
-                if valid < width:
-                    for r in range(height):
-                        copy(run(gw, (k + r) * C + first, valid), run(spare, r * width, valid))

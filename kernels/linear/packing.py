@@ -1,7 +1,6 @@
 """The small factor of a linear product as panels: some columns (or rows) side by side, as a tile takes them."""
 
 from ..jit import jit, prange
-from ..runs import clear, copy_masked, run
 
 
 @jit
@@ -19,18 +18,3 @@ def pack_transposed(x, y, panels, wide, padded):
             for c in range(c0, min(c0 + chunk, C)):
                 counts = n < N and (y is None or y[n, c] > 0)
                 panels[first * C + c * width + i] = x[n, c] if counts else 0
-
-
-@jit
-def pack(x, y, panels, wide, padded):
-    """Panels of columns of x (N, C): panel p holds, for each n in turn, x[n, p*wide + i] of all its i; 0 beyond the
-    last column and, unless y is None, where y is not positive."""
-    N, C = x.shape
-    for p in prange((padded + wide - 1) // wide):
-        first = p * wide
-        width = min(wide, padded - first)
-        valid = min(width, C - first)
-        for n in range(N):
-            at = first * N + n * width
-            copy_masked(run(panels, at, valid), x, y, n * C + first)
-            clear(run(panels, at + valid, width - valid))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tinyconv.kernels import isa, tile
+from tinyconv.kernels.conv import pointwise
 from tinyconv.kernels.linear import across, cpu, reference
 
 import tinyconv as tc
@@ -17,6 +18,7 @@ import tinyconv.functional as F
 from ..closeness import assert_close
 from ..layouts import LAYOUTS, place
 from ..witness import agree, normal
+from .plans import fresh_plans
 
 
 @given(sizes=st.tuples(*(st.integers(1, 9) for _ in range(3))), bias=st.booleans(),
@@ -47,13 +49,19 @@ def test_by_hand(device: str) -> None:
     np.testing.assert_array_equal(b.grad.numpy(), [1, 2, 1])
 
 
-@pytest.mark.parametrize("images", [1, 3, 8, 9, 33, 70])  # one dot tile; one gather tile and several, of even heights
+@pytest.mark.parametrize("images", [1, 3, 8, 9, 33, 70, 300])  # one dot tile; gather tiles; several blocks
 @pytest.mark.parametrize("inputs", [352, 333])  # whole vectors, and not
+@pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_cpu_kernels_of_every_size(monkeypatch: pytest.MonkeyPatch, dtype: str, inputs: int, images: int) -> None:
-    """With a depth that cuts sums, and a gradient that counts as large: it goes past the caches where it can."""
+def test_the_cpu_kernels_of_every_size(monkeypatch: pytest.MonkeyPatch, dtype: str, large: bool, inputs: int,
+                                       images: int) -> None:
+    """With a depth that cuts sums; the gradient in several parts, or so large that it goes past the caches."""
     monkeypatch.setattr(cpu, "_DEPTH", 100)
-    monkeypatch.setattr(tile, "LARGE", 0)
+    if large:
+        monkeypatch.setattr(tile, "LARGE", 0)
+        monkeypatch.setattr(pointwise, "_STORE", 0)
+    else:
+        monkeypatch.setattr(pointwise, "_CACHE", 1 << 15)
     device, neurons = tc.device("cpu"), 75
     x, w, b, gy, mask = (normal(seed, *shape).astype(dtype) for seed, shape in enumerate(
         [(images, inputs), (neurons, inputs), (neurons,), (images, neurons), (images, neurons)]))
@@ -65,7 +73,8 @@ def test_the_cpu_kernels_of_every_size(monkeypatch: pytest.MonkeyPatch, dtype: s
     y, gx, gw, gb = (device.upload(np.full_like(a, np.nan), plain=True) for a in (gy, x, w, b))
     device.launch("linear.forward", x, w, b, y, relu=True)
     device.launch("linear.backward_input", gy, w, gx, mask)
-    device.launch("linear.backward_weight", x, gy, gw, gb, mask)
+    with fresh_plans(pointwise):
+        device.launch("linear.backward_weight", x, gy, gw, gb, mask)
     for actual, wanted, name in zip((y, gx, gw, gb), expected, ("y", "gx", "gw", "gb"), strict=True):
         assert_close(actual, wanted, 1e-5 if dtype == "float32" else 1e-13, name)
 
