@@ -114,11 +114,3 @@ def sum_up(target, part, fresh):
         copy(target, part)
     else:
         add(target, part)
-
-
-@inline
-def clip(target):
-    """ReLU in place; NaN stays."""
-    zero = target.dtype.type(0)
-    for i in range(target.size):
-        target[i] = zero if target[i] < zero else target[i]

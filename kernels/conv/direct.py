@@ -19,21 +19,19 @@ from .. import isa, tile
 from ..layout import channels_last
 from ..scratch import prepared
 from ..shapes import planned
-from .packing import frame, pack_backward, pack_forward
+from .packing import frame, pack_backward, pack_bias, pack_forward
 from .rows import Grid, Lines, Walk, product
 
 _FRAMES = 4 << 20  # bytes of framed images at a time
 
 
 def forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch):
-    weight, filters, lanes = np.ascontiguousarray(weight), len(weight) // groups, isa.chosen().lanes(weight.itemsize)
+    weight, lanes = np.ascontiguousarray(weight), isa.chosen().lanes(weight.itemsize)
     packed, offsets, frames = scratch(*_forward_plan(x.shape, weight.shape, y.shape, x.dtype, stride, padding, groups))
     xs, ys = channels_last(x), channels_last(y)
     packed = prepared(kept, ("direct", groups), packed, lambda panels: pack_forward(weight, panels, groups, lanes))
-    offsets[...] = 0
-    if bias is not None:
-        offsets[:, :filters] = bias.reshape(groups, filters)
-    streams = tile.may_stream(ys, filters)
+    pack_bias(bias, offsets)
+    streams = tile.may_stream(ys, len(weight) // groups)
     for source, images in _framed(xs, None, frames, *padding):
         walk, tap = _forward_walk(source.shape, x.shape[2], weight.shape, y.shape[2:], stride, padding[0], groups)
         product(source, packed, offsets, ys[images], walk, tap, relu=relu, streams=streams)

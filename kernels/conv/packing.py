@@ -53,6 +53,14 @@ def pack_row(gy, y, panels, start, line, pixels, row, groups, lanes):
             clear(run(panels, at + valid, width - valid))
 
 
+def pack_bias(bias, offsets):
+    """offsets[g, k] = bias[g K/G + k], 0 beyond the last k of a group, or everywhere if bias is None."""
+    groups = len(offsets)
+    offsets[...] = 0
+    if bias is not None:
+        offsets[:, :len(bias) // groups] = bias.reshape(groups, -1)
+
+
 @jit
 def pack_forward(weight, packed, groups, lanes):
     """Panels of filters: packed[g, panel][(r, s, c), k] = weight[g K/G + panel 2V + k, c, r, s], 0 beyond the last k.

@@ -91,5 +91,6 @@ def _multiply(v, u, some, space, weight, bias, result, groups, tiles, depth, rel
             n, top, left, p, q = corner(t, tiles)
             find_places(places, u.shape[2], width, since(0, t, tiles), tiles)
             a_transposed_both(u.dtype, p, q, p + tiles.more, q + tiles.more, where(u, target), where(places, 0),
-                              where(patch, 0), where(PATCH, 0), valid)
-            put(patch, bias, result, n, top, left, p, q, group * columns + first, valid, relu)
+                              where(patch, 0), where(PATCH, 0), valid, where(bias, group * bias.shape[1] + first),
+                              relu)
+            put(patch, result, n, top, left, p, q, group * columns + first, valid)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numba
 
 from ..jit import inline
-from ..runs import add, clear, clip, copy, copy_masked, run, where
+from ..runs import clear, copy, copy_masked, run, where
 from ..shapes import planned
 from ..transpose import transpose
 from .transforms import CHUNK, PATCH, PLACE, POINTS, ROW, g_both, g_transposed_both, grid, whole
@@ -132,17 +132,13 @@ def find(source, y, own, patch, n, top, left, p, q, c0, count):
 
 
 @inline
-def put(tile, bias, result, n, top, left, p, q, first, size, relu):
-    """The p x q pixels of a tile to their places, plus bias, and with ``relu`` 0 where that is negative."""
+def put(tile, result, n, top, left, p, q, first, size):
+    """The p x q pixels of a tile, ``size`` channels from the first on, to their places in image n."""
     _, P, Q, K = result.shape
     for i in range(min(p, P - top)):
         for j in range(min(q, Q - left)):
-            target = run(result, ((n * P + top + i) * Q + left + j) * K + first, size)
-            copy(target, run(tile, i * ROW + j * CHUNK, size))
-            if bias is not None:
-                add(target, run(bias, first, size))
-            if relu:
-                clip(target)
+            copy(run(result, ((n * P + top + i) * Q + left + j) * K + first, size),
+                 run(tile, i * ROW + j * CHUNK, size))
 
 
 @inline

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .. import isa
@@ -139,17 +140,28 @@ class _Square(NamedTuple):
     to_columns: int
 
 
-def _transform(one, squares):
-    """What writes the transform ``one`` in both directions, for each of the ``squares``, and chooses among them."""
+def _unchanged(code):
+    return lambda vector, at: vector
+
+
+def _with_bias(code, bias, relu):
+    """Plus the bias, and with ``relu`` 0 where that is negative."""
+    bias, floor = code.numbers(bias), code.floor(relu)
+    return lambda vector, at: code.clip(code.b.fadd(vector, code.load(code.at(bias, at))), floor)
+
+
+def _transform(one, squares, finish=_unchanged):
+    """What writes the transform ``one`` in both directions, for each of the ``squares``, and chooses among them.
+    ``finish`` makes of ``more`` what is done last to each vector, of the channels from ``at`` on."""
     @intrinsic
     def transform(typing_context, kind, rows, columns, to_rows, to_columns, source, source_places, target,
-                  target_places, count):
+                  target_places, count, more):
         def generate(context, builder, signature, values):
             item = context.get_abi_sizeof(context.get_data_type(kind.dtype))
             code = Code(builder, item, isa.chosen().lanes(item))
             source, target = code.numbers(values[5]), code.numbers(values[7])
             source_places, target_places = code.table(values[6]), code.table(values[8])
-            half = code.room(POINTS * POINTS)
+            half, last = code.room(POINTS * POINTS), finish(code, *cgutils.unpack_tuple(builder, values[10]))
 
             def vector(i, square):
                 at = builder.mul(i, code.int(code.lanes))
@@ -162,7 +174,8 @@ def _transform(one, squares):
                        lambda row, column: code.at(half, builder.mul(row, code.int(POINTS * code.lanes)),
                                                    column * code.lanes),
                        lambda row, column: code.at(target, at, code.entry(
-                           code.at(target_places, builder.mul(row, code.int(POINTS))), column)))
+                           code.at(target_places, builder.mul(row, code.int(POINTS))), column)),
+                       lambda vector: last(vector, at))
                 return []
 
             for square in squares:
@@ -171,17 +184,17 @@ def _transform(one, squares):
                               lambda i, _, square=square: vector(i, square))
             return context.get_dummy_value()
 
-        return types.void(kind, *[types.int64] * 9), generate
+        return types.void(kind, *[types.int64] * 9, more), generate
     return transform
 
 
-def _along(code, one, lines, size, to_size, source, target):
+def _along(code, one, lines, size, to_size, source, target, last=lambda vector: vector):
     """The transform of each of the ``lines`` (columns, or rows) of a tile: ``size`` vectors to ``to_size``.  Vector k
-    of a line is at source(line, k), and goes to target(line, k)."""
+    of a line is at source(line, k), and goes, after what is done ``last``, to target(line, k)."""
     def line(i, _):
         vectors = one([_Vector(code, code.load(source(i, k))) for k in range(size)], to_size)
         for k, vector in enumerate(vectors):
-            code.store(vector.value, target(i, k))
+            code.store(last(vector.value), target(i, k))
         return []
 
     # Of a number that the compiler knows it would make so many copies, and mix them until no register is free.
@@ -200,7 +213,7 @@ def _reverse(squares):
 
 _write_b = _transform(_b, [_Square(height, width, height, width) for height, width in sorted({t[:2] for t in _TILES})])
 _write_a = _transform(_values(_NONE), _reverse(_TILES))
-_write_a_transposed = _transform(_sums(_NONE), _TILES)
+_write_a_transposed = _transform(_sums(_NONE), _TILES, _with_bias)
 _write_g = _transform(_values(_FACTORS), _reverse(_FILTERS))
 _write_g_transposed = _transform(_sums(_FACTORS), _FILTERS)
 
@@ -228,33 +241,33 @@ def whole(size):
     return (size + _VECTOR - 1) // _VECTOR * _VECTOR
 
 
-# Below, source and target are addresses, and so are those of their places.
+# Below, source and target are addresses, and so are those of their places, and the bias.
 
 @inline
 def b_both(dtype, height, width, x, x_places, v, v_places, size):
     """v = B' x B, of a tile with ``height`` points down and ``width`` across, for its first ``size`` channels."""
-    _write_b(dtype, height, width, height, width, x, x_places, v, v_places, whole(size))
+    _write_b(dtype, height, width, height, width, x, x_places, v, v_places, whole(size), ())
 
 
 @inline
-def a_transposed_both(dtype, p, q, height, width, v, v_places, y, y_places, size):
-    """y = A' v A: the first p rows and q columns of y."""
-    _write_a_transposed(dtype, height, width, p, q, v, v_places, y, y_places, whole(size))
+def a_transposed_both(dtype, p, q, height, width, v, v_places, y, y_places, size, bias, relu):
+    """y = A' v A + bias, and with ``relu`` 0 where that is negative: the first p rows and q columns of y."""
+    _write_a_transposed(dtype, height, width, p, q, v, v_places, y, y_places, whole(size), (bias, relu))
 
 
 @inline
 def a_both(dtype, p, q, height, width, gy, gy_places, v, v_places, size):
     """v = A gy A', of the first p rows and q columns of gy."""
-    _write_a(dtype, p, q, height, width, gy, gy_places, v, v_places, whole(size))
+    _write_a(dtype, p, q, height, width, gy, gy_places, v, v_places, whole(size), ())
 
 
 @inline
 def g_both(dtype, taps, n, w, w_places, v, v_places, size):
     """v = G w G', with n points in each direction, for ``size`` filters: whole vectors."""
-    _write_g(dtype, taps, taps, n, n, w, w_places, v, v_places, size)
+    _write_g(dtype, taps, taps, n, n, w, w_places, v, v_places, size, ())
 
 
 @inline
 def g_transposed_both(dtype, taps, n, v, v_places, gw, gw_places, size):
     """gw = G' v G, for ``size`` filters: whole vectors."""
-    _write_g_transposed(dtype, n, n, taps, taps, v, v_places, gw, gw_places, size)
+    _write_g_transposed(dtype, n, n, taps, taps, v, v_places, gw, gw_places, size, ())

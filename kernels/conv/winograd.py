@@ -20,6 +20,7 @@ from ..runs import copy, run, sum_up, where
 from ..scratch import prepared
 from ..shapes import planned
 from . import panels
+from .packing import pack_bias
 from .tiles import (
     Tiles,
     corner,
@@ -43,7 +44,6 @@ _LINE = 16  # numbers that pad a row of transformed tiles, lest its columns fall
 
 
 def forward(x, weight, bias, y, padding, groups, relu, kept, scratch):
-    bias = None if bias is None else np.ascontiguousarray(bias)
     _convolve(channels_last(x), None, weight, bias, channels_last(y), padding, groups, relu, False, kept, scratch)
 
 
@@ -57,13 +57,15 @@ def _convolve(source, y, weight, bias, result, padding, groups, relu, backwards,
     best, item, taps, weight = isa.chosen(), source.itemsize, weight.shape[2], np.ascontiguousarray(weight)
     layer = source.shape, result.shape, taps, groups, source.dtype, numba.get_num_threads()
     tiles = tiles_of(result.shape[1:3], taps)
+    offsets, = scratch(((groups, result.shape[3] // groups + SKEW), source.dtype))
+    pack_bias(bias, offsets)
     if kept is None and _by_panels(*layer):
-        panels.convolve(source, y, weight, bias, result, groups, padding, tiles, relu, backwards, scratch)
+        panels.convolve(source, y, weight, offsets, result, groups, padding, tiles, relu, backwards, scratch)
         return
     spectrum, v, u, some, space = scratch(*_plan(*layer))
     spectrum = prepared(kept, ("winograd", groups, tiles.n), spectrum, lambda whole: _transform_weights(
         weight, tiles.n, whole, some, space, groups, best.lanes(item), backwards))
-    _convolve_blocks(source, y, spectrum, bias, result, v, u, space, groups, padding, tuple(tiles), relu,
+    _convolve_blocks(source, y, spectrum, offsets, result, v, u, space, groups, padding, tuple(tiles), relu,
                      (v.shape[2] - SKEW) // spectrum.shape[1], best.rows, best.lanes(item),
                      tile.address("gather", item))
 
@@ -126,8 +128,8 @@ def _convolve_blocks(source, y, spectrum, bias, result, v, u, space, groups, pad
             for c0 in range(0, columns, CHUNK):
                 size = min(CHUNK, columns - c0)
                 a_transposed_both(u.dtype, p, q, height, width, where(u, at + c0), where(places, 0), where(patch, 0),
-                                  where(PATCH, 0), size)
-                put(patch, bias, result, n, top, left, p, q, group * columns + c0, size, relu)
+                                  where(PATCH, 0), size, where(bias, group * bias.shape[1] + c0), relu)
+                put(patch, result, n, top, left, p, q, group * columns + c0, size)
 
 
 @inline
