@@ -1,7 +1,7 @@
-"""gx = gy w: a sum of rows of w, each times a number of gy.  Rows that count for no image are not read.
+"""gx = gy w for few images: a sum of rows of w, each times a number of gy.  Rows that count for no image are not read.
 
-With few images the pass takes as long as memory takes to bring w.  But a neuron whose gradient is 0 needs no weights,
-and behind a ReLU about half of them are like that (behind dropout, half of the rest).
+The pass takes as long as memory takes to bring w.  But a neuron whose gradient is 0 needs no weights, and behind a ReLU
+about half of them are like that (behind dropout, half of the rest).
 
 The forward pass can have that, too.  y = x w' is a sum of *columns* of w, those of inputs that are not 0.  A column is
 no run of memory; but under ``no_grad`` the weights stay, so that it pays to keep them transposed as well.  The sums are
@@ -18,12 +18,15 @@ from ..runs import add, copy, run, where
 from ..scratch import own
 from ..transpose import transpose_all
 from ..update.cpu import sum_of_squares
-from .packing import pack_transposed
 
 _DOWN = 16  # rows of the matrix that are taken at a time: as many runs of memory as a core can follow
-_TILES = 4  # tiles of images: so many find three times as many rows in the caches worth while
 _MOST = 8  # images: of more, hardly a number is 0 for all
 _PASSES = 20  # that take about as long as it takes to transpose the weights
+
+
+def serves(images):
+    """Whether they are so few: one tile high."""
+    return images <= min(_MOST, isa.chosen().rows)
 
 
 def backward_input(gy, weight, gx, y, scratch):
@@ -43,29 +46,19 @@ def _product(factors, y, matrix, result, parts, whole, scratch):
     ``parts``, a power of two.
 
     A factor counts as 0 where y, unless it is None, is not positive.  A row of the matrix whose factors are all 0 is
-    left out, if the images are few: what is infinite in it, or NaN, is not seen."""
+    left out: what is infinite in it, or NaN, is not seen."""
     best, item, (K, C), N = isa.chosen(), factors.itemsize, matrix.shape, len(factors)
-    tall, padded = tile.height(N), best.padded(C, item)
-    vectors = best.tile_vectors(tall)  # of a few rows: so each run of memory is longer
-    tiles, skips = -(-N // tall), _skips(N)
+    vectors = best.tile_vectors(N)  # of a few rows: so each run of memory is longer
     # The result is summed in panels because its own rows may be a multiple of 4096 bytes apart, and then all want one
     # place of the first cache.
     packed, sums, places, ends = scratch(
-        ((tiles * tall * K,), factors.dtype), ((parts * N * padded,), factors.dtype), ((K if skips else 0,), np.int64),
+        ((N * K,), factors.dtype), ((parts * N * best.padded(C, item),), factors.dtype), ((K,), np.int64),
         ((parts,), np.int64))
-    if skips:
-        _pack_nonzero(factors, y, packed, places, ends, whole, C)
-    else:
-        pack_transposed(factors, y, packed, tall, tiles * tall)
-        ends[0] = K
+    _pack_nonzero(factors, y, packed, places, ends, whole, C)
     wide = vectors * best.lanes(item)
     span = -(-C // (numba.get_num_threads() * wide)) * wide  # long runs of each row: memory likes them
-    _sum_rows(packed, places, ends, matrix, result, sums, span, _DOWN if tiles < _TILES else 3 * _DOWN, tall, vectors,
-              best.lanes(item), tile.address("panel", item, vectors))
-
-
-def _skips(images):
-    return images <= min(_MOST, isa.chosen().rows)
+    _sum_rows(packed, places, ends, matrix, result, sums, span, vectors, best.lanes(item),
+              tile.address("panel", item, vectors))
 
 
 @inline
@@ -87,38 +80,33 @@ def _pack_nonzero(factors, y, packed, places, ends, whole, pitch):
 
 
 @jit
-def _sum_rows(packed, places, ends, matrix, result, sums, span, depth, tall, vectors, lanes, panel_tile):
-    """Of ``depth`` rows of the matrix at a time, those at ``places`` or, if there are none, all; for ``span`` of c."""
+def _sum_rows(packed, places, ends, matrix, result, sums, span, vectors, lanes, panel_tile):
+    """The product with the rows of the matrix at ``places``, _DOWN of them at a time; for ``span`` of c."""
     N, C = result.shape
-    wide, count = vectors * lanes, ends[-1]
+    wide = vectors * lanes
     padded = (C + lanes - 1) // lanes * lanes
     for task in prange((padded + span - 1) // span):
         begin, end = task * span, min((task + 1) * span, padded)
         whole = min(end, C)  # from there on the last vector would reach into the next row
-        zero, nothing, one_by_one = np.zeros(1, np.int64), np.zeros(wide, matrix.dtype), np.arange(depth) * tall
-        last = np.zeros(depth * lanes, matrix.dtype)
+        zero, nothing, one_by_one = np.zeros(1, np.int64), np.zeros(wide, matrix.dtype), np.arange(_DOWN) * N
+        last = np.zeros(_DOWN * lanes, matrix.dtype)
         for part in range(ends.size):
             low, high = ends[part - 1] if part else 0, ends[part]
-            for k0 in range(low, max(low + 1, high), depth):
-                steps, first = min(depth, high - k0), begin
+            for k0 in range(low, max(low + 1, high), _DOWN):
+                steps, first = min(_DOWN, high - k0), begin
                 while first < end:
                     width = wide if first + wide <= whole else lanes
-                    lines, step, taps, deep = where(matrix, k0 * C + first), C, 1, steps
-                    factors, tap = where(zero, 0), where(zero, 0)
+                    lines, step, taps, deep = where(matrix, first), width, steps, 1
+                    factors, tap = where(one_by_one, 0), where(places, k0)
                     if first + width > C:
                         for k in range(steps):
-                            row = places[k0 + k] if places.size else (k0 + k) * C
-                            copy(run(last, k * width, C - first), run(matrix, row + first, C - first))
-                        lines, step = where(last, 0), width
-                    elif places.size:
-                        lines, taps, deep = where(matrix, first), steps, 1
-                        factors, tap = where(one_by_one, 0), where(places, k0)
-                    for n in range(0, N, tall):
-                        target = where(sums, part * N * padded + first * N + n * width)
-                        init, init_step = (target, width) if k0 > low else (where(nothing, 0), 0)
-                        tile.call(panel_tile, (min(tall, N - n), width // lanes,
-                                               where(packed, n * count + k0 * tall), factors, tall, lines, tap, step,
-                                               taps, deep, init, init_step, target, width))
+                            copy(run(last, k * width, C - first), run(matrix, places[k0 + k] + first, C - first))
+                        lines, taps, deep = where(last, 0), 1, steps
+                        factors, tap = where(zero, 0), where(zero, 0)
+                    target = where(sums, part * N * padded + first * N)
+                    init, init_step = (target, width) if k0 > low else (where(nothing, 0), 0)
+                    tile.call(panel_tile, (N, width // lanes, where(packed, k0 * N), factors, N, lines, tap, step, taps,
+                                           deep, init, init_step, target, width))
                     first += width
         _fold(sums, ends.size, N * padded, begin * N, (end - begin) * N)
         first = begin
@@ -152,7 +140,7 @@ def _add_rest(x, weight, y, whole):
 def pays(x, weight):
     """Whether :func:`forward` is quicker than reading the weights as they lie: they come from memory, and a quarter of
     them at least is not needed."""
-    return (_skips(len(x)) and weight.nbytes >= tile.LARGE
+    return (serves(len(x)) and weight.nbytes >= tile.LARGE
             and 4 * np.count_nonzero(x.any(axis=0)) <= 3 * x.shape[1])
 
 

@@ -1,10 +1,9 @@
 """The linear layer on the register tiles (``kernels/TILE.md``).
 
-A batch is small and the weights are many (fc6 of AlexNet: 151 MB), so each pass reads or writes them at most once, as
-they lie.  What is packed is x or gy (``packing.py``).
+A batch is small and the weights are many (fc6 of AlexNet: 151 MB), so each pass reads or writes them at most once.
 
     forward           y' = w x'     a tile's rows: neurons, which read along their weights; its columns: images
-    input gradient    gx = gy w     rows: images; columns: inputs (``across.py``)
+    input gradient    gx = gy w     rows: images; columns: inputs (``across.py`` for few images, ``blocks.py`` for many)
     weight gradient   gw = gy' x    rows: neurons; columns: inputs (``conv/pointwise.py``)
 
 ``across.py`` serves the forward pass as well where many inputs are 0, with weights that are kept transposed.
@@ -19,8 +18,7 @@ from ..jit import jit, prange
 from ..layout import channels_last
 from ..runs import clear, run, where
 from ..shapes import planned
-from . import across
-from .packing import pack_transposed
+from . import across, blocks
 
 _DEPTH = 4096  # of a sum that a forward tile takes in one go: what it reads stays in a core's second cache
 _FEW = 8  # images: more fill the lanes of a gather tile well enough
@@ -38,7 +36,7 @@ def forward(x, weight, bias, y, *, relu=False, kept=None, scratch):
         tall = best.dot_rows(len(x))
         _forward_few(weight, x, sums, tall * -(-64 // tall), tall, best.lanes(item), tile.address("dot", item, len(x)))
     else:
-        pack_transposed(x, None, columns, best.columns(item), sums.shape[1])
+        _pack(x, columns, best.columns(item), sums.shape[1])
         block = best.rows * max(1, min(8, -(-len(weight) // (8 * best.rows))))  # neurons of a task
         _forward(weight, columns, sums, block, _DEPTH, best.rows, best.lanes(item), tile.address("gather", item))
     _finish(sums, bias, y, relu)
@@ -52,7 +50,8 @@ def _forward_plan(x_shape, weight_shape, dtype):
 
 
 def backward_input(gy, weight, gx, y=None, *, scratch):
-    across.backward_input(gy, _in_rows(weight, scratch), gx, y, scratch)
+    way = across if across.serves(len(gy)) else blocks
+    way.backward_input(gy, _in_rows(weight, scratch), gx, y, scratch)
 
 
 def backward_weight(x, gy, gw, gb, y=None, *, scratch):
@@ -69,6 +68,21 @@ def _in_rows(matrix, scratch):
     copied, = scratch((matrix.shape, matrix.dtype))
     np.copyto(copied, matrix)
     return copied
+
+
+@jit
+def _pack(x, panels, wide, padded):
+    """Panels of images: panel p holds, for each c in turn, x[p*wide + i, c] of all its i; 0 beyond the last image.  The
+    last panel may be narrower: all are ``padded`` wide."""
+    N, C = x.shape
+    parts, chunk = (padded + wide - 1) // wide, 64
+    chunks = (C + chunk - 1) // chunk
+    for task in prange(parts * chunks):
+        first, c0 = task // chunks * wide, task % chunks * chunk
+        width = min(wide, padded - first)
+        for i in range(width):
+            for c in range(c0, min(c0 + chunk, C)):
+                panels[first * C + c * width + i] = x[first + i, c] if first + i < N else 0
 
 
 @jit

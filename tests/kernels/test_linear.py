@@ -183,7 +183,7 @@ def test_an_input_that_is_not_a_number_counts(monkeypatch: pytest.MonkeyPatch) -
     assert np.isnan(z.grad.numpy()).all()
 
 
-@pytest.mark.parametrize("images", [1, 2, 3, 8, 20])
+@pytest.mark.parametrize("images", [1, 2, 3, 4])
 def test_tiles_of_few_images_are_as_wide_as_registers_allow(images: int) -> None:
     with patch.object(tile, "address", wraps=tile.address) as asked:
         tc.device("cpu").launch("linear.backward_input", normal(1, images, 30), normal(2, 30, 400),

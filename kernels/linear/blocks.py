@@ -1,0 +1,90 @@
+"""gx = gy w for many images: a product of two matrices, w block by block.
+
+As it lies, w is in no order for a tile: the lines of a panel are a row apart, 36 KB in fc6, each on a page of its own,
+and all in the same few sets of a cache.  So a task takes some columns of w and, of these, some rows at a time.  It
+copies them as panels to where its core's second cache holds them, and multiplies all images with them.  The sums stay
+there, too, until all rows have gone by.
+"""
+
+import numba
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+from .. import isa, tile
+from ..jit import jit, prange
+from ..relu import cpu as relu
+from ..runs import clear, copy, run, where
+from ..shapes import planned
+from ..vectors import Code
+
+_DEPTH, _WIDTH = 64, 2 << 10  # rows of a block, and their bytes
+
+
+def backward_input(gy, weight, gx, y, scratch):
+    best, item = isa.chosen(), gy.itemsize
+    factors, panels, sums = scratch(*_plan(gy.shape, gy.dtype, y is not None, numba.get_num_threads()))
+    if y is None:
+        factors = gy
+    else:
+        relu.backward(y, gy, factors)
+    _multiply(factors, weight, gx, panels, sums, _DEPTH, tile.height(len(gy)), best.lanes(item),
+              tile.address("even", item))
+
+
+@planned
+def _plan(gy_shape, dtype, masked, threads):
+    """The (shape, dtype) of the masked gy, and of each thread's block of w and its sums."""
+    width = _WIDTH // dtype.itemsize
+    return ((gy_shape if masked else (0,), dtype), ((threads, _DEPTH * width), dtype),
+            ((threads, gy_shape[0] * width), dtype))
+
+
+@intrinsic
+def _copy_panel(typing_context, kind, source, pitch, rows, target):
+    """So many rows of two vectors of numbers of a kind, ``pitch`` numbers apart, one after the other: from address to
+    address.  A loop over 2V numbers, of which the compiler does not know how many, would take as long as memory."""
+    def generate(context, builder, signature, values):
+        item = context.get_abi_sizeof(context.get_data_type(kind.dtype))
+        code = Code(builder, item, isa.chosen().lanes(item))
+
+        def row(_, state):
+            for j in range(2):
+                here, there = (code.at(pointer, code.lanes * j) for pointer in state)
+                code.store(code.load(here), there)
+            return [code.at(state[0], values[2]), code.at(state[1], 2 * code.lanes)]
+
+        code.loop(values[3], [code.numbers(values[1]), code.numbers(values[4])], row)
+        return context.get_dummy_value()
+
+    return types.void(kind, *[types.int64] * 4), generate
+
+
+@jit
+def _multiply(factors, matrix, result, panels, sums, depth, tall, lanes, even_tile):
+    """result[n, c] = the sum over k of factors[n, k] matrix[k, c]."""
+    N, C = result.shape
+    K, wide, columns = len(matrix), 2 * lanes, panels.shape[1] // depth
+    for task in prange((C + columns - 1) // columns):
+        c0, slot = task * columns, numba.get_thread_id()
+        block, total, here = slot * panels.shape[1], slot * sums.shape[1], min(columns, C - c0)
+        padded = (here + lanes - 1) // lanes * lanes
+        nothing = np.zeros(padded, result.dtype)
+        for k0 in range(0, K, depth):
+            steps = min(depth, K - k0)
+            for c in range(0, here, wide):
+                line, at, valid = k0 * C + c0 + c, block + c * steps, min(wide, here - c)
+                if valid == wide:
+                    _copy_panel(matrix.dtype, where(matrix, line), C, steps, where(panels, at))
+                else:
+                    width = min(wide, padded - c)
+                    for k in range(steps):
+                        copy(run(panels, at + k * width, valid), run(matrix, line + k * C, valid))
+                        clear(run(panels, at + k * width + valid, width - valid))
+            for n in range(0, N, tall):
+                y = where(sums, total + n * padded)
+                init, init_step = (y, padded) if k0 else (where(nothing, 0), 0)
+                tile.call(even_tile, (min(tall, N - n), padded // lanes, where(factors, n * K + k0), K, steps,
+                                      where(panels, block), wide * steps, init, init_step, y, padded, 0))
+        for n in range(N):
+            copy(run(result, n * C + c0, here), run(sums, total + n * padded, here))
