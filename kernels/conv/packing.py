@@ -97,10 +97,12 @@ def pack_backward(weight, packed, groups, lanes, parts):
         turned = np.zeros(taps * wide, weight.dtype)  # [tap, c]
         for column in range(0, padded, wide):
             width, valid = min(wide, padded - column), min(wide, C - column)
+            if valid < width:  # else there were numbers of the panel before
+                clear(turned)
             for k in range(first, min(first + _BLOCK, filters)):
                 transpose(turned, 0, width, weight, ((group * filters + k) * C + column) * taps, taps, valid, taps)
                 for tap in range(taps):
-                    begin, rows, own = parts[tap]
+                    begin, rows, own = parts[tap, 0], parts[tap, 1], parts[tap, 2]
                     if rows:
                         at = begin * padded + (group * padded + column) * rows + (own + k) * width
                         copy(run(packed, at, width), run(turned, tap * width, width))

@@ -55,6 +55,7 @@ def backward_input(gy, weight, gx, y, padding, groups, scratch):
 
 def _convolve(source, y, weight, bias, result, padding, groups, relu, backwards, kept, scratch):
     best, item, taps, weight = isa.chosen(), source.itemsize, weight.shape[2], np.ascontiguousarray(weight)
+    relu = int(relu)
     layer = source.shape, result.shape, taps, groups, source.dtype, numba.get_num_threads()
     tiles = tiles_of(result.shape[1:3], taps)
     offsets, = scratch(((groups, result.shape[3] // groups + SKEW), source.dtype))

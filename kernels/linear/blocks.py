@@ -13,31 +13,39 @@ from numba.extending import intrinsic
 
 from .. import isa, tile
 from ..jit import jit, prange
-from ..relu import cpu as relu
-from ..runs import clear, copy, run, where
+from ..runs import clear, copy, copy_masked, run, where
 from ..shapes import planned
 from ..vectors import Code
 
-_DEPTH, _WIDTH = 64, 2 << 10  # rows of a block, and their bytes
+_DEPTH, _WIDTH = 64, 2 << 10  # rows of a block, and their bytes at most
+_SUMS = 256 << 10  # bytes of sums at most
+_LINE = 16  # numbers that pad a row of gy, lest all rows of a tile want the same set of a cache
 
 
 def backward_input(gy, weight, gx, y, scratch):
     best, item = isa.chosen(), gy.itemsize
-    factors, panels, sums = scratch(*_plan(gy.shape, gy.dtype, y is not None, numba.get_num_threads()))
-    if y is None:
-        factors = gy
-    else:
-        relu.backward(y, gy, factors)
+    factors, panels, sums = scratch(*_plan(gy.shape, weight.shape[1], gy.dtype, numba.get_num_threads()))
+    _copy_masked(gy, y, factors)
     _multiply(factors, weight, gx, panels, sums, _DEPTH, tile.height(len(gy)), best.lanes(item),
               tile.address("even", item))
 
 
 @planned
-def _plan(gy_shape, dtype, masked, threads):
-    """The (shape, dtype) of the masked gy, and of each thread's block of w and its sums."""
-    width = _WIDTH // dtype.itemsize
-    return ((gy_shape if masked else (0,), dtype), ((threads, _DEPTH * width), dtype),
-            ((threads, gy_shape[0] * width), dtype))
+def _plan(gy_shape, C, dtype, threads):
+    """The (shape, dtype) of gy with padded rows, and of each thread's block of w and its sums."""
+    (N, K), wide = gy_shape, isa.chosen().columns(dtype.itemsize)
+    most = max(wide, min(_WIDTH, _SUMS // N) // dtype.itemsize)
+    tasks = -(-C // (most * threads)) * threads
+    width = -(-C // (tasks * wide)) * wide
+    return ((N, K + _LINE), dtype), ((threads, _DEPTH * width), dtype), ((threads, N * width), dtype)
+
+
+@jit
+def _copy_masked(gy, y, factors):
+    """gy, 0 where y, unless it is None, is not positive."""
+    N, K = gy.shape
+    for n in prange(N):
+        copy_masked(run(factors, n * factors.shape[1], K), gy, y, n * K)
 
 
 @intrinsic
@@ -64,7 +72,7 @@ def _copy_panel(typing_context, kind, source, pitch, rows, target):
 def _multiply(factors, matrix, result, panels, sums, depth, tall, lanes, even_tile):
     """result[n, c] = the sum over k of factors[n, k] matrix[k, c]."""
     N, C = result.shape
-    K, wide, columns = len(matrix), 2 * lanes, panels.shape[1] // depth
+    K, pitch, wide, columns = len(matrix), factors.shape[1], 2 * lanes, panels.shape[1] // depth
     for task in prange((C + columns - 1) // columns):
         c0, slot = task * columns, numba.get_thread_id()
         block, total, here = slot * panels.shape[1], slot * sums.shape[1], min(columns, C - c0)
@@ -84,7 +92,8 @@ def _multiply(factors, matrix, result, panels, sums, depth, tall, lanes, even_ti
             for n in range(0, N, tall):
                 y = where(sums, total + n * padded)
                 init, init_step = (y, padded) if k0 else (where(nothing, 0), 0)
-                tile.call(even_tile, (min(tall, N - n), padded // lanes, where(factors, n * K + k0), K, steps,
+                tile.call(even_tile, (min(tall, N - n), padded // lanes, where(factors, n * pitch + k0), pitch,
+                                      steps,
                                       where(panels, block), wide * steps, init, init_step, y, padded, 0))
         for n in range(N):
             copy(run(result, n * C + c0, here), run(sums, total + n * padded, here))

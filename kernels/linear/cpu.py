@@ -50,8 +50,9 @@ def _forward_plan(x_shape, weight_shape, dtype):
 
 
 def backward_input(gy, weight, gx, y=None, *, scratch):
-    way = across if across.serves(len(gy)) else blocks
-    way.backward_input(gy, _in_rows(weight, scratch), gx, y, scratch)
+    gy, weight = _in_rows(gy, scratch), _in_rows(weight, scratch)
+    y = None if y is None else _in_rows(y, scratch)
+    (across if across.serves(len(gy)) else blocks).backward_input(gy, weight, gx, y, scratch)
 
 
 def backward_weight(x, gy, gw, gb, y=None, *, scratch):
