@@ -19,6 +19,7 @@ from ..vectors import Code
 
 _DEPTH, _WIDTH = 64, 2 << 10  # rows of a block, and their bytes at most
 _SUMS = 256 << 10  # bytes of sums at most
+_WIDTHS = 8, 16, 32  # numbers in a row of a panel, 2V, that are copied all at once
 _LINE = 16  # numbers that pad a row of gy, lest all rows of a tile want the same set of a cache
 
 
@@ -49,23 +50,27 @@ def _copy_masked(gy, y, factors):
 
 
 @intrinsic
-def _copy_panel(typing_context, kind, source, pitch, rows, target):
-    """So many rows of two vectors of numbers of a kind, ``pitch`` numbers apart, one after the other: from address to
-    address.  A loop over 2V numbers, of which the compiler does not know how many, would take as long as memory."""
+def _copy_panel(typing_context, kind, source, pitch, rows, target, width):
+    """So many rows of ``width`` numbers of a kind, one of _WIDTHS, ``pitch`` numbers apart: one after the other, from
+    address to address.  A loop whose length the compiler does not know takes longer than memory.
+
+    What is compiled is kept on disk, and serves processes with other tiles: so nothing here asks `isa.py`."""
     def generate(context, builder, signature, values):
-        item = context.get_abi_sizeof(context.get_data_type(kind.dtype))
-        code = Code(builder, item, isa.chosen().lanes(item))
+        code = Code(builder, context.get_abi_sizeof(context.get_data_type(kind.dtype)), _WIDTHS[0])
+        _, source, pitch, rows, target, width = values
 
-        def row(_, state):
-            for j in range(2):
-                here, there = (code.at(pointer, code.lanes * j) for pointer in state)
-                code.store(code.load(here), there)
-            return [code.at(state[0], values[2]), code.at(state[1], 2 * code.lanes)]
+        def row(state, size):
+            for at in range(0, size, code.lanes):
+                code.store(code.load(code.at(state[0], at)), code.at(state[1], at))
+            return [code.at(state[0], pitch), code.at(state[1], size)]
 
-        code.loop(values[3], [code.numbers(values[1]), code.numbers(values[4])], row)
+        for size in _WIDTHS:
+            with code.when([width], [size]):
+                code.loop(rows, [code.numbers(source), code.numbers(target)],
+                          lambda _, state, size=size: row(state, size))
         return context.get_dummy_value()
 
-    return types.void(kind, *[types.int64] * 4), generate
+    return types.void(kind, *[types.int64] * 5), generate
 
 
 @jit
@@ -82,8 +87,8 @@ def _multiply(factors, matrix, result, panels, sums, depth, tall, lanes, even_ti
             steps = min(depth, K - k0)
             for c in range(0, here, wide):
                 line, at, valid = k0 * C + c0 + c, block + c * steps, min(wide, here - c)
-                if valid == wide:
-                    _copy_panel(matrix.dtype, where(matrix, line), C, steps, where(panels, at))
+                if valid == wide and wide in _WIDTHS:
+                    _copy_panel(matrix.dtype, where(matrix, line), C, steps, where(panels, at), wide)
                 else:
                     width = min(wide, padded - c)
                     for k in range(steps):
