@@ -96,7 +96,7 @@ def _sum_rows(packed, places, ends, matrix, result, sums, span, vectors, lanes, 
                 steps, first = min(_DOWN, high - k0), begin
                 while first < end:
                     width = wide if first + wide <= whole else lanes
-                    lines, step, taps, deep = where(matrix, first), width, steps, 1
+                    lines, taps, deep = where(matrix, first), steps, 1
                     factors, tap = where(one_by_one, 0), where(places, k0)
                     if first + width > C:
                         for k in range(steps):
@@ -105,8 +105,8 @@ def _sum_rows(packed, places, ends, matrix, result, sums, span, vectors, lanes, 
                         factors, tap = where(zero, 0), where(zero, 0)
                     target = where(sums, part * N * padded + first * N)
                     init, init_step = (target, width) if k0 > low else (where(nothing, 0), 0)
-                    tile.call(panel_tile, (N, width // lanes, where(packed, k0 * N), factors, N, lines, tap, step, taps,
-                                           deep, init, init_step, target, width))
+                    tile.call(panel_tile, (N, width // lanes, where(packed, k0 * N), factors, N, lines, tap, width,
+                                           taps, deep, init, init_step, target, width))
                     first += width
         _fold(sums, ends.size, N * padded, begin * N, (end - begin) * N)
         first = begin

@@ -12,8 +12,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from .. import isa, tile
+from ..conv.packing import frame
 from ..jit import jit, prange
-from ..runs import clear, copy, copy_masked, run, where
+from ..runs import clear, copy, run, where
 from ..shapes import planned
 from ..vectors import Code
 
@@ -26,7 +27,7 @@ _LINE = 16  # numbers that pad a row of gy, lest all rows of a tile want the sam
 def backward_input(gy, weight, gx, y, scratch):
     best, item = isa.chosen(), gy.itemsize
     factors, panels, sums = scratch(*_plan(gy.shape, weight.shape[1], gy.dtype, numba.get_num_threads()))
-    _copy_masked(gy, y, factors)
+    frame(_image(gy), None if y is None else _image(y), _image(factors), 0, 0)
     _multiply(factors, weight, gx, panels, sums, _DEPTH, tile.height(len(gy)), best.lanes(item),
               tile.address("even", item))
 
@@ -41,12 +42,9 @@ def _plan(gy_shape, C, dtype, threads):
     return ((N, K + _LINE), dtype), ((threads, _DEPTH * width), dtype), ((threads, N * width), dtype)
 
 
-@jit
-def _copy_masked(gy, y, factors):
-    """gy, 0 where y, unless it is None, is not positive."""
-    N, K = gy.shape
-    for n in prange(N):
-        copy_masked(run(factors, n * factors.shape[1], K), gy, y, n * K)
+def _image(matrix):
+    """As a matrix is to what copies images: its numbers are pixels of one channel."""
+    return matrix[None, :, :, None]
 
 
 @intrinsic
@@ -98,7 +96,6 @@ def _multiply(factors, matrix, result, panels, sums, depth, tall, lanes, even_ti
                 y = where(sums, total + n * padded)
                 init, init_step = (y, padded) if k0 else (where(nothing, 0), 0)
                 tile.call(even_tile, (min(tall, N - n), padded // lanes, where(factors, n * pitch + k0), pitch,
-                                      steps,
-                                      where(panels, block), wide * steps, init, init_step, y, padded, 0))
+                                      steps, where(panels, block), wide * steps, init, init_step, y, padded, 0))
         for n in range(N):
             copy(run(result, n * C + c0, here), run(sums, total + n * padded, here))

@@ -18,6 +18,7 @@ from ..jit import jit, prange
 from ..layout import channels_last
 from ..runs import clear, run, where
 from ..shapes import planned
+from ..transpose import transpose
 from . import across, blocks
 
 _DEPTH = 4096  # of a sum that a forward tile takes in one go: what it reads stays in a core's second cache
@@ -80,10 +81,11 @@ def _pack(x, panels, wide, padded):
     chunks = (C + chunk - 1) // chunk
     for task in prange(parts * chunks):
         first, c0 = task // chunks * wide, task % chunks * chunk
-        width = min(wide, padded - first)
-        for i in range(width):
-            for c in range(c0, min(c0 + chunk, C)):
-                panels[first * C + c * width + i] = x[first + i, c] if first + i < N else 0
+        width, valid, columns = min(wide, padded - first), min(wide, N - first), min(chunk, C - c0)
+        at = first * C + c0 * width
+        if valid < width:
+            clear(run(panels, at, columns * width))
+        transpose(panels, at, width, x, first * C + c0, C, valid, columns)
 
 
 @jit
