@@ -1,6 +1,6 @@
 """Measures where Winograd's convolution is quicker than the direct one, and writes ``kernels/conv/table.py``.
 
-    python -m benchmarks.choose            # a quarter of an hour; the machine should have nothing else to do
+    python -m benchmarks.choose            # five minutes; the machine should have nothing else to do
     python -m benchmarks.choose forward    # one pass, or several; the lines of the others stay as they are
 
 For each pass, filter size and number of groups, layers of 16 to 512 channels and filters on few and on many pixels are
@@ -14,6 +14,7 @@ import itertools
 import math
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ CHANNELS = (16, 20, 32, 48, 64, 128, 256, 512)  # of a group
 GROUPS = (1, 2)
 PIXELS = (64, 128, 256, 512, 1024, 2048, 4096, 16384)  # of the batch
 _COPIES, _LARGE = 100, 200 << 20  # of a layer; bytes of all its copies
+_MOST = 1 << 25  # channels x filters x pixels: with more of them nobody needs to ask
 _LOSS = 3  # a loss counts as so many gains: Winograd rounds worse, and has to make up for that
 Corner = tuple[int, int]
 EFFORT = timing.Effort(repeat=5, turn=0.02, patience=1.0)
@@ -67,11 +69,31 @@ def ratio(which: str, taps: int, groups: int, channels: int, pixels: int) -> flo
     return times["direct"].median / times["winograd"].median
 
 
+def grid(which: str, taps: int, groups: int) -> dict[Corner, float]:
+    """(channels, pixels) -> ratio.  Layers of more than _MOST products take minutes, and gain about what those gain
+    that have as many channels and just fewer pixels."""
+    ratios: dict[Corner, float] = {}
+    for channels in CHANNELS:
+        measured = [pixels for pixels in PIXELS if channels ** 2 * pixels <= _MOST]
+        found = [ratio(which, taps, groups, channels, pixels) for pixels in measured]
+        found += found[-1:] * (len(PIXELS) - len(found))
+        ratios |= {(channels, pixels): value for pixels, value in zip(PIXELS, found, strict=True)}
+        print(f"{which}, {taps}x{taps}, {groups} groups, {channels} channels, pixels {measured}:",
+              "  ".join(f"{value:.2f}x" for value in found[:len(measured)]), flush=True)
+    return ratios
+
+
+@cache
+def _numbers() -> np.ndarray:
+    """To be repeated: to draw 200 MB anew for each layer takes longer than to measure it."""
+    return np.random.default_rng(0).standard_normal(1 << 20, np.float32)
+
+
 def _layer(which: str, taps: int, groups: int, shape: tuple[int, int, int, int]) -> tuple[Any, dict[str, Any]]:
     """What ``launch`` takes for a pass of a layer of images (N, C, H, W)."""
-    cpu, draw = device("cpu"), np.random.default_rng(0).standard_normal
-    x, gy = (cpu.upload(draw(shape, np.float32)) for _ in range(2))
-    w = cpu.upload(draw((shape[1], shape[1] // groups, taps, taps), np.float32), plain=True)
+    cpu = device("cpu")
+    x, gy = (cpu.upload(np.resize(_numbers(), shape)) for _ in range(2))
+    w = cpu.upload(np.resize(_numbers(), (shape[1], shape[1] // groups, taps, taps)), plain=True)
     options: dict[str, Any] = {"stride": (1, 1), "padding": (taps // 2, taps // 2), "groups": groups}
     if which == choice.INFERENCE:
         options["kept"] = {}
@@ -104,13 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
     lines = {key: value for key, value in table_module.WINOGRAD.items()
              if key[0] != isa.chosen().name or key[1] not in passes}
     for which, taps, groups in itertools.product(passes, (3, 5), GROUPS):
-        ratios = {}
-        for channels in CHANNELS:
-            for pixels in PIXELS:
-                ratios[channels, pixels] = ratio(which, taps, groups, channels, pixels)
-            print(f"{which}, {taps}x{taps}, {groups} groups, {channels} channels, pixels {PIXELS}:",
-                  "  ".join(f"{ratios[channels, pixels]:.2f}x" for pixels in PIXELS), flush=True)
-        if found := limits(ratios):
+        if found := limits(grid(which, taps, groups)):
             lines[isa.chosen().name, which, taps, groups] = found
     body = "".join(f'    ("{name}", "{which}", {taps}, {groups}): {value},\n'
                    for (name, which, taps, groups), value in sorted(lines.items()))
