@@ -33,7 +33,7 @@ CHANNELS = (16, 20, 32, 48, 64, 128, 256, 512)  # of a group
 GROUPS = (1, 2)
 PIXELS = (64, 128, 256, 512, 1024, 2048, 4096, 16384)  # of the batch
 _COPIES, _LARGE = 100, 200 << 20  # of a layer; bytes of all its copies
-_MOST = 1 << 25  # channels x filters x pixels: with more of them nobody needs to ask
+_MOST = 1 << 25  # channels x filters x pixels of the layers that are timed
 _LOSS = 3  # a loss counts as so many gains: Winograd rounds worse, and has to make up for that
 Corner = tuple[int, int]
 EFFORT = timing.Effort(repeat=5, turn=0.02, patience=1.0)
@@ -70,8 +70,8 @@ def ratio(which: str, taps: int, groups: int, channels: int, pixels: int) -> flo
 
 
 def grid(which: str, taps: int, groups: int) -> dict[Corner, float]:
-    """(channels, pixels) -> ratio.  Layers of more than _MOST products take minutes, and gain about what those gain
-    that have as many channels and just fewer pixels."""
+    """(channels, pixels) -> ratio.  Beyond _MOST it is that of as many channels and fewer pixels: there Winograd has
+    gained for long, and to time those layers would take longer than all others."""
     ratios: dict[Corner, float] = {}
     for channels in CHANNELS:
         measured = [pixels for pixels in PIXELS if channels ** 2 * pixels <= _MOST]

@@ -6,6 +6,8 @@ a convolution window is a few long runs of memory, and what acts across channels
 
 import numpy as np
 
+LINE = 16  # numbers, a cache line or two: they pad rows that are read side by side, lest all fall into few of its sets
+
 
 def channels_last(x: np.ndarray) -> np.ndarray:
     """The (N, H, W, C) array behind the (N, C, H, W) view ``x``.  Raises ValueError if it does not lie like that."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from .. import isa, tile
 from ..jit import inline, jit, prange
-from ..layout import channels_last
+from ..layout import LINE, channels_last
 from ..runs import clear, copy_masked, run, sum_up, where
 from ..shapes import planned
 
@@ -30,7 +30,6 @@ _FEW, _NEAR = 16, 1024  # more pixels than a few are that near, in numbers, lest
 # a processor remembers some sixty
 _FIRST = 16 << 10  # bytes of x for which all of gy go by: they stay in a first cache
 _STORE = 64  # bytes at a time, a whole line, that memory takes more quickly past the caches
-_LINE = 16  # numbers that pad a pixel, lest those of all pixels fall into few sets of a cache
 
 
 def serves(gw, padding):
@@ -71,7 +70,7 @@ def _plan(pixels, gw_shape, groups, dtype, threads):
         most = min(most, _NEAR)
     least = -(-filters * 7 // (most * 3)), -(-C * 7 // (most * 4))
     parts = min(((least[0] + i, least[1] + j) for i in range(threads) for j in range(threads)), key=cycles)
-    return block, parts, *(((threads, block * (share + 2 * _LINE)), dtype) for share in shares(parts))
+    return block, parts, *(((threads, block * (share + 2 * LINE)), dtype) for share in shares(parts))
 
 
 @jit
@@ -101,7 +100,7 @@ def _collect(target, slot, source, y, first, count, stride, P, Q, begin, size):
     """Of ``count`` pixels of (P, Q), from the first on, ``size`` numbers from ``begin`` on: where they are in the
     target, and how far apart.  Zeros up to the end of a line."""
     _, H, W, channels = source.shape
-    step = (size + _LINE - 1) // _LINE * _LINE + _LINE
+    step = (size + LINE - 1) // LINE * LINE + LINE
     at = slot * target.shape[1]
     n, p, q = first // (P * Q), first // Q % P, first % Q
     for t in range(count):

@@ -26,11 +26,12 @@ from numba.extending import intrinsic
 
 from .. import isa
 from ..jit import inline
+from ..layout import LINE
 from ..vectors import Code
 
 POINTS = 8  # at most, in a direction
 CHUNK = 64  # channels at a time: a tile of them stays in a first-level cache
-ROW = POINTS * CHUNK + 16  # a line more, lest the rows of a tile fall into the same few sets of that cache
+ROW = POINTS * CHUNK + LINE  # lest the rows of a tile fall into the same few sets of that cache
 _VECTOR = 16  # channels fill the vectors of any processor
 SKEW = 80  # numbers between the places, lest those of a tile all fall into the same few sets of a cache; and _VECTOR or
 # more, for the last vectors of the last tile may reach into them

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import isa, tile
 from ..jit import inline, jit, prange
-from ..layout import channels_last
+from ..layout import LINE, channels_last
 from ..runs import copy, run, sum_up, where
 from ..scratch import prepared
 from ..shapes import planned
@@ -40,7 +40,6 @@ from .transforms import CHUNK, PATCH, PLACE, ROWS, SKEW, a_both, a_transposed_bo
 _CACHE = 700 << 10  # bytes of a core's second cache for the transformed tiles of a block, if the weights fit beside
 _MANY = 6  # register tiles high is a block whose weights (or sums) do not fit: so often is one used once it has come
 _DEEP = 56  # tiles at most in a block of the weight gradient, which reads and writes its sums
-_LINE = 16  # numbers that pad a row of transformed tiles, lest its columns fall into few sets of a cache
 
 
 def forward(x, weight, bias, y, padding, groups, relu, kept, scratch):
@@ -158,8 +157,8 @@ def backward_weight(x, gy, gw, y, padding, groups, scratch):
     tiles = tiles_of(gy.shape[2:], taps)
     sums, v, u, space = scratch(*_gradient_plan(len(x) * tiles.count, tiles.places, gw.shape, groups, x.dtype,
                                          numba.get_num_threads()))
-    block = (v.shape[2] - SKEW) // (C + _LINE)
-    slice_ = (u.shape[2] - SKEW) // block - _LINE
+    block = (v.shape[2] - SKEW) // (C + LINE)
+    slice_ = (u.shape[2] - SKEW) // block - LINE
     _sum_blocks(channels_last(x), channels_last(gy), None if y is None else channels_last(y), sums, v, u, space, groups,
                 padding, tuple(tiles), block, slice_, tile.height(C), best.lanes(item),
                 tile.address("panel", item))
@@ -177,8 +176,8 @@ def _gradient_plan(count, places, gw_shape, groups, dtype, threads):
     columns, wide = best.padded(K // groups, item), best.columns(item)
     slice_ = -(-columns // (wide * -(-threads // groups))) * wide  # filters of a task
     block = -(-count // -(-count // _DEEP))
-    return (((places, groups * C * columns + SKEW), dtype), ((threads, places, block * (C + _LINE) + SKEW), dtype),
-            ((threads, places, block * (slice_ + _LINE) + SKEW), dtype), rooms(threads, dtype))
+    return (((places, groups * C * columns + SKEW), dtype), ((threads, places, block * (C + LINE) + SKEW), dtype),
+            ((threads, places, block * (slice_ + LINE) + SKEW), dtype), rooms(threads, dtype))
 
 
 @jit
@@ -198,21 +197,21 @@ def _sum_blocks(x, gy, y, sums, v, u, space, groups, padding, tiles, block, slic
             for t in range(first, end):
                 n, top, left, p, q = corner(t, tiles)
                 height, width, earlier = p + tiles.more, q + tiles.more, since(first, t, tiles)
-                find_places(places, v.shape[2], channels + _LINE, earlier, tiles)
+                find_places(places, v.shape[2], channels + LINE, earlier, tiles)
                 for c in range(0, channels, CHUNK):
                     size = min(CHUNK, channels - c)
                     pixels, there = find(x, None, x_places, patch, n, top - padding[0], left - padding[1], height,
                                          width, group * channels + c, size)
                     b_both(x.dtype, height, width, pixels, there, where(v, slot * tiles.places * v.shape[2] + c),
                            where(places, 0), size)
-                find_places(places, u.shape[2], slice_ + _LINE, earlier, tiles)
+                find_places(places, u.shape[2], slice_ + LINE, earlier, tiles)
                 for k in range(k0, min(k0 + slice_, columns), CHUNK):
                     size = min(CHUNK, min(k0 + slice_, columns) - k)
                     pixels, there = find(gy, y, gy_places, patch, n, top, left, p, q, group * columns + k, size)
                     a_both(gy.dtype, p, q, height, width, pixels, there,
                            where(u, slot * tiles.places * u.shape[2] + k - k0), where(places, 0), size)
             _add_products(v, u, sums, slot, group * channels * padded, channels, k0, min(slice_, padded - k0),
-                          slice_ + _LINE, since(first, end, tiles), tiles, first == 0, tall, lanes, panel_tile)
+                          slice_ + LINE, since(first, end, tiles), tiles, first == 0, tall, lanes, panel_tile)
 
 
 @inline
@@ -234,7 +233,7 @@ def _add_products(v, u, sums, slot, begin, channels, k0, columns, step, rows, ti
             for c in range(0, channels, tall):
                 height = min(tall, channels - c)
                 target = run(sums, result + (k0 + column) * channels + c * width, height * width)
-                tile.call(panel_tile, (height, width // lanes, where(v, a + c), where(zero, 0), channels + _LINE,
+                tile.call(panel_tile, (height, width // lanes, where(v, a + c), where(zero, 0), channels + LINE,
                                        where(u, b + column), where(zero, 0), step, 1, here,
                                        where(nothing, 0), 0, where(part, 0), width))
                 sum_up(target, run(part, 0, height * width), fresh)

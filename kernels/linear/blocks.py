@@ -14,6 +14,7 @@ from numba.extending import intrinsic
 from .. import isa, tile
 from ..conv.packing import frame
 from ..jit import jit, prange
+from ..layout import LINE
 from ..runs import clear, copy, run, where
 from ..shapes import planned
 from ..vectors import Code
@@ -21,7 +22,6 @@ from ..vectors import Code
 _DEPTH, _WIDTH = 64, 2 << 10  # rows of a block, and their bytes at most
 _SUMS = 256 << 10  # bytes of sums at most
 _WIDTHS = 8, 16, 32  # numbers in a row of a panel, 2V, that are copied all at once
-_LINE = 16  # numbers that pad a row of gy, lest all rows of a tile want the same set of a cache
 
 
 def backward_input(gy, weight, gx, y, scratch):
@@ -39,7 +39,7 @@ def _plan(gy_shape, C, dtype, threads):
     most = max(wide, min(_WIDTH, _SUMS // N) // dtype.itemsize)
     tasks = -(-C // (most * threads)) * threads
     width = -(-C // (tasks * wide)) * wide
-    return ((N, K + _LINE), dtype), ((threads, _DEPTH * width), dtype), ((threads, N * width), dtype)
+    return ((N, K + LINE), dtype), ((threads, _DEPTH * width), dtype), ((threads, N * width), dtype)
 
 
 def _image(matrix):
