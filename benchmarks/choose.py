@@ -14,6 +14,7 @@ import itertools
 import math
 import os
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import tinyconv.kernels.conv.table as table_module
 from tinyconv.kernels import isa
 from tinyconv.kernels.conv import choice
 
-from tinyconv.commandline import Parser
+from tinyconv.commandline import Parser, exit_status
 from tinyconv.device import device
 from tinyconv.safefile import write_text
 
@@ -122,6 +123,11 @@ def main(arguments: list[str] | None = None) -> int:
     passes = parser.parse_args(arguments).passes or choice.PASSES
     if unknown := set(passes) - set(choice.PASSES):
         parser.error(f"no pass is called {', '.join(sorted(unknown))}; use some of {', '.join(choice.PASSES)}")
+    return exit_status(lambda: choose(passes), memory="end other programs")
+
+
+def choose(passes: Sequence[str]) -> None:
+    """Measure, and write the table."""
     machine.use_all_cores(with_torch=False)
     lines = {key: value for key, value in table_module.WINOGRAD.items()
              if key[0] != isa.chosen().name or key[1] not in passes}
@@ -131,7 +137,6 @@ def main(arguments: list[str] | None = None) -> int:
     body = "".join(f'    ("{name}", "{which}", {taps}, {groups}): {value},\n'
                    for (name, which, taps, groups), value in sorted(lines.items()))
     write_text(Path(table_module.__file__), f'"""{table_module.__doc__}"""\n\nWINOGRAD = {{\n{body}}}\n')
-    return 0
 
 
 if __name__ == "__main__":

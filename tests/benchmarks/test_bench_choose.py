@@ -57,3 +57,21 @@ def test_a_pass_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         choose.main(["backward"])
     assert "no pass is called backward; use some of forward, inference" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error, status, line", [
+    (KeyboardInterrupt(), 130, "interrupted; nothing was written"),
+    (OSError(28, "No space left on device"), 1, "error: [Errno 28] No space left on device")])
+def test_what_goes_wrong_is_one_line_and_the_table_stays(
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, status: int,
+        line: str) -> None:
+    table = Path(choose.table_module.__file__).read_bytes()
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(choose, "ratio", fail if status == 130 else lambda *_: 2.0)
+    monkeypatch.setattr(choose, "write_text", fail)
+    assert choose.main(["forward"]) == status
+    assert capsys.readouterr().err == line + "\n"
+    assert Path(choose.table_module.__file__).read_bytes() == table
