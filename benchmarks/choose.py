@@ -1,10 +1,10 @@
-"""Measures where Winograd's convolution is quicker than the direct one, and writes ``kernels/conv/table.py``.
+"""Measures where Winograd's convolution is quicker than the other two, and writes ``kernels/conv/table.py``.
 
     python -m benchmarks.choose            # five minutes; the machine should have nothing else to do
     python -m benchmarks.choose forward    # one pass, or several; the lines of the others stay as they are
 
 For each pass, filter size and number of groups, layers of 16 to 512 channels and filters on few and on many pixels are
-run both ways.  The table gets, for this machine's instruction set, the (channels, pixels) from which on Winograd gains
+run all ways.  The table gets, for this machine's instruction set, the (channels, pixels) from which on Winograd gains
 most, one or two pairs; the lines of other instruction sets stay as they are.  Nothing is measured when a network runs.
 """
 
@@ -41,7 +41,7 @@ EFFORT = timing.Effort(repeat=5, turn=0.02, patience=1.0)
 
 
 def ratio(which: str, taps: int, groups: int, channels: int, pixels: int) -> float:
-    """How many times as fast Winograd is: the direct time over Winograd's.
+    """How many times as fast Winograd is: the better time of the others over Winograd's.
 
     The calls go round many copies of the layer: in a network, too, its weights are not in the caches when its turn
     comes, and transformed ones are more bytes, up to five times as many."""
@@ -62,12 +62,13 @@ def ratio(which: str, taps: int, groups: int, channels: int, pixels: int) -> flo
             run()  # compiles, reserves memory, keeps weights
         return lambda: timing.take_turn(run, EFFORT.turn, timing.SHORT)  # nobody sleeps meanwhile
 
+    others = [choice.DIRECT, choice.PAIRS] if which != choice.WEIGHT and (taps, groups) == (3, 1) else [choice.DIRECT]
     before = os.environ.get("TINYCONV_CONV", "")
     try:
-        times = timing.interleave({"direct": by("direct"), "winograd": by("winograd")}, EFFORT)
+        times = timing.interleave({word: by(word) for word in (*others, choice.WINOGRAD)}, EFFORT)
     finally:
         os.environ["TINYCONV_CONV"] = before  # empty is as good as unset
-    return times["direct"].median / times["winograd"].median
+    return min(times[word].median for word in others) / times[choice.WINOGRAD].median
 
 
 def grid(which: str, taps: int, groups: int) -> dict[Corner, float]:

@@ -3,7 +3,7 @@
 ``tile.py`` writes the same functions instruction by instruction; they take the same arguments, for the same call.
 """
 
-from numba import types
+from numba import float32, float64, types
 from numba.extending import intrinsic
 
 
@@ -43,6 +43,28 @@ def even(most, lanes, itemsize):
                 for c in range(width):
                     y[here + c] = 0 if relu and y[here + c] < 0 else y[here + c]
     return even
+
+
+def pair(most, lanes, itemsize):
+    zero = (float32 if itemsize == 4 else float64)(0)
+
+    def pair(rows, vectors, a, line, step_a, depth, b, step_b, init, y, y_step, below, relu):
+        a, b, init, y = numbers(a, itemsize), numbers(b, itemsize), numbers(init, itemsize), numbers(y, itemsize)
+        for first in range(0, vectors, most):
+            width = min(most, vectors - first) * lanes
+            for r in range(rows):
+                for c in range(width):
+                    m0 = m2 = m3 = zero
+                    m1, here = init[first * lanes + c], r * y_step + first * lanes + c
+                    for k in range(depth):
+                        at, start = first // most * step_b + k * width + c, r * step_a + k
+                        m0 += a[start] * b[at]
+                        m1 += a[start + line] * b[at + depth * width]
+                        m2 += a[start + 2 * line] * b[at + 2 * depth * width]
+                        m3 += a[start + 3 * line] * b[at + 3 * depth * width]
+                    for place, value in (here, m1 + m2 + m0), (here + below, m1 - m2 + m3):
+                        y[place] = zero if relu and value < 0 else value
+    return pair
 
 
 def panel(most, lanes, itemsize):

@@ -2,7 +2,7 @@
 
 A *tile* is a small block of a result, R rows x J vectors, that stays in registers while a whole sum of products runs
 through it.  Compilers do not find this form by themselves, so its code is written out here as LLVM instructions, which
-Numba compiles for the processor at hand.  There are four kinds.  They differ in where the numbers of a step lie:
+Numba compiles for the processor at hand.  There are five kinds.  Four differ in where the numbers of a step lie:
 
     gather   y[r, c] = init[r, c] + sum over t, k of  a[row[r] + tap[t] + k]     * b[t*depth + k, c]   (low <= t < high)
     even     y[r, c] = init[r, c] + sum over k of     a[r*step_a + k]            * b[k, c]
@@ -13,10 +13,15 @@ An even tile is a gather tile of one tap whose rows are equally far apart.  It n
 row only, and so has a register left to ask for what lies behind its last row: the rows of the next tile, if they
 follow.
 
-A gather or an even tile takes any number of ``vectors`` of columns: panel after panel of J = 2, each ``step_b`` behind
-the one before, whose lines follow each other, and a last panel of one vector.  It can apply a ReLU to what it stores.
-A panel tile takes J vectors, or one.  The y of a gather or a panel tile may *stream*, go past the caches to memory:
-then it must lie on vector boundaries.
+A pair tile makes two lines of y of four such products, ``line`` numbers of a and ``depth`` lines of b apart:
+
+    y[r, c] = init[c] + m1 + m2 + m0        y[below + r, c] = init[c] + m1 - m2 + m3
+    m_i = sum over k of  a[i*line + r*step_a + k] * b[i*depth + k, c]
+
+A gather, an even or a pair tile takes any number of ``vectors`` of columns: panel after panel of J = 2, each
+``step_b`` behind the one before, whose lines follow each other, and a last panel of one vector.  It can apply a ReLU to
+what it stores.  A panel tile takes J vectors, or one.  The y of a gather, a panel or a pair tile may *stream*, go past
+the caches to memory: then it must lie on vector boundaries.
 
 A dot tile has a vector of partial sums for each number of y, because both its factors lie along k: for products with
 few columns, which would leave the lanes of the others empty.  It has R rows x J columns.
@@ -142,6 +147,31 @@ def _even(code, rows, widest, args, streams):
     _each_panel(code, widest, vectors, b, step_b, init, y, product)
 
 
+def _pair(code, rows, widest, args, streams):
+    vectors, a, line, step_a, depth, b, step_b, init, y, y_step, below, relu = args
+    a = code.numbers(a)
+    starts = [code.at(a, code.b.mul(step_a, code.int(r))) for r in range(rows)]
+
+    def product(columns, b, init, y):
+        def add(acc, i):
+            """The product of line i."""
+            def body(_, state):
+                k, b, *acc = state
+                acc = _multiply(code, acc, lambda r: code.at(starts[r], k), b, columns)
+                return [code.b.add(k, code.int(1)), code.at(b, code.lanes * columns), *acc]
+
+            lines_before = code.b.mul(depth, code.int(i * code.lanes * columns))
+            return code.loop(depth, [code.b.mul(line, code.int(i)), code.at(b, lines_before), *acc], body)[2:]
+
+        m1 = add([code.load(code.at(init, code.lanes * j)) for _ in range(rows) for j in range(columns)], 1)
+        m2 = add([code.constant(0)] * (rows * columns), 2)
+        for i, combine, first in (0, code.b.fadd, y), (3, code.b.fsub, code.at(y, below)):
+            acc = add([combine(*pair) for pair in zip(m1, m2, strict=True)], i)
+            _finish(code, acc, [code.at(first, code.b.mul(y_step, code.int(r))) for r in range(rows)], relu, streams)
+
+    _each_panel(code, widest, vectors, b, step_b, init, y, product)
+
+
 def _panel(code, rows, widest, args, streams):
     vectors, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step = args
     a, b, init, y = map(code.numbers, (a, b, init, y))
@@ -193,10 +223,10 @@ def _dot(code, rows, columns, args, streams):
             code.b.store(code.b.fadd(code.b.load(target), code.sum(acc[r * columns + c])), target)
 
 
-_KINDS = {"gather": _gather, "even": _even, "panel": _panel, "dot": _dot}
+_KINDS = {"gather": _gather, "even": _even, "pair": _pair, "panel": _panel, "dot": _dot}
 
 
-ARGUMENTS = {"gather": 15, "even": 12, "panel": 14, "dot": 8}
+ARGUMENTS = {"gather": 15, "even": 12, "pair": 13, "panel": 14, "dot": 8}
 
 
 @intrinsic(prefer_literal=True)
@@ -243,7 +273,7 @@ def address(kind, itemsize, columns=2, streams=False):
     """Where the compiled tile of a kind is; compiles it the first time.
 
     itemsize: 4 for float32, 8 for float64.  columns: J, the most vectors; of a dot tile, its columns.  streams: whether
-    y goes past the caches (only that of a gather or a panel tile ever does)."""
+    y goes past the caches (only that of a gather, a panel or a pair tile ever does)."""
     return _compiled(kind, itemsize, columns, streams)
 
 
@@ -272,10 +302,9 @@ LARGE = _large()
 
 
 def may_stream(array, columns):
-    """Whether tiles that cover rows of ``columns`` numbers of a dense array should stream: it is large, and all vectors
-    begin on their boundaries."""
-    best = isa.chosen()
-    return array.nbytes >= LARGE and array.ctypes.data % best.bytes == 0 and columns % best.lanes(array.itemsize) == 0
+    """Whether tiles that cover rows of ``columns`` numbers of a dense array should stream: it is large, and each row is
+    whole cache lines.  A line that streams in parts, with others between them, is written to memory in parts."""
+    return array.nbytes >= LARGE and array.ctypes.data % _LINE == 0 and columns * array.itemsize % _LINE == 0
 
 
 def height(rows):

@@ -1,34 +1,43 @@
-"""Direct or Winograd: read from a table that was measured once, so that a run never depends on a stopwatch.
+"""Which of three ways: read from a table that was measured once, so that a run never depends on a stopwatch.
 
-``python -m benchmarks.choose`` measures the two on the machine at hand and writes ``table.py`` anew.
-``TINYCONV_CONV=direct`` and ``=winograd`` (wherever it is possible: 3x3 and 5x5 filters of stride 1) overrule it.
+``python -m benchmarks.choose`` measures Winograd and direct on the machine at hand and writes ``table.py`` anew.
+``TINYCONV_CONV`` overrules it: ``direct``; ``winograd``, wherever that is possible (3x3 and 5x5 filters of stride 1);
+``pairs``, likewise (3x3, stride 1, one group, whole vectors of channels in the result, no weight gradient).
 """
 
 import os
 
 from .. import isa
 from ..shapes import planned
-from .table import WINOGRAD
+from . import pairs
+from .table import WINOGRAD as TABLE
 from .tiles import products, tiles_of
 
+WORDS = DIRECT, PAIRS, WINOGRAD = "direct", "pairs", "winograd"
 FORWARD, INPUT, WEIGHT = "forward", "input gradient", "weight gradient"
 INFERENCE = "inference"  # the forward pass with weights that are transformed once and kept
 PASSES = FORWARD, INFERENCE, INPUT, WEIGHT
 SIZE = 16  # of the images that the table was measured on
+_FEW, _FEW_KEPT = 32, 256  # channels at most that make pairs quicker than the direct way; and if weights are kept
 
 
-def winograd(which, x, weight, y, stride, groups):
-    """Whether a pass of this convolution of x (N, C, H, W) to y (N, K, P, Q) is to be done by Winograd.
+def algorithm(which, x, weight, y, stride, groups):
+    """The one of WORDS that a pass of this convolution of x (N, C, H, W) to y (N, K, P, Q) takes.
 
     Raises ValueError if ``TINYCONV_CONV`` holds another word."""
-    K, C, R, S = weight.shape
-    if stride != (1, 1) or R != S or R not in (3, 5):
-        return False
-    word = forced()
+    (K, C, R, S), word = weight.shape, forced()
+    if stride != (1, 1) or R != S or R not in (3, 5) or word == DIRECT:
+        return DIRECT
+    source, result = (y, x) if which == INPUT else (x, y)
+    pairable = (which != WEIGHT and R == pairs.TAPS and groups == 1
+                and result.shape[1] % isa.chosen().lanes(weight.itemsize) == 0)
     if word:
-        return word == "winograd"
-    limits = WINOGRAD.get((isa.chosen().name, which, R, min(groups, 2)), ())
-    return _pays(limits, R, len(x), *(x if which == INPUT else y).shape[2:], C, K // groups)
+        return word if word == WINOGRAD or pairable else DIRECT
+    (P, Q), limits = result.shape[2:], TABLE.get((isa.chosen().name, which, R, min(groups, 2)), ())
+    if _pays(limits, R, len(x), P, Q, C, K // groups):
+        return WINOGRAD
+    most = _FEW_KEPT if which == INFERENCE else _FEW
+    return PAIRS if pairable and source.shape[1] <= most else DIRECT
 
 
 @planned
@@ -45,6 +54,6 @@ def _pays(limits, taps, images, P, Q, channels, filters):
 def forced():
     """The algorithm that ``TINYCONV_CONV`` names, or None."""
     word = os.environ.get("TINYCONV_CONV") or None
-    if word not in (None, "direct", "winograd"):
-        raise ValueError(f"TINYCONV_CONV is {word!r}; use direct or winograd, or unset it")
+    if word not in (None, *WORDS):
+        raise ValueError(f"TINYCONV_CONV is {word!r}; use one of {', '.join(WORDS)}, or unset it")
     return word

@@ -1,17 +1,21 @@
 """Convolution on all cores: see README.md for the mathematics, and ``kernels/TILE.md`` for the loop that does the work.
 
-Each pass has two ways, direct (``direct.py``, ``gradient.py``) and Winograd's (``winograd.py``); ``choice.py`` chooses.
+Each pass has two ways, direct (``direct.py``, ``gradient.py``) and Winograd's (``winograd.py``), and all but the weight
+gradient a third, between the two (``pairs.py``); ``choice.py`` chooses.
 """
 
 from ..bias import sum_pixels
 from ..layout import channels_last
-from . import choice, direct, gradient
+from . import choice, direct, gradient, pairs
 from . import winograd as wino
 
 
 def forward(x, weight, bias, y, *, stride, padding, groups, relu=False, kept=None, scratch):
-    if choice.winograd(_forward(kept), x, weight, y, stride, groups):
+    way = choice.algorithm(_forward(kept), x, weight, y, stride, groups)
+    if way == choice.WINOGRAD:
         wino.forward(x, weight, bias, y, padding, groups, relu, kept, scratch)
+    elif way == choice.PAIRS:
+        pairs.forward(x, weight, bias, y, padding, relu, kept, scratch)
     else:
         direct.forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch)
 
@@ -21,14 +25,17 @@ def _forward(kept):
 
 
 def backward_input(gy, weight, gx, y=None, *, stride, padding, groups, scratch):
-    if choice.winograd(choice.INPUT, gx, weight, gy, stride, groups):
+    way = choice.algorithm(choice.INPUT, gx, weight, gy, stride, groups)
+    if way == choice.WINOGRAD:
         wino.backward_input(gy, weight, gx, y, padding, groups, scratch)
+    elif way == choice.PAIRS:
+        pairs.backward_input(gy, weight, gx, y, padding, scratch)
     else:
         direct.backward_input(gy, weight, gx, y, stride, padding, groups, scratch)
 
 
 def backward_weight(x, gy, gw, gb, y=None, *, stride, padding, groups, scratch):
-    if choice.winograd(choice.WEIGHT, x, gw, gy, stride, groups):
+    if choice.algorithm(choice.WEIGHT, x, gw, gy, stride, groups) == choice.WINOGRAD:
         wino.backward_weight(x, gy, gw, y, padding, groups, scratch)
     else:
         gradient.backward_weight(x, gy, gw, y, stride, padding, groups, scratch)

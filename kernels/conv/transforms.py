@@ -238,7 +238,8 @@ def grid(down, right):
 
 @inline
 def whole(size):
-    """Channels in whole vectors: what there is behind them is transformed, too."""
+    """Channels in whole vectors: what there is behind them is transformed, too.  What is compiled is kept on disk, and
+    serves processes with other vectors: so the size is rounded up for the widest ones."""
     return (size + _VECTOR - 1) // _VECTOR * _VECTOR
 
 
@@ -264,11 +265,11 @@ def a_both(dtype, p, q, height, width, gy, gy_places, v, v_places, size):
 
 @inline
 def g_both(dtype, taps, n, w, w_places, v, v_places, size):
-    """v = G w G', with n points in each direction, for ``size`` filters: whole vectors."""
-    _write_g(dtype, taps, taps, n, n, w, w_places, v, v_places, size, ())
+    """v = G w G', with n points in each direction, for ``size`` filters."""
+    _write_g(dtype, taps, taps, n, n, w, w_places, v, v_places, whole(size), ())
 
 
 @inline
 def g_transposed_both(dtype, taps, n, v, v_places, gw, gw_places, size):
-    """gw = G' v G, for ``size`` filters: whole vectors."""
-    _write_g_transposed(dtype, n, n, taps, taps, v, v_places, gw, gw_places, size, ())
+    """gw = G' v G, for ``size`` filters."""
+    _write_g_transposed(dtype, n, n, taps, taps, v, v_places, gw, gw_places, whole(size), ())

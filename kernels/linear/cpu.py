@@ -22,7 +22,6 @@ from ..transpose import transpose
 from . import across, blocks
 
 _DEPTH = 4096  # of a sum that a forward tile takes in one go: what it reads stays in a core's second cache
-_FEW = 8  # images: more fill the lanes of a gather tile well enough
 
 
 def forward(x, weight, bias, y, *, relu=False, kept=None, scratch):
@@ -33,7 +32,7 @@ def forward(x, weight, bias, y, *, relu=False, kept=None, scratch):
         return
     best, item = isa.chosen(), x.itemsize
     columns, sums = scratch(*_forward_plan(x.shape, weight.shape, x.dtype))
-    if len(x) <= _FEW:
+    if across.serves(len(x)):
         tall = best.dot_rows(len(x))
         _forward_few(weight, x, sums, tall * -(-64 // tall), tall, best.lanes(item), tile.address("dot", item, len(x)))
     else:

@@ -7,19 +7,21 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from tinyconv.kernels.conv import direct, winograd
+from tinyconv.kernels.conv import choice, direct, pairs, winograd
 
 import tinyconv as tc
 import tinyconv.functional as F
 
 from ..witness import normal
 
+PACKING = {"direct": (direct, "pack_forward"), "pairs": (pairs, "_pack"), "winograd": (winograd, "_transform_weights")}
 
-@pytest.fixture(params=["direct", "winograd"])
+
+@pytest.fixture(params=choice.WORDS)
 def packings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Grows by one element with each packing of the weights."""
     monkeypatch.setenv("TINYCONV_CONV", request.param)
-    module, name = (direct, "pack_forward") if request.param == "direct" else (winograd, "_transform_weights")
+    module, name = PACKING[request.param]
     real, calls = getattr(module, name), []
 
     def counted(*args: object) -> None:
@@ -31,7 +33,7 @@ def packings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_once_without_a_graph_and_always_with_one(packings: list[int]) -> None:
-    x, w = tc.tensor(normal(1, 2, 3, 8, 8)), tc.tensor(normal(2, 4, 3, 3, 3), requires_grad=True)
+    x, w = tc.tensor(normal(1, 2, 3, 8, 8)), tc.tensor(normal(2, 16, 3, 3, 3), requires_grad=True)
     with tc.no_grad():
         first = F.conv2d(x, w).numpy()
         np.testing.assert_array_equal(F.conv2d(x, w).numpy(), first)
@@ -45,7 +47,7 @@ def test_once_without_a_graph_and_always_with_one(packings: list[int]) -> None:
 
 
 def test_a_change_in_place_is_seen(packings: list[int]) -> None:
-    x, w = tc.tensor(normal(1, 2, 3, 8, 8)), tc.tensor(normal(2, 4, 3, 3, 3))
+    x, w = tc.tensor(normal(1, 2, 3, 8, 8)), tc.tensor(normal(2, 16, 3, 3, 3))
     with tc.no_grad():
         first = F.conv2d(x, w).numpy()
         w.copy_(2 * w.numpy())
@@ -86,7 +88,7 @@ def test_images_of_other_sizes_take_what_fits_them(monkeypatch: pytest.MonkeyPat
 def _stepping_in(monkeypatch: pytest.MonkeyPatch, algorithm: str, step_in: Callable[[], object]) -> None:
     """The first packing of weights begins with ``step_in``."""
     monkeypatch.setenv("TINYCONV_CONV", algorithm)
-    module, name = (direct, "pack_forward") if algorithm == "direct" else (winograd, "_transform_weights")
+    module, name = PACKING[algorithm]
     real, first = getattr(module, name), [step_in]
 
     def packing(*args: object) -> None:
@@ -97,9 +99,9 @@ def _stepping_in(monkeypatch: pytest.MonkeyPatch, algorithm: str, step_in: Calla
     monkeypatch.setattr(module, name, packing)
 
 
-@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+@pytest.mark.parametrize("algorithm", choice.WORDS)
 def test_another_thread_does_not_find_what_is_half_made(monkeypatch: pytest.MonkeyPatch, algorithm: str) -> None:
-    x, w = tc.tensor(normal(1, 2, 3, 8, 8)), tc.tensor(normal(2, 4, 3, 3, 3))
+    x, w = tc.tensor(normal(1, 2, 3, 8, 8)), tc.tensor(normal(2, 16, 3, 3, 3))
     results = []
 
     def compute() -> None:
@@ -121,9 +123,9 @@ def test_another_thread_does_not_find_what_is_half_made(monkeypatch: pytest.Monk
         np.testing.assert_array_equal(result, expected)
 
 
-@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+@pytest.mark.parametrize("algorithm", choice.WORDS)
 def test_what_was_interrupted_is_made_anew(monkeypatch: pytest.MonkeyPatch, algorithm: str) -> None:
-    x, w = tc.tensor(normal(1, 2, 3, 8, 8)), tc.tensor(normal(2, 4, 3, 3, 3))
+    x, w = tc.tensor(normal(1, 2, 3, 8, 8)), tc.tensor(normal(2, 16, 3, 3, 3))
 
     def interrupt() -> None:
         raise KeyboardInterrupt
@@ -155,7 +157,7 @@ def _interrupted(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) 
 
 @pytest.mark.parametrize("how", ["copy_", "step"])
 def test_an_interrupted_change_is_a_change(packings: list[int], monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-    x, w = tc.tensor(normal(1, 2, 3, 8, 8)), tc.nn.Parameter(normal(2, 4, 3, 3, 3).astype(np.float32), "cpu")
+    x, w = tc.tensor(normal(1, 2, 3, 8, 8)), tc.nn.Parameter(normal(2, 16, 3, 3, 3).astype(np.float32), "cpu")
     optimizer = tc.optim.SGD([w], lr=0.5)
     F.conv2d(x, w).sum().backward()
     with tc.no_grad():

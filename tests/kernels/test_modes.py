@@ -4,18 +4,21 @@ TINYCONV_CONV is read at each call, so the tests that are imported here run with
 (TINYCONV_ISA, the number of threads) takes a process of its own.
 """
 
+import itertools
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 from tinyconv.kernels import isa
-from tinyconv.kernels.conv import choice, direct, gradient, winograd
+from tinyconv.kernels.conv import choice, direct, gradient, pairs, winograd
 
 import tinyconv as tc
 import tinyconv.functional as F
@@ -35,10 +38,11 @@ from .test_launches import test_agrees_with_the_definition as _agrees
 from .test_launches import test_any_number_of_threads_gives_the_same_bits as _same_bits
 
 ROOT = Path(__file__).parents[2]
+PASSES = "forward", "backward_input", "backward_weight"
 CONVOLUTIONS = [name for name in LAUNCHES if name.startswith("conv")]
 
 
-@pytest.fixture(params=["direct", "winograd"], scope="module", autouse=True)
+@pytest.fixture(params=choice.WORDS, scope="module", autouse=True)
 def algorithm(request: pytest.FixtureRequest) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TINYCONV_CONV", request.param)
@@ -59,23 +63,24 @@ def test_launches(name: str, few_threads: None) -> None:
 
 def test_the_environment_chooses(algorithm: str) -> None:
     """Each of the three passes goes where it is told to; else this file would prove nothing."""
-    names = "forward", "backward_input", "backward_weight"
-    x, w = (tc.tensor(normal(i, *shape), requires_grad=True) for i, shape in ((1, (1, 2, 6, 6)), (2, (3, 2, 3, 3))))
-    calls = []
-    with patch.multiple(winograd, **{n: _noting(calls, "winograd", n) for n in names}), \
-            patch.multiple(direct, **{n: _noting(calls, "direct", n) for n in names[:2]}), \
-            patch.object(gradient, names[2], _noting(calls, "direct", names[2])):
+    x, w = (tc.tensor(normal(i, *shape), requires_grad=True) for i, shape in ((1, (1, 16, 6, 6)), (2, (16, 16, 3, 3))))
+    calls: list[tuple[str, str]] = []
+    with ExitStack() as patches:
+        for module, name in itertools.product((direct, gradient, pairs, winograd), PASSES):
+            if hasattr(module, name):
+                patches.enter_context(patch.object(module, name, _noting(calls, module, name)))
         F.conv2d(x, w).sum().backward()
-    assert sorted(calls) == sorted((algorithm, name) for name in names)
+    made = [{"direct": direct, "pairs": pairs, "winograd": winograd}[algorithm]] * 2
+    made.append(winograd if algorithm == "winograd" else gradient)
+    assert sorted(calls) == sorted((module.__name__, name) for module, name in zip(made, PASSES, strict=True))
     assert choice.forced() == algorithm
 
 
-def _noting(calls: list[tuple[str, str]], algorithm: str, name: str) -> Any:
-    kernel = getattr(gradient if (algorithm, name) == ("direct", "backward_weight") else
-                     {"direct": direct, "winograd": winograd}[algorithm], name)
+def _noting(calls: list[tuple[str, str]], module: ModuleType, name: str) -> Callable[..., None]:
+    kernel = getattr(module, name)
 
     def noted(*arguments: Any) -> None:
-        calls.append((algorithm, name))
+        calls.append((module.__name__, name))
         kernel(*arguments)
 
     return noted

@@ -94,6 +94,34 @@ def test_even(itemsize: int, vectors: int, rows: int, depth: int) -> None:
     assert np.isnan(y[~written]).all(), "it wrote beside its rows"
 
 
+@pytest.mark.parametrize("depth", [0, 1, 13])
+@pytest.mark.parametrize("rows", range(1, BEST.rows + 1))
+@pytest.mark.parametrize("vectors", [1, 2, 5])
+@pytest.mark.parametrize("itemsize", DTYPES)
+@pytest.mark.parametrize("streams", [False, True])
+def test_pair(streams: bool, itemsize: int, vectors: int, rows: int, depth: int) -> None:
+    """Lines of a that lie apart, panels with a gap behind each, and the second line of y elsewhere."""
+    draw, panels = _draw(itemsize), _panels(vectors, itemsize)
+    all_wide, most = vectors * BEST.lanes(itemsize), 2 * BEST.lanes(itemsize)
+    line, step_a, step_b = rows * 5 + depth + 1, 5, 4 * depth * most + 3
+    y_step = all_wide + (most if streams else 5)
+    below = (rows + 1) * y_step
+    a, b, init = draw(4 * line), draw(len(panels) * step_b + most), draw(all_wide)
+    y = _on_a_boundary(2 * below, itemsize)
+    _function("pair", itemsize, streams=streams)(rows, vectors, a, line, step_a, depth, b, step_b, init, y, y_step,
+                                                 below, 0)
+    written = np.zeros(y.size, bool)
+    for r, (p, (column, wide)) in itertools.product(range(rows), enumerate(panels)):
+        m = [sum((a[i * line + r * step_a + k].astype(np.float64) * b[p * step_b + (i * depth + k) * wide:][:wide]
+                  for k in range(depth)), np.zeros(wide)) for i in range(4)]
+        bias = init[column:][:wide].astype(np.float64)
+        for here, expected in ((0, bias + m[1] + m[2] + m[0]), (below, bias + m[1] - m[2] + m[3])):
+            here += r * y_step + column
+            _close(y[here:][:wide], expected, itemsize)
+            written[here:here + wide] = True
+    assert np.isnan(y[~written]).all(), "it wrote beside its rows"
+
+
 def _on_a_boundary(size: int, itemsize: int) -> np.ndarray:
     """So many NaN, the first of them where a vector may begin that is stored past the caches."""
     spare = BEST.bytes // itemsize
@@ -156,18 +184,22 @@ def test_y_may_be_where_init_is() -> None:
 
 @pytest.mark.parametrize("relu", [0, 1])
 @pytest.mark.parametrize("itemsize", DTYPES)
-@pytest.mark.parametrize("kind, streams", [("gather", False), ("gather", True), ("even", False)])
+@pytest.mark.parametrize("kind, streams", [
+    ("gather", False), ("gather", True), ("even", False), ("pair", False), ("pair", True)])
 def test_a_tile_clips_if_asked_to(kind: str, itemsize: int, streams: bool, relu: int) -> None:
     """Of init alone, since the sum has no terms: below 0 becomes 0; NaN, infinity and what is above stay."""
     numbers = [np.nan, -1, 2, -np.inf, np.inf, -0.0, 0, -1e-30]
     init, zero = np.resize(np.array(numbers, DTYPES[itemsize]), BEST.lanes(itemsize)), np.zeros(1, np.int64)
-    y = _on_a_boundary(init.size, itemsize)
+    y = _on_a_boundary(2 * init.size, itemsize)
     call = _function(kind, itemsize, streams=streams)
     if kind == "gather":
         call(1, 1, init, zero, zero, 0, 0, 0, init, 0, init, zero, y, zero, relu)
-    else:
+    elif kind == "even":
         call(1, 1, init, 0, 0, init, 0, init, 0, y, 0, relu)
-    np.testing.assert_array_equal(y, np.where(init < 0, 0, init) if relu else init)
+    else:
+        call(1, 1, init, 0, 0, 0, init, 0, init, y, 0, init.size, relu)
+    for line in y.reshape(2, -1)[:1 + (kind == "pair")]:
+        np.testing.assert_array_equal(line, np.where(init < 0, 0, init) if relu else init)
 
 
 @pytest.mark.parametrize("itemsize", DTYPES)
