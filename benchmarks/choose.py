@@ -62,7 +62,9 @@ def ratio(which: str, taps: int, groups: int, channels: int, pixels: int) -> flo
             run()  # compiles, reserves memory, keeps weights
         return lambda: timing.take_turn(run, EFFORT.turn, timing.SHORT)  # nobody sleeps meanwhile
 
-    others = [choice.DIRECT, choice.PAIRS] if which != choice.WEIGHT and (taps, groups) == (3, 1) else [choice.DIRECT]
+    others = [choice.DIRECT]
+    if (taps, groups) == (3, 1) and channels <= choice.FEW.get(which, 0):
+        others.append(choice.PAIRS)
     before = os.environ.get("TINYCONV_CONV", "")
     try:
         times = timing.interleave({word: by(word) for word in (*others, choice.WINOGRAD)}, EFFORT)

@@ -18,7 +18,8 @@ FORWARD, INPUT, WEIGHT = "forward", "input gradient", "weight gradient"
 INFERENCE = "inference"  # the forward pass with weights that are transformed once and kept
 PASSES = FORWARD, INFERENCE, INPUT, WEIGHT
 SIZE = 16  # of the images that the table was measured on
-_FEW, _FEW_KEPT = 32, 256  # channels at most that make pairs quicker than the direct way; and if weights are kept
+# Channels at most for which pairs of lines are quicker than the direct way: to make their weights is part of the pass.
+FEW = {FORWARD: 32, INFERENCE: 256, INPUT: 32}
 
 
 def algorithm(which, x, weight, y, stride, groups):
@@ -29,15 +30,14 @@ def algorithm(which, x, weight, y, stride, groups):
     if stride != (1, 1) or R != S or R not in (3, 5) or word == DIRECT:
         return DIRECT
     source, result = (y, x) if which == INPUT else (x, y)
-    pairable = (which != WEIGHT and R == pairs.TAPS and groups == 1
+    pairable = (which in FEW and R == pairs.TAPS and groups == 1
                 and result.shape[1] % isa.chosen().lanes(weight.itemsize) == 0)
     if word:
         return word if word == WINOGRAD or pairable else DIRECT
     (P, Q), limits = result.shape[2:], TABLE.get((isa.chosen().name, which, R, min(groups, 2)), ())
     if _pays(limits, R, len(x), P, Q, C, K // groups):
         return WINOGRAD
-    most = _FEW_KEPT if which == INFERENCE else _FEW
-    return PAIRS if pairable and source.shape[1] <= most else DIRECT
+    return PAIRS if pairable and source.shape[1] <= FEW[which] else DIRECT
 
 
 @planned
