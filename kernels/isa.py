@@ -57,13 +57,15 @@ ALL = {isa.name: isa for isa in (AVX512, AVX2, NEON, PLAIN)}
 @cache
 def chosen():
     """The ISA of this process.  Raises ValueError if ``TINYCONV_ISA`` names one that there is not."""
-    name = os.environ.get("TINYCONV_ISA") or _of_this_cpu()
+    name = os.environ.get("TINYCONV_ISA") or of_this_cpu()
     if name not in ALL:
         raise ValueError(f"TINYCONV_ISA is {name!r}; use one of {', '.join(ALL)}, or unset it")
     return ALL[name]
 
 
-def _of_this_cpu():
+@cache
+def of_this_cpu():
+    """The name of the one that the processor offers, whatever ``TINYCONV_ISA`` says."""
     features = llvmlite.binding.get_host_cpu_features()
     if features.get("avx512f"):
         return "avx512"

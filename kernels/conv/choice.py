@@ -1,6 +1,7 @@
-"""Which of three ways: read from a table that was measured once, so that a run never depends on a stopwatch.
+"""Which of three ways: by a table that was measured once, so that a run never depends on a stopwatch.
 
-``python -m benchmarks.choose`` measures Winograd and direct on the machine at hand and writes ``table.py`` anew.
+The table says where Winograd's tiles pay: ``python -m benchmarks.choose`` measures them against the other two on the
+machine at hand, and writes ``table.py`` anew.  Elsewhere, pairs of lines take what has few channels.
 ``TINYCONV_CONV`` overrules it: ``direct``; ``winograd``, wherever that is possible (3x3 and 5x5 filters of stride 1);
 ``pairs``, likewise (3x3, stride 1, one group, whole vectors of channels in the result, no weight gradient).
 """

@@ -8,7 +8,7 @@ of a filter four.  Their four products are two lines of y, which direct takes si
     y' = x1 w0 + x2 w1 + x3 w2  =  m1 - m2 + m3        m3 = (x3 - x1) w2     m2 = (x2 - x1) (w0 - w1 + w2) / 2
 
 Each product is still a convolution, of a line with the S taps of a line.  So a pair tile (``tile.py``) makes all four
-one after the other, and the sums never leave the registers.
+one after the other, and what is between them and y never leaves the first cache.
 """
 
 import numba
@@ -20,45 +20,56 @@ from ..layout import LINE, channels_last
 from ..runs import run, where
 from ..scratch import prepared
 from ..shapes import planned
-from .packing import frame_row, pack_bias, pack_forward
+from .packing import frame_row, pack_backward, pack_bias, pack_forward
 
 TAPS = 3
 _LINES = 4  # of x, that two lines of y see
+_TASKS = 64  # lines of y in a batch; if it has fewer, a task takes a part of the filters
 
 
 def forward(x, weight, bias, y, padding, relu, kept, scratch):
-    _convolve(channels_last(x), None, weight, bias, channels_last(y), padding, relu, kept, scratch)
+    _convolve(channels_last(x), None, weight, bias, channels_last(y), padding, relu, False, kept, scratch)
 
 
 def backward_input(gy, weight, gx, y, padding, scratch):
     """A convolution of gy: the taps backwards, channels and filters exchanged."""
-    _convolve(channels_last(gy), None if y is None else channels_last(y),
-              weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1], None, channels_last(gx),
-              (TAPS - 1 - padding[0], TAPS - 1 - padding[1]), False, None, scratch)
+    _convolve(channels_last(gy), None if y is None else channels_last(y), weight, None, channels_last(gx),
+              (TAPS - 1 - padding[0], TAPS - 1 - padding[1]), False, True, None, scratch)
 
 
-def _convolve(source, y, weight, bias, result, padding, relu, kept, scratch):
-    best, item, width = isa.chosen(), source.itemsize, result.shape[2] + TAPS - 1
-    packed, panels, offsets, lines, spare = scratch(*_plan(weight.shape[:2], width, source.dtype,
+def _convolve(source, y, weight, bias, result, padding, relu, backwards, kept, scratch):
+    best, item, (N, P, Q, K) = isa.chosen(), source.itemsize, result.shape
+    packed, panels, offsets, lines, spare = scratch(*_plan(source.shape[3], K, Q, source.dtype,
                                                            numba.get_num_threads()))
     pack_bias(bias, offsets)
-    panels = prepared(kept, "pairs", panels, lambda space: _pack(weight, packed, space, best.lanes(item)))
-    _multiply(source, y, panels, offsets, result, lines, spare, width, *padding, int(relu), best.rows,
-              best.lanes(item), tile.address("pair", item, streams=tile.may_stream(result, len(weight))))
+    panels = prepared(kept, "pairs", panels, lambda space: _pack(weight, packed, space, best.lanes(item), backwards))
+    parts = min(-(-K // best.columns(item)), -(-_TASKS // max(1, N * P)))  # of the filters
+    _multiply(source, y, panels, offsets, result, lines, spare, parts, *padding, int(relu), best.rows,
+              best.lanes(item), tile.address("pair", item, streams=tile.may_stream(result, K)))
 
 
 @planned
-def _plan(filters, width, dtype, threads):
+def _plan(C, K, Q, dtype, threads):
     """The (shape, dtype) of panels of weights, with as many lines as filters have and with four, of the bias, and of
     each thread's lines of x and tile of y."""
-    K, C = filters
     return (*(((1, lines * TAPS * C, K), dtype) for lines in (TAPS, _LINES)), ((1, K), dtype),
-            ((threads, _LINES, width * C + LINE), dtype), ((threads, isa.chosen().rows * K), dtype))
+            ((threads, _LINES, (Q + TAPS - 1) * C + LINE), dtype), ((threads, isa.chosen().rows * K), dtype))
 
 
-def _pack(weight, packed, panels, lanes):
-    pack_forward(np.ascontiguousarray(weight), packed, 1, lanes)
+def _pack(weight, packed, panels, lanes, backwards):
+    weight = np.ascontiguousarray(weight)
+    if backwards:
+        pack_backward(weight, packed, 1, lanes, _taps_backwards(len(weight)))
+    else:
+        pack_forward(weight, packed, 1, lanes)
     _transform(packed.reshape(-1), panels.reshape(-1), packed.shape[2], 2 * lanes)
+
+
+@planned
+def _taps_backwards(filters):
+    """The ``parts`` of ``pack_backward`` for a single phase.  Kept: only to be read."""
+    taps = TAPS * TAPS
+    return np.array([(0, taps * filters, (taps - 1 - tap) * filters) for tap in range(taps)])
 
 
 @jit
@@ -67,10 +78,10 @@ def _transform(packed, panels, K, wide):
     length = packed.size // K // TAPS  # of a line
     for panel in prange((K + wide - 1) // wide):
         first, size = panel * wide * length, min(wide, K - panel * wide) * length
-        w = run(packed, first * TAPS, size * TAPS)
+        w, half = run(packed, first * TAPS, size * TAPS), packed.dtype.type(0.5)
         made = run(panels, first * _LINES, size * _LINES)
         for i in range(size):
-            middle, both = w[i + size] / 2, (w[i] + w[i + 2 * size]) / 2
+            middle, both = half * w[i + size], half * (w[i] + w[i + 2 * size])
             made[i], made[i + 3 * size] = w[i], w[i + 2 * size]
             made[i + size], made[i + 2 * size] = both + middle, both - middle
 
@@ -87,21 +98,25 @@ def _combine(x0, x1, x2, x3):
 
 
 @jit
-def _multiply(source, y, panels, bias, result, lines, spare, width, top, left, relu, tall, lanes, pair_tile):
-    """A task makes two lines of the result."""
-    (_, P, Q, K), C = result.shape, source.shape[3]
-    depth, pairs, tiles, size, pitch = TAPS * C, (P + 1) // 2, (Q + tall - 1) // tall, width * C, lines.shape[2]
-    for task in prange(len(result) * pairs):
-        n, p, slot = task // pairs, task % pairs * 2, numba.get_thread_id()
+def _multiply(source, y, panels, bias, result, lines, spare, parts, top, left, relu, tall, lanes, pair_tile):
+    """A task makes two lines of the result, or a part of their channels."""
+    (N, P, Q, K), C, wide = result.shape, source.shape[3], 2 * lanes
+    depth, pairs, tiles, all_panels = TAPS * C, (P + 1) // 2, (Q + tall - 1) // tall, (K + wide - 1) // wide
+    width, pitch = Q + TAPS - 1, lines.shape[2]
+    size = width * C
+    for task in prange(N * pairs * parts):
+        n, p, part, slot = task // parts // pairs, task // parts % pairs * 2, task % parts, numba.get_thread_id()
+        column, end = all_panels * part // parts * wide, min(all_panels * (part + 1) // parts * wide, K)
         at = slot * _LINES * pitch
         for i in range(_LINES):
             frame_row(source, y, lines, at + i * pitch, width, n, p + i - top, left)
         _combine(run(lines, at, size), run(lines, at + pitch, size), run(lines, at + 2 * pitch, size),
                  run(lines, at + 3 * pitch, size))
         for t in range(tiles):
-            q, end = Q * t // tiles, Q * (t + 1) // tiles  # of nearly equal height
-            target, below = where(result, ((n * P + p) * Q + q) * K), Q * K
+            q, behind = Q * t // tiles, Q * (t + 1) // tiles  # of nearly equal height
+            target, below = where(result, ((n * P + p) * Q + q) * K + column), Q * K
             if p + 1 == P:  # a line without a second one
                 below = (where(spare, slot * spare.shape[1]) - target) // result.itemsize
-            tile.call(pair_tile, (end - q, K // lanes, where(lines, at + q * C), pitch, C, depth, where(panels, 0),
-                                  _LINES * depth * 2 * lanes, where(bias, 0), target, K, below, relu))
+            tile.call(pair_tile, (behind - q, (end - column) // lanes, where(lines, at + q * C), pitch, C, depth,
+                                  where(panels, column * _LINES * depth), _LINES * depth * wide, where(bias, column),
+                                  target, K, below, relu))

@@ -159,7 +159,8 @@ def _transform(one, squares, finish=_unchanged):
                   target_places, count, more):
         def generate(context, builder, signature, values):
             item = context.get_abi_sizeof(context.get_data_type(kind.dtype))
-            code = Code(builder, item, isa.chosen().lanes(item))
+            # What is compiled is kept on disk, and serves processes with another TINYCONV_ISA.
+            code = Code(builder, item, isa.ALL[isa.of_this_cpu()].lanes(item))
             source, target = code.numbers(values[5]), code.numbers(values[7])
             source_places, target_places = code.table(values[6]), code.table(values[8])
             half, last = code.room(POINTS * POINTS), finish(code, *cgutils.unpack_tuple(builder, values[10]))
@@ -238,8 +239,7 @@ def grid(down, right):
 
 @inline
 def whole(size):
-    """Channels in whole vectors: what there is behind them is transformed, too.  What is compiled is kept on disk, and
-    serves processes with other vectors: so the size is rounded up for the widest ones."""
+    """Channels in whole vectors: what there is behind them is transformed, too."""
     return (size + _VECTOR - 1) // _VECTOR * _VECTOR
 
 

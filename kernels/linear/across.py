@@ -20,7 +20,7 @@ from ..transpose import transpose_all
 from ..update.cpu import sum_of_squares
 
 _DOWN = 16  # rows of the matrix that are taken at a time: as many runs of memory as a core can follow
-_MOST = 8  # images: of more, hardly a number is 0 for all
+_MOST = 8  # images: of more, hardly a number is 0 for all, and a dot tile has registers for a row or two
 _PASSES = 20  # that take about as long as it takes to transpose the weights
 
 

@@ -35,8 +35,9 @@ def test_nothing_gained_is_no_line() -> None:
     assert choose.limits({(16, 16): 0.5, (16, 64): 0.8, (64, 16): 0.9, (64, 64): 0.99}) == ()
 
 
-def test_both_ways_are_timed() -> None:
-    assert all(choose.ratio("forward", 3, 2, 4, tiles) > 0 for tiles in (8, 16))
+def test_two_and_three_ways_are_timed() -> None:
+    """Pairs of lines have no groups."""
+    assert all(choose.ratio("forward", 3, groups, 16, pixels) > 0 for groups in (1, 2) for pixels in (8, 16))
 
 
 def test_only_the_lines_of_the_passes_asked_for_change(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ LAUNCHES: dict[str, Callable[[], tuple[list[Any], dict[str, Any]]]] = {
     "conv.forward few channels": lambda: (
         [_image(8, 3, 33, 35), _plain(64, 3, 3, 3), _plain(64), _image(8, 64, 33, 35)], {**_conv(1, 3), "relu": True}),
     "conv.backward_input few channels": lambda: (
-        [_image(8, 16, 32, 32), _plain(16, 32, 3, 3), _image(8, 32, 32, 32), -_image(8, 16, 32, 32)], _conv(1, 3)),
+        [_image(8, 16, 48, 48), _plain(16, 16, 3, 3), _image(8, 16, 48, 48), -_image(8, 16, 48, 48)], _conv(1, 3)),
     "conv.forward few pixels": lambda: (
         [_image(2, 64, 8, 8), _plain(192, 32, 5, 5), _plain(192), _image(2, 192, 8, 8)], _conv(2, 5)),
     "conv.backward_input few pixels": lambda: (

@@ -57,6 +57,7 @@ ONE_PIXEL = Case(1, (1, 1), 1, 1, 1, (1, 1), (3, 2), (0, 0), False, "usual")
 # Lines longer than a tile is high: the lines of a window that lie in the padding are left out, of some windows all.
 ABOVE = Case(2, (5, 31), 3, 5, 2, (5, 3), (1, 1), (3, 1), True, "usual")
 BELOW = Case(1, (3, 40), 2, 33, 1, (4, 2), (2, 1), (5, 0), True, "usual")
+VECTORS = Case(2, (9, 7), 16, 16, 1, (3, 3), (1, 1), (1, 1), True, "usual")  # of channels: pairs of lines take it
 UNEVEN = Case(2, (7, 4), 2, 3, 2, (2, 3), (4, 1), (0, 2), True, "transposed")
 
 
@@ -66,6 +67,7 @@ UNEVEN = Case(2, (7, 4), 2, 3, 2, (2, 3), (4, 1), (0, 2), True, "transposed")
 @example(UNEVEN)
 @example(ABOVE)
 @example(BELOW)
+@example(VECTORS)
 @given(case=cases())
 def test_agrees_with_pytorch(device: str, torch: Any, case: Case) -> None:
     agree(torch, device, lambda *a: F.conv2d(*a, **case.options()),

@@ -49,7 +49,7 @@ def test_by_hand(device: str) -> None:
     np.testing.assert_array_equal(b.grad.numpy(), [1, 2, 1])
 
 
-@pytest.mark.parametrize("images", [1, 3, 8, 9, 33, 70, 300])  # one dot tile; gather tiles; several blocks
+@pytest.mark.parametrize("images", [1, 3, 6, 7, 8, 9, 33, 70, 300])  # one dot tile; gather tiles; several blocks
 @pytest.mark.parametrize("inputs", [352, 333, 1100])  # whole vectors, and not; several tasks
 @pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

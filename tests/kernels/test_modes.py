@@ -62,7 +62,8 @@ def test_launches(name: str, few_threads: None) -> None:
 
 
 def test_the_environment_chooses(algorithm: str) -> None:
-    """Each of the three passes goes where it is told to; else this file would prove nothing."""
+    """Each of the three passes goes where it is told to (pairs have no weight gradient); else this file would prove
+    nothing."""
     x, w = (tc.tensor(normal(i, *shape), requires_grad=True) for i, shape in ((1, (1, 16, 6, 6)), (2, (16, 16, 3, 3))))
     calls: list[tuple[str, str]] = []
     with ExitStack() as patches:

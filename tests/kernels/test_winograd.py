@@ -1,4 +1,4 @@
-"""Winograd's convolution, called directly, against the definition in float64; and how it, and the direct one, round."""
+"""Winograd's convolution, called directly, against the definition in float64; and how all three ways round."""
 
 import itertools
 from collections.abc import Iterator
@@ -193,14 +193,14 @@ def test_with_large_weights_it_goes_by_panels_and_no_bit_changes(few_threads: No
 BOUNDS = {"direct": 1e-5, "pairs": 1e-5, "winograd": 5e-5}
 
 
-@pytest.mark.parametrize("algorithm", BOUNDS)
-@pytest.mark.parametrize("taps", [3, 5])
+@pytest.mark.parametrize("algorithm, taps", [
+    ("direct", 3), ("direct", 5), ("pairs", 3), ("winograd", 3), ("winograd", 5)])
 @pytest.mark.parametrize("channels", [16, 128, 512])
 def test_rounding_stays_within_the_bounds(monkeypatch: pytest.MonkeyPatch, channels: int, taps: int,
                                           algorithm: str) -> None:
     """All three passes, of normal numbers and of positive ones, whose sums grow and do not cancel."""
     monkeypatch.setenv("TINYCONV_CONV", algorithm)
-    case = Case(2, (9, 11), channels, 24, 1, taps, (taps // 2, taps // 2), "float32")
+    case = Case(2, (9, 11), channels, 32, 1, taps, (taps // 2, taps // 2), "float32")
     for positive in (False, True):
         x, w, _, gy, _ = (abs(a) if positive else a for a in _draw(case))
         x64, w64, gy64 = (a.astype(float) for a in (x, w, gy))
@@ -247,7 +247,7 @@ def test_the_table_is_for_layers_like_those_it_was_measured_on(
         expected: bool) -> None:
     monkeypatch.delenv("TINYCONV_CONV", raising=False)
     monkeypatch.setattr(choice, "TABLE", {(isa.chosen().name, which, taps, g): ((40, 256), (1000, 1))
-                                             for which in choice.PASSES for g in (1, 2)})
+                                          for which in choice.PASSES for g in (1, 2)})
     result, other = np.empty((images, filters, size, size)), np.empty((images, channels, 3 * size, size))
     w = np.empty((filters, channels // groups, taps, taps))
     for which in choice.PASSES:  # what has tiles is the result: of the weight gradient, gy

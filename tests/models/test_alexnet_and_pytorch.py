@@ -56,7 +56,8 @@ def test_logits_of_torchvision(torch: Any, size: int, device: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm, device", [
-    ("direct", "cpu"), ("winograd", "cpu"), pytest.param("", "cuda:0", marks=[*CUDA.marks, pytest.mark.slow])])
+    ("direct", "cpu"), ("pairs", "cpu"), ("winograd", "cpu"),
+    pytest.param("", "cuda:0", marks=[*CUDA.marks, pytest.mark.slow])])
 def test_fifty_steps_of_training(torch: Any, monkeypatch: pytest.MonkeyPatch, algorithm: str, device: str) -> None:
     """The same weights, batches and constant learning rate (so that the two SGDs are the same), dropout off: the loss
     curves agree step by step.  Rounding differences grow as training goes on; after 50 steps they are still far below
