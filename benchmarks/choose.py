@@ -62,8 +62,8 @@ def ratio(which: str, taps: int, groups: int, channels: int, pixels: int) -> flo
             run()  # compiles, reserves memory, keeps weights
         return lambda: timing.take_turn(run, EFFORT.turn, timing.SHORT)  # nobody sleeps meanwhile
 
-    others, whole = [choice.DIRECT], channels % isa.chosen().lanes(np.dtype(np.float32).itemsize) == 0
-    if (taps, groups) == (3, 1) and whole and channels <= choice.FEW.get(which, 0):
+    others = [choice.DIRECT]
+    if choice.pairable(which, taps, groups, shape[1], _numbers().itemsize) and channels <= choice.FEW[which]:
         others.append(choice.PAIRS)
     before = os.environ.get("TINYCONV_CONV", "")
     try:

@@ -31,14 +31,18 @@ def algorithm(which, x, weight, y, stride, groups):
     if stride != (1, 1) or R != S or R not in (3, 5) or word == DIRECT:
         return DIRECT
     source, result = (y, x) if which == INPUT else (x, y)
-    pairable = (which in FEW and R == pairs.TAPS and groups == 1
-                and result.shape[1] % isa.chosen().lanes(weight.itemsize) == 0)
+    in_pairs = pairable(which, R, groups, result.shape[1], weight.itemsize)
     if word:
-        return word if word == WINOGRAD or pairable else DIRECT
+        return word if word == WINOGRAD or in_pairs else DIRECT
     (P, Q), limits = result.shape[2:], TABLE.get((isa.chosen().name, which, R, min(groups, 2)), ())
     if _pays(limits, R, len(x), P, Q, C, K // groups):
         return WINOGRAD
-    return PAIRS if pairable and source.shape[1] <= FEW[which] else DIRECT
+    return PAIRS if in_pairs and source.shape[1] <= FEW[which] else DIRECT
+
+
+def pairable(which, taps, groups, channels, itemsize):
+    """Whether pairs of lines can do a pass of stride 1, whose result has so many channels."""
+    return which in FEW and taps == pairs.TAPS and groups == 1 and channels % isa.chosen().lanes(itemsize) == 0
 
 
 @planned

@@ -10,12 +10,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tinyconv.kernels import isa, tile
 from tinyconv.kernels.conv import choice, pairs, reference
-from tinyconv.kernels.scratch import Spec, deal, own
 
 import tinyconv as tc
 
 from ..closeness import assert_close
 from ..witness import normal
+from .plans import bad_scratch
 
 CPU = tc.device("cpu")
 # Of the largest element: what the lesson (kernels/conv/README.md) promises, the same as of the direct way.
@@ -56,17 +56,6 @@ def cases(draw: st.DrawFn) -> Case:
                 draw(st.sampled_from(["float32", "float64"])))
 
 
-def _scratch(*arrays: Spec) -> list[np.ndarray]:
-    """Memory as bad as the pool's may be: every number a NaN."""
-    return deal(_no_numbers, *arrays)
-
-
-def _no_numbers(size: int) -> np.ndarray:
-    block = own((size,), np.uint8)
-    block[...] = 0xFF
-    return block
-
-
 EXAMPLES = (
     Case(1, (1, 1), 1, 1, (1, 1)),  # a line without a second one, of a pixel
     Case(2, (9, 8), 3, 2, (1, 1), "float32"),  # an odd number of lines
@@ -89,7 +78,7 @@ def test_forward(case: Case, with_more: bool) -> None:
     bias, expected = b if with_more else None, np.empty((case.images, case.results, *case.outputs))
     reference.forward(x.astype(float), w.astype(float), bias, expected, relu=with_more, **case.options)
     y = CPU.upload(np.full(expected.shape, np.nan, case.dtype))
-    pairs.forward(CPU.upload(x), w, bias, y, case.padding, with_more, None, _scratch)
+    pairs.forward(CPU.upload(x), w, bias, y, case.padding, with_more, None, bad_scratch)
     assert_close(y, expected, TOL[case.dtype])
 
 
@@ -102,7 +91,7 @@ def test_backward_input(case: Case, with_more: bool) -> None:
     mask, expected = y if with_more else None, np.empty((case.images, case.results, *case.size))
     reference.backward_input(gy.astype(float), w.astype(float), expected, mask, **case.options)
     gx = CPU.upload(np.full(expected.shape, np.nan, case.dtype))
-    pairs.backward_input(CPU.upload(gy), w, gx, None if mask is None else CPU.upload(y), case.padding, _scratch)
+    pairs.backward_input(CPU.upload(gy), w, gx, None if mask is None else CPU.upload(y), case.padding, bad_scratch)
     assert_close(gx, expected, TOL[case.dtype])
 
 
@@ -119,7 +108,7 @@ def test_results_that_go_past_the_caches_are_the_same(monkeypatch: pytest.Monkey
     for large in (1 << 40, 0):
         monkeypatch.setattr(tile, "LARGE", large)
         y = CPU.upload(np.full((2, case.results, *size), np.nan, np.float32))
-        pairs.forward(CPU.upload(x), w, b, y, case.padding, True, None, _scratch)
+        pairs.forward(CPU.upload(x), w, b, y, case.padding, True, None, bad_scratch)
         results.append(CPU.download(y))
         whole = case.results * 4 % 64 == 0  # cache lines
         assert address.call_args.kwargs["streams"] is (large == 0 and whole)

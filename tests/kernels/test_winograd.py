@@ -16,13 +16,12 @@ from tinyconv.kernels.conv import choice, reference, winograd
 from tinyconv.kernels.conv.tiles import corner, kind, since, tiles_of
 from tinyconv.kernels.conv.transforms import POINTS, g_transposed_both
 from tinyconv.kernels.runs import where
-from tinyconv.kernels.scratch import Spec, deal
 
 import tinyconv as tc
 
 from ..closeness import assert_close
 from ..witness import normal
-from .plans import fresh_plans
+from .plans import bad_scratch, fresh_plans
 
 CPU = tc.device("cpu")
 # Of the largest element.  The transforms multiply by up to 21, forth and back, and add up numbers that cancel: a factor
@@ -69,11 +68,6 @@ def _draw(case: Case) -> tuple[np.ndarray, ...]:
     return tuple(a.astype(case.dtype) for a in arrays)
 
 
-def _scratch(*arrays: Spec) -> list[np.ndarray]:
-    """Memory as bad as the pool's may be: every number a NaN."""
-    return deal(lambda size: np.full(size, 0xFF, np.uint8), *arrays)
-
-
 EXAMPLES = (
     Case(1, (1, 1), 1, 1, 1, 3, (1, 1)),
     Case(2, (5, 9), 70, 67, 1, 3, (1, 0)),  # more channels than are transformed at a time
@@ -118,7 +112,7 @@ def test_forward(case: Case, masked: bool, by_panels: bool) -> None:
     with _way(case, by_panels):
         y = CPU.upload(np.full_like(gy, np.nan))
         winograd.forward(CPU.upload(x), w, bias, y, case.padding, case.groups, masked, None,
-                         _scratch)
+                         bad_scratch)
     assert_close(y, expected, TOL[case.dtype])
 
 
@@ -132,7 +126,7 @@ def test_backward_input(case: Case, masked: bool, by_panels: bool) -> None:
     with _way(case, by_panels):
         gx = CPU.upload(np.full_like(x, np.nan))
         winograd.backward_input(CPU.upload(gy), w, gx, None if mask is None else CPU.upload(y), case.padding,
-                                case.groups, _scratch)
+                                case.groups, bad_scratch)
     assert_close(gx, expected, TOL[case.dtype])
 
 
@@ -145,7 +139,7 @@ def test_backward_weight(case: Case, masked: bool) -> None:
     reference.backward_weight(x.astype(float), gy.astype(float), expected, None, mask, **case.options)
     with patch.multiple(winograd, _MANY=case.heights, _DEEP=case.heights), fresh_plans(winograd):
         winograd.backward_weight(CPU.upload(x), CPU.upload(gy), gw, None if mask is None else CPU.upload(y),
-                                 case.padding, case.groups, _scratch)
+                                 case.padding, case.groups, bad_scratch)
     assert_close(gw, expected, TOL[case.dtype])
 
 
@@ -157,8 +151,7 @@ def _weights_of(v: np.ndarray, v_places: np.ndarray, gw: np.ndarray, gw_places: 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("size", [1, 4, 8, 20])
 def test_fewer_filters_than_a_vector_holds_are_transformed(size: int, dtype: str) -> None:
-    """What was compiled for wide vectors is found on disk by a process with narrow ones (TINYCONV_ISA), whose panels
-    may be narrower than a wide vector."""
+    """The transforms take the processor's vectors, but with TINYCONV_ISA a panel may be narrower than those."""
     v, w = normal(1, 6, 6, 32).astype(dtype), np.zeros((3, 3, 32), dtype)
     places = [np.zeros((POINTS, POINTS), np.int64) for _ in range(2)]
     for table, n in zip(places, (6, 3), strict=True):
@@ -178,8 +171,8 @@ def test_with_large_weights_it_goes_by_panels_and_no_bit_changes(few_threads: No
     y, gx = CPU.upload(np.empty_like(gy)), CPU.upload(np.empty_like(x))
 
     def both() -> bytes:
-        winograd.forward(CPU.upload(x), w, b, y, case.padding, groups, True, None, _scratch)
-        winograd.backward_input(CPU.upload(gy), w, gx, CPU.upload(y), case.padding, groups, _scratch)
+        winograd.forward(CPU.upload(x), w, b, y, case.padding, groups, True, None, bad_scratch)
+        winograd.backward_input(CPU.upload(gy), w, gx, CPU.upload(y), case.padding, groups, bad_scratch)
         return y.tobytes() + gx.tobytes()
 
     with patch.object(winograd.panels, "convolve", wraps=winograd.panels.convolve) as by_panels:
