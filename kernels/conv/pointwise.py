@@ -3,14 +3,17 @@
 gw[k, c] is the sum over all pixels of gy[pixel, k] x[pixel, c].  Channels last, the numbers of a pixel lie side by
 side: in step ``pixel`` a panel tile takes some of gy's as its rows and some of x's as its columns, and so makes gw as
 it is stored.  But the pixels of a sum are far apart, and memory is slow to give a little of each.  So the pixels are
-cut into blocks; a task copies its share of a block, from one end to the other, into its core's second cache, masks it
-and leaves out what a stride goes over on the way, and multiplies there.
+cut into blocks, whose numbers stay in a core's second cache while the tiles take them, and gy is copied there, masked.
 
-A linear layer's images are the pixels here.  They are few, its weights many: then the first block is also the last, and
-goes to gw straight away, a few rows at a time, from one end to the other.
+Where gw is small, the pixels are cut into bands as well.  A task takes its band through everything, with sums of its
+own: it reads memory from one end to the other, and x lies in one piece as it is.  At the end the sums are added up.
 
-Each block is summed from zero, and the blocks are added up: shorter sums round better than one long one.  The blocks
-follow from the shapes alone, and so does every bit of the result.
+Where gw is large, a task makes a part of it, some filters times some channels, from all pixels.  It copies its share of
+a block of x, too.  A linear layer's images are the pixels here.  They are few, its weights many: then the first block
+is also the last, and goes to gw straight away, a few rows at a time, from one end to the other.
+
+Each block is summed from zero, and the blocks and bands are added up: shorter sums round better than one long one.
+Both follow from the shapes alone, and so does every bit of the result.
 """
 
 import math
@@ -25,6 +28,7 @@ from ..runs import clear, copy_masked, run, sum_up, where
 from ..shapes import planned
 
 _BLOCK = 256  # pixels: so many that to add a sum to the others hardly matters
+_BANDS, _SMALL = 4, 4  # of pixels, if the numbers of x and gy are so many times as many as those of all their sums
 _CACHE = 448 << 10  # bytes of a block of a task's filters and channels: they stay in a core's second cache
 _FEW, _NEAR = 16, 1024  # more pixels than a few are that near, in numbers, lest each be on a page of memory of its own:
 # a processor remembers some sixty
@@ -38,20 +42,25 @@ def serves(gw, padding):
 
 def backward_weight(x, gy, gw, y, stride, groups, scratch):
     xs, gys, ys = channels_last(x), channels_last(gy), None if y is None else channels_last(y)
-    best, item, filters = isa.chosen(), x.itemsize, len(gw) // groups
-    block, parts, *specs = _plan(math.prod(gys.shape[:3]), gw.shape, groups, x.dtype, numba.get_num_threads())
-    gradients, pixels = scratch(*specs)
+    best, item, (K, C, _, _), count = isa.chosen(), x.itemsize, gw.shape, math.prod(gys.shape[:3])
+    bands, block, there, parts, *specs = _plan(count, gw.shape, stride, groups, x.dtype, numba.get_num_threads())
+    gradients, pixels, sums = scratch(*specs)
     # What no cache would hold until it is used goes to memory straight away (TILE.md has the times).
-    streams = best.bytes >= _STORE and block >= math.prod(gys.shape[:3]) and tile.may_stream(gw, gw.shape[1])
-    _sum_blocks(xs, gys, ys, gw, gradients, pixels, stride, groups, parts, block, tile.height(filters),
-                best.lanes(item), tile.address("panel", item), tile.address("panel", item, streams=streams))
+    streams = best.bytes >= _STORE and block >= count and tile.may_stream(gw, C)
+    _sum_blocks(xs, gys, ys, sums if bands > 1 else gw.reshape(1, K, C), gradients, pixels, stride, groups, parts,
+                block, there, tile.height(K // groups), best.lanes(item), tile.address("panel", item),
+                tile.address("panel", item, streams=streams))
+    if bands > 1:
+        np.add.reduce(sums, axis=0, out=gw.reshape(K, C))
 
 
 @planned
-def _plan(pixels, gw_shape, groups, dtype, threads):
-    """(pixels of a block, into how many parts (filters, channels) of a group are cut, the (shape, dtype) of each
-    thread's share of a block of gy and of x)."""
-    best, item, filters, C = isa.chosen(), dtype.itemsize, gw_shape[0] // groups, gw_shape[1]
+def _plan(pixels, gw_shape, stride, groups, dtype, threads):
+    """(bands, pixels of a block, whether those of x are multiplied where they are, into how many parts (filters,
+    channels) of a group are cut, the (shape, dtype) of each thread's share of a block of gy and of x, and of the bands'
+    sums)."""
+    best, item, (K, C, _, _) = isa.chosen(), dtype.itemsize, gw_shape
+    filters = K // groups
     tall, wide = tile.height(filters), best.columns(item)
     down, across = -(-filters // tall), -(-C // wide)  # tiles
 
@@ -62,37 +71,49 @@ def _plan(pixels, gw_shape, groups, dtype, threads):
     def cycles(parts):
         """For a pixel: two multiplications and half a copy at a time."""
         rows, columns = shares(parts)
-        return -(-groups * parts[0] * parts[1] // threads) * (rows * columns / 2 + (rows + columns) * 2)
+        return -(-bands * groups * parts[0] * parts[1] // threads) * (rows * columns / 2 + (rows + columns) * 2)
 
-    block = -(-pixels // -(-pixels // _BLOCK))
-    most = _CACHE // (block * item)  # filters and channels of a task
-    if block > _FEW:
-        most = min(most, _NEAR)
-    least = -(-filters * 7 // (most * 3)), -(-C * 7 // (most * 4))
+    fit = _CACHE // ((filters + C) * item)  # pixels with all their numbers
+    bands = _BANDS if fit >= _BLOCK // 2 and pixels * (K + groups * C) >= _BANDS * K * C * _SMALL else 1
+    band = -(-pixels // bands)
+    block = -(-band // -(-band // (min(_BLOCK, fit) if bands > 1 else _BLOCK)))
+    there, least = bands > 1 and stride == (1, 1) and C % best.lanes(item) == 0, (1, 1)
+    if bands == 1:
+        most = _CACHE // (block * item)  # filters and channels of a task
+        if block > _FEW:
+            most = min(most, _NEAR)
+        least = -(-filters * 7 // (most * 3)), -(-C * 7 // (most * 4))
     parts = min(((least[0] + i, least[1] + j) for i in range(threads) for j in range(threads)), key=cycles)
-    return block, parts, *(((threads, block * (share + 2 * LINE)), dtype) for share in shares(parts))
+    gradients, copied = (((threads, block * (share + 2 * LINE)), dtype) for share in shares(parts))
+    return (bands, block, there, parts, gradients, ((0, 1), dtype) if there else copied,
+            ((bands if bands > 1 else 0, K, C), dtype))
 
 
 @jit
-def _sum_blocks(x, gy, y, gw, gradients, pixels, stride, groups, parts, block, tall, lanes, panel_tile,
+def _sum_blocks(x, gy, y, sums, gradients, pixels, stride, groups, parts, block, there, tall, lanes, panel_tile,
                 first_tile):
-    """gw[k, c] = the sum over pixels of gy[pixel, k], where y, unless it is None, is positive, times x[pixel, c]."""
-    (K, C, _, _), wide, count = gw.shape, 2 * lanes, len(gy) * gy.shape[1] * gy.shape[2]
-    filters = K // groups
+    """sums[band, k, c] = the sum over the band's pixels of gy[pixel, k], where y, unless it is None, is positive, times
+    x[pixel, c].  ``there``: whether the pixels of x are multiplied where they are."""
+    (bands, K, C), wide, count = sums.shape, 2 * lanes, len(gy) * gy.shape[1] * gy.shape[2]
+    filters, tasks = K // groups, groups * parts[0] * parts[1]
     down, across = (filters + tall - 1) // tall, (C + wide - 1) // wide
-    for task in prange(groups * parts[0] * parts[1]):
-        group, row, column = task // (parts[0] * parts[1]), task // parts[1] % parts[0], task % parts[1]
+    for task in prange(bands * tasks):
+        band, group = task // tasks, task % tasks // (parts[0] * parts[1])
+        row, column = task // parts[1] % parts[0], task % parts[1]
         k0, k1 = down * row // parts[0] * tall, min(down * (row + 1) // parts[0] * tall, filters)
         c0, c1 = across * column // parts[1] * wide, min(across * (column + 1) // parts[1] * wide, C)
-        slot = numba.get_thread_id()
-        for first in range(0, count if k0 < k1 and c0 < c1 else 0, block):
-            some = min(block, count - first)
+        slot, begin, end = numba.get_thread_id(), count * band // bands, count * (band + 1) // bands
+        for first in range(begin, end if k0 < k1 and c0 < c1 else begin, block):
+            some, channel = min(block, end - first), group * C + c0
             a, a_step = _collect(gradients, slot, gy, y, first, some, (1, 1), gy.shape[1], gy.shape[2],
                                  group * filters + k0, k1 - k0)
-            b, b_step = _collect(pixels, slot, x, None, first, some, stride, gy.shape[1], gy.shape[2], group * C + c0,
-                                 c1 - c0)
-            _multiply(gradients, a, a_step, pixels, b, b_step, some, gw, group * filters + k0, k1 - k0, c0, c1 - c0,
-                      first == 0, tall, lanes, panel_tile, first_tile)
+            if there:
+                b, b_step = where(x, first * x.shape[3] + channel), x.shape[3]
+            else:
+                b, b_step = _collect(pixels, slot, x, None, first, some, stride, gy.shape[1], gy.shape[2], channel,
+                                     c1 - c0)
+            _multiply(a, a_step, b, b_step, some, sums, band * K + group * filters + k0, k1 - k0, c0, c1 - c0,
+                      first == begin, tall, lanes, panel_tile, first_tile)
 
 
 @inline
@@ -112,16 +133,16 @@ def _collect(target, slot, source, y, first, count, stride, P, Q, begin, size):
             p, q = p + 1, 0
             if p == P:
                 n, p = n + 1, 0
-    return at, step
+    return where(target, at), step
 
 
 @inline
-def _multiply(a, a_at, a_step, b, b_at, b_step, depth, gw, k0, filters, c0, channels, fresh, tall, lanes, panel_tile,
-              first_tile):
-    """gw[k0 + k, c0 + c] = (unless fresh, itself +) the sum over ``depth`` steps of a[k] b[c]."""
-    wide, C = 2 * lanes, gw.shape[1]
-    zero, nothing, part = np.zeros(1, np.int64), np.zeros(wide, a.dtype), np.empty(tall * wide, a.dtype)
-    most = max(1, _FIRST // (depth * wide * a.itemsize)) * wide
+def _multiply(a, a_step, b, b_step, depth, sums, k0, filters, c0, channels, fresh, tall, lanes, panel_tile, first_tile):
+    """sums[k0 + k, c0 + c] = (unless fresh, itself +) the sum over ``depth`` steps of a[k] b[c], from addresses a and b
+    on."""
+    wide, C, item = 2 * lanes, sums.shape[2], sums.itemsize
+    zero, nothing, part = np.zeros(1, np.int64), np.zeros(wide, sums.dtype), np.empty(tall * wide, sums.dtype)
+    most = max(1, _FIRST // (depth * wide * item)) * wide
     for strip in range(0, channels, most):
         for k in range(0, filters, tall):
             height = min(tall, filters - k)
@@ -129,9 +150,9 @@ def _multiply(a, a_at, a_step, b, b_at, b_step, depth, gw, k0, filters, c0, chan
                 valid, at = min(wide, channels - c), (k0 + k) * C + c0 + c
                 width = wide if valid > lanes else lanes
                 straight = fresh and valid == width
-                y, y_step = (where(gw, at), C) if straight else (where(part, 0), width)
+                y, y_step = (where(sums, at), C) if straight else (where(part, 0), width)
                 tile.call(first_tile if straight else panel_tile,
-                          (height, width // lanes, where(a, a_at + k), where(zero, 0), a_step, where(b, b_at + c),
+                          (height, width // lanes, a + k * item, where(zero, 0), a_step, b + c * item,
                            where(zero, 0), b_step, 1, depth, where(nothing, 0), 0, y, y_step))
                 for r in range(0 if straight else height):
-                    sum_up(run(gw, at + r * C, valid), run(part, r * width, valid), fresh)
+                    sum_up(run(sums, at + r * C, valid), run(part, r * width, valid), fresh)

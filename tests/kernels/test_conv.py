@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -353,6 +354,40 @@ def test_one_tap_alone(monkeypatch: pytest.MonkeyPatch, dtype: str, images: int,
         cpu.launch("conv.backward_weight", on_cpu[0], on_cpu[1], results[2], results[3], last, **options)
     for ours, theirs in zip(results, expected, strict=True):
         assert_close(ours, theirs, 1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("images, channels, filters, groups, stride", [
+    (3, 32, 20, 1, (1, 1)), (3, 16, 7, 3, (1, 1)),  # where x lies, if its channels are whole vectors
+    (3, 35, 20, 1, (1, 1)), (5, 32, 20, 1, (2, 3))])  # copied
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_one_tap_in_bands(monkeypatch: pytest.MonkeyPatch, few_threads: None, dtype: str, images: int, channels: int,
+                          filters: int, groups: int, stride: tuple[int, int], masked: bool) -> None:
+    """Pixels in bands, of several blocks, and all together: the definition's sums; and in bands the same bits with any
+    number of threads."""
+    P, Q = -(-9 // stride[0]), -(-11 // stride[1])
+    x, gy, y = (normal(seed, *shape).astype(dtype) for seed, shape in enumerate([
+        (images, channels * groups, 9, 11), *((images, filters * groups, P, Q),) * 2]))
+    cpu, options = tc.device("cpu"), {"stride": stride, "padding": (0, 0), "groups": groups}
+    expected = np.empty((filters * groups, channels, 1, 1))
+    reference.backward_weight(x.astype(float), gy.astype(float), expected, None, y if masked else None, **options)
+    arrays = [cpu.upload(a) for a in (x, gy)]
+    last = cpu.upload(y) if masked else None
+    monkeypatch.setattr(pointwise, "_BLOCK", 30)
+    results = []
+    for small, threads in (1e9, 1), (0, 1), (0, 2), (0, min(3, numba.config.NUMBA_NUM_THREADS)):
+        monkeypatch.setattr(pointwise, "_SMALL", small)
+        numba.set_num_threads(threads)
+        gw = np.full(expected.shape, np.nan, dtype)
+        with fresh_plans(pointwise):
+            cpu.launch("conv.backward_weight", *arrays, gw, None, last, **options)
+            made = pointwise._plan(images * P * Q, gw.shape, stride, groups, gw.dtype, threads)
+        assert made[0] == (1 if small else pointwise._BANDS)
+        assert made[2] == (small == 0 and stride == (1, 1) and channels % isa.chosen().lanes(gw.itemsize) == 0)
+        assert_close(gw, expected, 1e-5 if dtype == "float32" else 1e-13, "gw")
+        results.append(gw)
+    np.testing.assert_array_equal(results[1], results[2])
+    np.testing.assert_array_equal(results[1], results[3])
 
 
 @pytest.mark.parametrize("stride", [(2 ** 31 - 1, 3), (5, 10 ** 9)])
