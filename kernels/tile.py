@@ -312,6 +312,16 @@ def height(rows):
     return -(-rows // -(-rows // isa.chosen().rows))
 
 
+_PERIOD, _WAYS = 4096, 8  # a first cache has 64 sets of 8 lines or more: what is so many bytes apart is of one set
+
+
+def rows_apart(step, itemsize):
+    """The most rows of a gather or an even tile whose numbers of a are ``step`` from row to row.  So many that would be
+    of one set of the first cache put each other out: each line of a is fetched anew for each of its numbers."""
+    rows = isa.chosen().rows
+    return min(rows, _WAYS - 1) if step * itemsize % _PERIOD == 0 else rows
+
+
 @intrinsic
 def call(typing_context, address, args):
     """Call the C function at an address with a tuple of integers."""

@@ -7,7 +7,7 @@ has few channels (an image: three), they would fill few lanes of a tile.  Then t
 over count as one pixel with the channels of all of them.
 
 Where windows reach past the edge the image is first copied between zeros, a group of images at a time, so that the
-copy stays in the cache.  So is one whose rows would take each other's place there.  Else the image itself is read.
+copy stays in the cache; where none does, the image itself is read.
 """
 
 import math
@@ -16,16 +16,13 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import isa, tile
-from ..layout import LINE, channels_last
+from ..layout import channels_last
 from ..scratch import prepared
 from ..shapes import planned
-from . import pointwise
 from .packing import frame, pack_backward, pack_bias, pack_forward
 from .rows import Grid, Lines, Walk, product
 
 _FRAMES = 4 << 20  # bytes of framed images at a time
-_PERIOD, _WAYS = 4096, 8  # a first cache has 64 sets of lines: what is so many bytes apart is of one set, and a set of
-# so many lines, of some processors 12
 
 
 def forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch):
@@ -34,10 +31,8 @@ def forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch):
     xs, ys = channels_last(x), channels_last(y)
     packed = prepared(kept, ("direct", groups), packed, lambda panels: pack_forward(weight, panels, groups, lanes))
     pack_bias(bias, offsets)
-    streams, step = tile.may_stream(ys, len(weight) // groups), (1, 1)
-    if len(frames) and pointwise.serves(weight, padding):  # then a frame has only what is seen
-        step, stride = stride, step
-    for source, images in _framed(xs, None, frames, *padding, step):
+    streams = tile.may_stream(ys, len(weight) // groups)
+    for source, images in _framed(xs, None, frames, *padding):
         walk, tap = _forward_walk(source.shape, x.shape[2], weight.shape, y.shape[2:], stride, padding[0], groups)
         product(source, packed, offsets, ys[images], walk, tap, relu=relu, streams=streams)
 
@@ -47,9 +42,8 @@ def _forward_plan(x_shape, weight_shape, y_shape, dtype, stride, padding, groups
     """The (shape, dtype) of panels of weights, of the bias in panels, and of framed images."""
     (N, channels, H, W), (K, C, R, S), (down, right) = x_shape, weight_shape, needed_size(y_shape, weight_shape, stride)
     columns, fits = isa.chosen().padded(K // groups, dtype.itemsize), padding == (0, 0) and down <= H and right <= W
-    size = y_shape[2:] if fits and R == S == 1 else (down, right)
     return (((groups, R * S * C, columns), dtype), ((groups, columns), dtype),
-            _frames_spec(N, size, channels, stride[1], fits, dtype))
+            _frames_spec(None if fits else (N, down, right, channels), dtype))
 
 
 @planned
@@ -96,7 +90,7 @@ def _joined_plan(gy, weight, gx, stride, padding):
     (K, C, R, S), (N, _, H, W), step = weight.shape, gx.shape, stride[1]
     taps = -(-S // step)
     width = max(-(-(W + padding[1]) // step), gy.shape[3] + taps - 1)
-    return ((K, step * C, R, taps), gx.dtype), _some((N, H, width, step * C), gx.dtype)
+    return ((K, step * C, R, taps), gx.dtype), _frames_spec((N, H, width, step * C), gx.dtype)
 
 
 def _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch):
@@ -129,7 +123,7 @@ def _backward_plan(gy_shape, weight_shape, gx_shape, dtype, masked, stride, padd
     same = not masked and before == (0, 0) and size == gy_shape[2:]
     columns = isa.chosen().padded(C, dtype.itemsize)
     return (((groups, R * S * (K // groups), columns), dtype), ((groups, columns), dtype),
-            _frames_spec(gy_shape[0], size, K, 1, same, dtype))
+            _frames_spec(None if same else (gy_shape[0], *size, K), dtype))
 
 
 @planned
@@ -212,29 +206,22 @@ def window_pixels(R, S, width):
     return (np.arange(R)[:, None] * width + np.arange(S)).reshape(-1)
 
 
-def _frames_spec(images, size, channels, step, fits, dtype):
-    """Frames for some images of so many pixels and channels.  None at all if the images themselves fit, unless a tile's
-    rows, ``step`` pixels apart, would all be of one set of the first cache: in frames they are a line farther apart."""
-    clash = step * channels * dtype.itemsize % _PERIOD == 0 and isa.chosen().rows > _WAYS
-    if fits and not clash:
+def _frames_spec(shape, dtype):
+    """Frames for as many images as _FRAMES holds, at least one; none at all for None."""
+    if shape is None:
         return (0, 1, 1, 1), dtype
-    return _some((images, *size, channels + LINE if clash else channels), dtype)
-
-
-def _some(shape, dtype):
-    """The (shape, dtype) of as many of these images as _FRAMES holds, at least one."""
-    images = max(1, _FRAMES // (math.prod(shape[1:]) * dtype.itemsize))
+    images = max(1, _FRAMES // (math.prod(shape[1:]) * np.dtype(dtype).itemsize))
     return (min(shape[0], images), *shape[1:]), dtype
 
 
-def _framed(source, y, frames, top, left, step=(1, 1)):
-    """(images between zeros, their slice of the batch), group after group, of every ``step``-th pixel; the images
-    themselves if frames is empty."""
+def _framed(source, y, frames, top, left):
+    """(images between zeros, their slice of the batch), group after group; the images themselves if frames is
+    empty."""
     if len(frames) == 0:
         yield source, slice(0, len(source))
         return
     for begin in range(0, len(source), len(frames)):
         images = slice(begin, min(begin + len(frames), len(source)))
         some = frames[:images.stop - begin]
-        frame(source[images], None if y is None else y[images], some, top, left, step)
+        frame(source[images], None if y is None else y[images], some, top, left)
         yield some, images

@@ -11,18 +11,14 @@ _SOME = 128  # numbers of a filter that are turned at a time: of 32 filters, the
 
 
 @jit
-def frame(source, y, target, top, left, step=(1, 1)):
-    """target[n, i, j] = source[n, i*step[0] - top, j*step[1] - left], and 0 outside the source.
+def frame(source, y, target, top, left):
+    """target[n, i, j] = source[n, i - top, j - left], and 0 outside the source.
 
-    All three (N, H, W, C); the pixels of target may have room for more than C numbers, and then keep what was there.
-    y: None, or an array like source: what is not positive there counts as 0 in source.  A negative top or left cuts
-    off the edge."""
-    (N, height, width, pitch), C = target.shape, source.shape[3]
-    some = width if pitch == C and step[1] == 1 else 1  # pixels that lie there as they do here
+    All three (N, H, W, C).  y: None, or an array like source: what is not positive there counts as 0 in source.
+    A negative top or left cuts off the edge."""
+    N, height, width, C = target.shape
     for row in prange(N * height):
-        for j in range(0, width, some):
-            frame_row(source, y, target, (row * width + j) * pitch, some, row // height, row % height * step[0] - top,
-                      left - j * step[1])
+        frame_row(source, y, target, row * width * C, width, row // height, row % height - top, left)
 
 
 @inline

@@ -75,26 +75,28 @@ def product(source, weights, bias, result, walk, tap, *, relu=False, streams=Fal
     bias: (groups, columns rounded up).
     relu: negative results become 0.  streams: results may go past the caches (``tile.may_stream``)."""
     best, item = isa.chosen(), source.itemsize
-    kind, even, blocks, together = _cut(walk, len(tap), source.nbytes + result.nbytes, item, numba.get_num_threads())
+    kind, tall, even, blocks, together = _cut(walk, len(tap), source.nbytes + result.nbytes, item,
+                                              numba.get_num_threads())
     # An even tile waits longer for the memory to take what it streams than for the lines that it asked for in time.
     streams = streams and kind == "gather"
     # The fields of the walk one by one, for a parallel loop of Numba's takes no tuple of tuples.
     _product(source.reshape(-1), weights.reshape(-1), bias.reshape(-1), result.reshape(-1), *walk, tap, int(relu), even,
-             kind == "even", blocks, together, best.rows, best.lanes(item), tile.address(kind, item, streams=streams))
+             kind == "even", blocks, together, tall, best.lanes(item), tile.address(kind, item, streams=streams))
 
 
 @planned
 def _cut(walk, taps, nbytes, item, threads):
-    """(kind of tile, whether all rows are equally far apart, blocks into which the rows are cut, panels of a task).
+    """(kind of tile, its rows, whether all rows are equally far apart, blocks into which the rows are cut, panels of a
+    task).
 
     Rows that are equally far apart and of one run each are what an even tile takes."""
-    best, even = isa.chosen(), walk.even()
+    best, even, tall = isa.chosen(), walk.even(), tile.rows_apart(walk.source_grid.right, item)
     panel, panels = taps * walk.depth * best.columns(item) * item, -(-walk.columns // best.columns(item))
     parts = -(-panels // max(1, _TOGETHER // panel))
     together = -(-panels // parts)  # equally many in each
-    tiles = -(-math.prod(walk.rows) // best.rows)
+    tiles = -(-math.prod(walk.rows) // tall)
     blocks = _blocks(tiles, nbytes // walk.groups, panel, walk.groups * parts, threads)
-    return "even" if even and taps == 1 else "gather", even, blocks, together
+    return "even" if even and taps == 1 else "gather", tall, even, blocks, together
 
 
 def _blocks(tiles, nbytes, panel, panels, threads):

@@ -37,8 +37,9 @@ def forward(x, weight, bias, y, *, relu=False, kept=None, scratch):
         _forward_few(weight, x, sums, tall * -(-64 // tall), tall, best.lanes(item), tile.address("dot", item, len(x)))
     else:
         _pack(x, columns, best.columns(item), sums.shape[1])
-        block = best.rows * max(1, min(8, -(-len(weight) // (8 * best.rows))))  # neurons of a task
-        _forward(weight, columns, sums, block, _DEPTH, best.rows, best.lanes(item), tile.address("gather", item))
+        tall = tile.rows_apart(x.shape[1], item)
+        block = tall * max(1, min(8, -(-len(weight) // (8 * tall))))  # neurons of a task
+        _forward(weight, columns, sums, block, _DEPTH, tall, best.lanes(item), tile.address("gather", item))
     _finish(sums, bias, y, relu)
 
 

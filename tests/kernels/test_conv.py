@@ -8,8 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tinyconv.kernels import isa, tile
-from tinyconv.kernels.conv import bands, direct, gradient, pointwise, reference
-from tinyconv.kernels.layout import LINE
+from tinyconv.kernels.conv import bands, direct, gradient, pointwise, reference, rows
 
 import tinyconv as tc
 import tinyconv.functional as F
@@ -227,48 +226,34 @@ def test_weights_are_packed_for_every_phase(monkeypatch: pytest.MonkeyPatch, cha
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("channels, filters, groups", [(32, 16, 1), (7, 5, 1), (16, 8, 3)])
-@pytest.mark.parametrize("kernel, stride, padding", [
-    ((1, 1), (1, 1), (0, 0)), ((1, 1), (2, 3), (0, 0)), ((1, 1), (2, 2), (1, 2)), ((3, 3), (2, 2), (1, 1)),
-    ((3, 2), (1, 1), (0, 0)), ((2, 3), (3, 1), (0, 1))])
-def test_pixels_are_moved_apart(monkeypatch: pytest.MonkeyPatch, kernel: tuple[int, int], stride: tuple[int, int],
-                                padding: tuple[int, int], channels: int, filters: int, groups: int,
-                                dtype: str) -> None:
-    """Pixels that the first cache would hold in one set are copied to where it does not, and multiplied as before: bit
-    for bit, and as the definition says."""
+@pytest.mark.parametrize("kernel, stride, padding", [((1, 1), (1, 1), (0, 0)), ((1, 1), (2, 3), (1, 2)),
+                                                     ((3, 3), (2, 2), (1, 1)), ((3, 2), (1, 1), (0, 0))])
+def test_tiles_of_fewer_rows_make_the_same(monkeypatch: pytest.MonkeyPatch, kernel: tuple[int, int],
+                                           stride: tuple[int, int], padding: tuple[int, int], channels: int,
+                                           filters: int, groups: int, dtype: str) -> None:
+    """Pixels that the first cache would hold in one set go in tiles of fewer rows: bit for bit the same, and as the
+    definition says."""
     monkeypatch.setenv("TINYCONV_CONV", "direct")
-    monkeypatch.setattr(direct, "_FRAMES", 2 * 10 * 11 * channels * groups * 8)  # bytes: of five images, not all
     cpu, options = tc.device("cpu"), {"stride": stride, "padding": padding, "groups": groups}
     P, Q = ((n + 2 * p - r) // s + 1 for n, p, r, s in zip((10, 11), padding, kernel, stride, strict=True))
     x, w, gy, mask = (normal(seed, *shape).astype(dtype) for seed, shape in enumerate([
         (5, channels * groups, 10, 11), (filters * groups, channels, *kernel), *((5, filters * groups, P, Q),) * 2]))
-    results, apart = [], set()
-    for period in (1 << 40, 1):
-        monkeypatch.setattr(direct, "_PERIOD", period)
-        monkeypatch.setattr(direct, "_WAYS", 0)
+    results = []
+    for period, ways in (1 << 40, 8), (1, 4):
+        monkeypatch.setattr(tile, "_PERIOD", period)
+        monkeypatch.setattr(tile, "_WAYS", ways)
+        assert tile.rows_apart(channels, x.itemsize) == (3 if period == 1 else isa.chosen().rows)
         y, gx = (cpu.upload(np.full_like(a, np.nan)) for a in (gy, x))
-        with fresh_plans(direct):
+        with fresh_plans(rows):
             cpu.launch("conv.forward", cpu.upload(x), w, None, y, **options)
             cpu.launch("conv.backward_input", cpu.upload(gy), w, gx, cpu.upload(mask), **options)
-            apart.add(direct._frames_spec(5, (P, Q), channels, 1, True, np.dtype(dtype))[0][-1])
         results.append((cpu.download(y), cpu.download(gx)))
-    assert apart == {1, channels + LINE}
     expected = np.empty(gy.shape), np.empty(x.shape)
     reference.forward(x.astype(float), w.astype(float), None, expected[0], **options)
     reference.backward_input(gy.astype(float), w.astype(float), expected[1], mask, **options)
-    for usual, moved, right, name in zip(*results, expected, ("y", "gx"), strict=True):
-        np.testing.assert_array_equal(moved, usual)
-        assert_close(moved, right, 1e-5 if dtype == "float32" else 1e-13, name)
-
-
-@pytest.mark.parametrize("best, channels, step, moved", [
-    (isa.AVX512, 1024, 1, True), (isa.AVX512, 512, 2, True), (isa.AVX512, 512, 1, False), (isa.AVX512, 1040, 1, False),
-    (isa.NEON, 2048, 1, True), (isa.AVX2, 1024, 1, False)])
-def test_pixels_of_one_set_of_the_first_cache_are_moved_apart(monkeypatch: pytest.MonkeyPatch, best: isa.ISA,
-                                                              channels: int, step: int, moved: bool) -> None:
-    """Fourteen rows, 4096 bytes apart, are more than a set holds; six are not."""
-    monkeypatch.setattr(isa, "chosen", lambda: best)
-    spec = direct._frames_spec(16, (7, 7), channels, step, fits=True, dtype=np.dtype("float32"))
-    assert spec[0][1:] == ((7, 7, channels + LINE) if moved else (1, 1, 1))
+    for usual, fewer, right, name in zip(*results, expected, ("y", "gx"), strict=True):
+        np.testing.assert_array_equal(fewer, usual)
+        assert_close(fewer, right, 1e-5 if dtype == "float32" else 1e-13, name)
 
 
 @pytest.mark.parametrize("channels, filters, groups", [(40, 70, 1), (9, 20, 2), (16, 32, 1)])

@@ -50,7 +50,7 @@ def test_by_hand(device: str) -> None:
 
 
 @pytest.mark.parametrize("images", [1, 3, 6, 7, 8, 9, 33, 70, 300])  # one dot tile; gather tiles; several blocks
-@pytest.mark.parametrize("inputs", [352, 333, 1100])  # whole vectors, and not; several tasks
+@pytest.mark.parametrize("inputs", [352, 333, 1100, 1024])  # whole vectors, and not; several tasks; 4096 bytes apart
 @pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_cpu_kernels_of_every_size(monkeypatch: pytest.MonkeyPatch, dtype: str, large: bool, inputs: int,

@@ -250,6 +250,15 @@ def test_heights_are_even(monkeypatch: pytest.MonkeyPatch, rows: int, height: in
     assert tile.height(rows) == height
 
 
+@pytest.mark.parametrize("best, step, itemsize, rows", [
+    (isa.AVX512, 1024, 4, 7), (isa.AVX512, 9216, 4, 7), (isa.AVX512, 512, 8, 7), (isa.NEON, 1024, 4, 7),
+    (isa.AVX512, 512, 4, 14), (isa.AVX512, 1040, 4, 14), (isa.AVX2, 1024, 4, 6)])
+def test_rows_of_one_set_of_the_first_cache_are_fewer(monkeypatch: pytest.MonkeyPatch, best: isa.ISA, step: int,
+                                                      itemsize: int, rows: int) -> None:
+    monkeypatch.setattr(isa, "chosen", lambda: best)
+    assert tile.rows_apart(step, itemsize) == rows
+
+
 @pytest.mark.parametrize("name", ["avx512", "avx2", "neon"])
 def test_a_tile_fits_the_registers(name: str) -> None:
     """And is large enough: R*J chains of multiply-adds of 4 cycles, two of them started in a cycle."""
