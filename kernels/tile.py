@@ -312,12 +312,15 @@ def height(rows):
     return -(-rows // -(-rows // isa.chosen().rows))
 
 
-_PERIOD, _WAYS = 4096, 8  # a first cache has 64 sets of 8 lines or more: what is so many bytes apart is of one set
+# Most first caches have 64 sets of 8 lines or more: numbers so many bytes apart are of one set.
+_PERIOD, _WAYS = 4096, 8
 
 
 def rows_apart(step, itemsize):
-    """The most rows of a gather or an even tile whose numbers of a are ``step`` from row to row.  So many that would be
-    of one set of the first cache put each other out: each line of a is fetched anew for each of its numbers."""
+    """The most rows of a gather or an even tile whose numbers of a are ``step`` from row to row.
+
+    If all are of one set of the first cache, no more than it holds beside a line of b: else each line of a would be put
+    out before its next number is read."""
     rows = isa.chosen().rows
     return min(rows, _WAYS - 1) if step * itemsize % _PERIOD == 0 else rows
 

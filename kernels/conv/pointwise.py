@@ -5,8 +5,9 @@ side: in step ``pixel`` a panel tile takes some of gy's as its rows and some of 
 it is stored.  But the pixels of a sum are far apart, and memory is slow to give a little of each.  So the pixels are
 cut into blocks, whose numbers stay in a core's second cache while the tiles take them, and gy is copied there, masked.
 
-Where gw is small, the pixels are cut into bands as well.  A task takes its band through everything, with sums of its
-own: it reads memory from one end to the other, and x lies in one piece as it is.  At the end the sums are added up.
+Where gw is small, the pixels are cut into bands as well, whose sums are added up at the end.  A task takes a band of
+whole pixels (unless there are more threads than bands) and reads memory from one end to the other.  x is multiplied
+where it lies, if no stride goes over some of it and its channels are whole vectors; else it is copied, too.
 
 Where gw is large, a task makes a part of it, some filters times some channels, from all pixels.  It copies its share of
 a block of x, too.  A linear layer's images are the pixels here.  They are few, its weights many: then the first block
@@ -28,7 +29,8 @@ from ..runs import clear, copy_masked, run, sum_up, where
 from ..shapes import planned
 
 _BLOCK = 256  # pixels: so many that to add a sum to the others hardly matters
-_BANDS, _SMALL = 4, 4  # of pixels, if the numbers of x and gy are so many times as many as those of all their sums
+_BANDS, _SMALL = 4, 4  # of pixels, if the numbers of x and gy are so many times as many as those of all their sums;
+# there are never fewer pixels than bands then
 _CACHE = 448 << 10  # bytes of a block of a task's filters and channels: they stay in a core's second cache
 _FEW, _NEAR = 16, 1024  # more pixels than a few are that near, in numbers, lest each be on a page of memory of its own:
 # a processor remembers some sixty
@@ -47,11 +49,11 @@ def backward_weight(x, gy, gw, y, stride, groups, scratch):
     gradients, pixels, sums = scratch(*specs)
     # What no cache would hold until it is used goes to memory straight away (TILE.md has the times).
     streams = best.bytes >= _STORE and block >= count and tile.may_stream(gw, C)
-    _sum_blocks(xs, gys, ys, sums if bands > 1 else gw.reshape(1, K, C), gradients, pixels, stride, groups, parts,
+    _sum_blocks(xs, gys, ys, sums if bands > 1 else gw[None, :, :, 0, 0], gradients, pixels, stride, groups, parts,
                 block, there, tile.height(K // groups), best.lanes(item), tile.address("panel", item),
                 tile.address("panel", item, streams=streams))
     if bands > 1:
-        np.add.reduce(sums, axis=0, out=gw.reshape(K, C))
+        np.add.reduce(sums, axis=0, out=gw[:, :, 0, 0])
 
 
 @planned
@@ -68,25 +70,32 @@ def _plan(pixels, gw_shape, stride, groups, dtype, threads):
         """(filters, channels) of the largest task."""
         return -(-down // parts[0]) * tall, -(-across // parts[1]) * wide
 
+    fit = _CACHE // ((filters + C) * item)  # pixels with all their numbers
+    if fit >= _BLOCK // 2 and pixels * (K + groups * C) >= _SMALL * _BANDS * K * C:
+        bands, least = _BANDS, (1, 1)
+        block = _even(-(-pixels // bands), min(_BLOCK, fit))
+    else:
+        bands, block = 1, _even(pixels, _BLOCK)
+        most = _CACHE // (block * item)  # filters and channels of a task
+        if block > _FEW:
+            most = min(most, _NEAR)
+        least = -(-filters * 7 // (most * 3)), -(-C * 7 // (most * 4))
+
     def cycles(parts):
         """For a pixel: two multiplications and half a copy at a time."""
         rows, columns = shares(parts)
         return -(-bands * groups * parts[0] * parts[1] // threads) * (rows * columns / 2 + (rows + columns) * 2)
 
-    fit = _CACHE // ((filters + C) * item)  # pixels with all their numbers
-    bands = _BANDS if fit >= _BLOCK // 2 and pixels * (K + groups * C) >= _BANDS * K * C * _SMALL else 1
-    band = -(-pixels // bands)
-    block = -(-band // -(-band // (min(_BLOCK, fit) if bands > 1 else _BLOCK)))
-    there, least = bands > 1 and stride == (1, 1) and C % best.lanes(item) == 0, (1, 1)
-    if bands == 1:
-        most = _CACHE // (block * item)  # filters and channels of a task
-        if block > _FEW:
-            most = min(most, _NEAR)
-        least = -(-filters * 7 // (most * 3)), -(-C * 7 // (most * 4))
     parts = min(((least[0] + i, least[1] + j) for i in range(threads) for j in range(threads)), key=cycles)
+    there = bands > 1 and stride == (1, 1) and C % best.lanes(item) == 0
     gradients, copied = (((threads, block * (share + 2 * LINE)), dtype) for share in shares(parts))
     return (bands, block, there, parts, gradients, ((0, 1), dtype) if there else copied,
             ((bands if bands > 1 else 0, K, C), dtype))
+
+
+def _even(pixels, most):
+    """Pixels of a block, at most so many, for blocks of nearly equal size."""
+    return -(-pixels // -(-pixels // most))
 
 
 @jit

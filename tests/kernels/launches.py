@@ -78,7 +78,7 @@ LAUNCHES: dict[str, Callable[[], tuple[list[Any], dict[str, Any]]]] = {
         [_image(8, 300, 32, 32), _image(8, 200, 16, 16), _plain(200, 300, 1, 1), None, -_image(8, 200, 16, 16)],
         {**_conv(1, 1), "stride": (2, 2)}),
     "conv.backward_weight 1x1 where x lies": lambda: (
-        [_image(8, 64, 32, 32), _image(8, 48, 32, 32), _plain(48, 64, 1, 1), None], _conv(1, 1)),
+        [_image(8, 128, 32, 32), _image(8, 120, 32, 32), _plain(120, 128, 1, 1), None], _conv(1, 1)),
     "conv.backward_weight 1x1 few pixels": lambda: (
         [_image(2, 300, 16, 16), _image(2, 200, 16, 16), _plain(200, 300, 1, 1), None], _conv(1, 1)),
     "conv.backward_weight few pixels": lambda: (

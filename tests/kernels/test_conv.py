@@ -1,6 +1,7 @@
 """Convolution: PyTorch agrees, finite differences agree, and so does a case worked out by hand."""
 
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numba
 import numpy as np
@@ -244,9 +245,10 @@ def test_tiles_of_fewer_rows_make_the_same(monkeypatch: pytest.MonkeyPatch, kern
         monkeypatch.setattr(tile, "_WAYS", ways)
         assert tile.rows_apart(channels, x.itemsize) == (3 if period == 1 else isa.chosen().rows)
         y, gx = (cpu.upload(np.full_like(a, np.nan)) for a in (gy, x))
-        with fresh_plans(rows):
+        with fresh_plans(rows), patch.object(rows, "_product", wraps=rows._product) as made:
             cpu.launch("conv.forward", cpu.upload(x), w, None, y, **options)
             cpu.launch("conv.backward_input", cpu.upload(gy), w, gx, cpu.upload(mask), **options)
+        assert {call.args[-3] for call in made.call_args_list} == {tile.rows_apart(channels, x.itemsize)}
         results.append((cpu.download(y), cpu.download(gx)))
     expected = np.empty(gy.shape), np.empty(x.shape)
     reference.forward(x.astype(float), w.astype(float), None, expected[0], **options)
@@ -359,16 +361,19 @@ def test_one_tap_in_bands(monkeypatch: pytest.MonkeyPatch, few_threads: None, dt
     arrays = [cpu.upload(a) for a in (x, gy)]
     last = cpu.upload(y) if masked else None
     monkeypatch.setattr(pointwise, "_BLOCK", 30)
-    results = []
-    for small, threads in (1e9, 1), (0, 1), (0, 2), (0, min(3, numba.config.NUMBA_NUM_THREADS)):
+    plan, results = pointwise._plan, []
+    for small, threads, parts in (1e9, 1, (1, 1)), (0, 1, (1, 1)), (0, 2, (1, 1)), (0, 2, (2, 2)):
         monkeypatch.setattr(pointwise, "_SMALL", small)
+        # More threads than bands share out parts, too.
+        monkeypatch.setattr(pointwise, "_plan", lambda *args, cut=parts: (*(made := plan(*args))[:3], cut, *made[4:]))
         numba.set_num_threads(threads)
         gw = np.full(expected.shape, np.nan, dtype)
-        with fresh_plans(pointwise):
-            cpu.launch("conv.backward_weight", *arrays, gw, None, last, **options)
-            made = pointwise._plan(images * P * Q, gw.shape, stride, groups, gw.dtype, threads)
-        assert made[0] == (1 if small else pointwise._BANDS)
-        assert made[2] == (small == 0 and stride == (1, 1) and channels % isa.chosen().lanes(gw.itemsize) == 0)
+        plan.cache_clear()
+        cpu.launch("conv.backward_weight", *arrays, gw, None, last, **options)
+        bands, _, there, *_ = plan(images * P * Q, gw.shape, stride, groups, gw.dtype, threads)
+        plan.cache_clear()
+        assert bands == (1 if small else pointwise._BANDS)
+        assert there == (small == 0 and stride == (1, 1) and channels % isa.chosen().lanes(gw.itemsize) == 0)
         assert_close(gw, expected, 1e-5 if dtype == "float32" else 1e-13, "gw")
         results.append(gw)
     np.testing.assert_array_equal(results[1], results[2])
