@@ -16,3 +16,9 @@ def output_size(size: int, kernel: int, stride: int, padding: int, ceil_mode: bo
     span = size + 2 * padding - kernel
     outputs = span // stride + 1
     return outputs + int(ceil_mode and span % stride > 0 and outputs * stride < size + padding)
+
+
+def evenly(count: int, most: int) -> int:
+    """How many at a time, never more than ``most``, that ``count`` goes in as few portions as possible, all of nearly
+    equal size."""
+    return -(-count // -(-count // most))

@@ -41,6 +41,7 @@ from numba.extending import intrinsic
 
 from . import isa, plain_tile
 from .jit import c_function
+from .shapes import evenly
 from .vectors import INT, Code
 
 
@@ -309,7 +310,7 @@ def may_stream(array, columns):
 
 def height(rows):
     """Rows of a tile such that as few tiles as possible take ``rows`` rows, and all are of nearly equal height."""
-    return -(-rows // -(-rows // isa.chosen().rows))
+    return evenly(rows, isa.chosen().rows)
 
 
 # Most first caches have 64 sets of 8 lines or more: numbers so many bytes apart are of one set.

@@ -26,7 +26,7 @@ from .. import isa, tile
 from ..jit import inline, jit, prange
 from ..layout import LINE, channels_last
 from ..runs import clear, copy_masked, run, sum_up, where
-from ..shapes import planned
+from ..shapes import evenly, planned
 
 _BLOCK = 256  # pixels: so many that to add a sum to the others hardly matters
 _BANDS, _SMALL = 4, 4  # of pixels, if the numbers of x and gy are so many times as many as those of all their sums;
@@ -73,9 +73,9 @@ def _plan(pixels, gw_shape, stride, groups, dtype, threads):
     fit = _CACHE // ((filters + C) * item)  # pixels with all their numbers
     if fit >= _BLOCK // 2 and pixels * (K + groups * C) >= _SMALL * _BANDS * K * C:
         bands, least = _BANDS, (1, 1)
-        block = _even(-(-pixels // bands), min(_BLOCK, fit))
+        block = evenly(-(-pixels // bands), min(_BLOCK, fit))
     else:
-        bands, block = 1, _even(pixels, _BLOCK)
+        bands, block = 1, evenly(pixels, _BLOCK)
         most = _CACHE // (block * item)  # filters and channels of a task
         if block > _FEW:
             most = min(most, _NEAR)
@@ -91,11 +91,6 @@ def _plan(pixels, gw_shape, stride, groups, dtype, threads):
     gradients, copied = (((threads, block * (share + 2 * LINE)), dtype) for share in shares(parts))
     return (bands, block, there, parts, gradients, ((0, 1), dtype) if there else copied,
             ((bands if bands > 1 else 0, K, C), dtype))
-
-
-def _even(pixels, most):
-    """Pixels of a block, at most so many, for blocks of nearly equal size."""
-    return -(-pixels // -(-pixels // most))
 
 
 @jit

@@ -18,7 +18,7 @@ from ..jit import inline, jit, prange
 from ..layout import LINE, channels_last
 from ..runs import copy, run, sum_up, where
 from ..scratch import prepared
-from ..shapes import planned
+from ..shapes import evenly, planned
 from . import panels
 from .packing import pack_bias
 from .tiles import (
@@ -175,7 +175,7 @@ def _gradient_plan(count, places, gw_shape, groups, dtype, threads):
     best, item = isa.chosen(), dtype.itemsize
     columns, wide = best.padded(K // groups, item), best.columns(item)
     slice_ = -(-columns // (wide * -(-threads // groups))) * wide  # filters of a task
-    block = -(-count // -(-count // _DEEP))
+    block = evenly(count, _DEEP)
     return (((places, groups * C * columns + SKEW), dtype), ((threads, places, block * (C + LINE) + SKEW), dtype),
             ((threads, places, block * (slice_ + LINE) + SKEW), dtype), rooms(threads, dtype))
 
