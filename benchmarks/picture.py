@@ -16,6 +16,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402 (the backend is chosen before it is imported)
 from matplotlib.lines import Line2D  # noqa: E402
+from matplotlib.ticker import NullFormatter  # noqa: E402
 
 from .peak import Peak  # noqa: E402
 from .report import OURS, RIVALS, THEIRS, TUNED, Report, Result, write  # noqa: E402
@@ -61,6 +62,7 @@ def _roof(axes: Any, peak: Peak, results: Sequence[Result]) -> None:
             (f"copy, {peak.gbytes:.0f} GB/s", middle, middle * peak.gbytes, (6, -8), "left")):
         axes.annotate(text, (x, y), xytext=offset, textcoords="offset points", ha=side, fontsize=8)
     axes.set_xlim(low, high)
+    axes.xaxis.set_minor_formatter(NullFormatter())  # 3, 4 and 6 x 10^0 side by side leave no room for each other
     axes.grid(which="major", alpha=0.3)
     axes.set_axisbelow(True)
 
