@@ -20,7 +20,7 @@ number, and then the linker takes the wrong one.
 """
 
 import hashlib
-from functools import cached_property, partial
+from functools import partial
 
 import numba
 
@@ -52,41 +52,3 @@ inline = _compiled  # for the helpers that those loops call
 # machine, never on the number of threads.
 summing = partial(_compiled, fastmath={"reassoc"})
 prange = numba.prange
-
-
-class c_function:  # noqa: N801 (a decorator)
-    """Decorator: compile for callers who know an address and nothing else, on disk like the rest.
-
-    ``signature`` is Numba's, ``"void(intp, float32)"`` or types.  Compiled (or loaded) when :attr:`address` is first
-    asked for.  Pass that as an integer to the kernel that calls it: a constant baked into compiled code would be wrong
-    in the next process, so Numba would not cache it."""
-
-    def __init__(self, signature):
-        self.signature = signature
-
-    def __call__(self, function):
-        self.py_func = self.__wrapped__ = _distinct(function)
-        self.__name__, self.__doc__ = function.__name__, function.__doc__
-        return self
-
-    @cached_property
-    def compiled(self):
-        """Numba's object: ``address``, ``ctypes``, ``cache_hits``."""
-        plain = partial(numba.cfunc, self.signature, error_model=ERRORS)
-        try:
-            from numba.core.ccallback import CFunc
-            from numba.core.sigutils import normalize_signature
-
-            unfinished = CFunc(self.py_func, normalize_signature(self.signature), locals={},
-                               options={"nopython": True, "error_model": ERRORS})
-        except (ImportError, TypeError):
-            return plain(cache=True)(self.py_func)
-        if not jit_cache.keep(unfinished, self.py_func):
-            unfinished.enable_caching()
-        unfinished.compile()
-        return unfinished
-
-    @property
-    def address(self) -> int:
-        """Where the machine code starts."""
-        return self.compiled.address

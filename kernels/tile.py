@@ -28,7 +28,6 @@ few columns, which would leave the lanes of the others empty.  It has R rows x J
 
 Each is a C function of addresses and of counts in elements.  ``address`` compiles one and tells where it is; ``call``
 calls it from a Numba function.  A tile checks nothing: what it reads and writes is its caller's business.
-``plain_tile.py`` has them as plain loops, for processors that have none of the vector instructions in ``isa.py``.
 """
 
 from functools import cache
@@ -39,8 +38,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from . import isa, plain_tile
-from .jit import c_function
+from . import isa
+from .jit import inline
 from .shapes import evenly
 from .vectors import INT, Code
 
@@ -121,9 +120,10 @@ _REACH = 7  # rows that one address serves: x86 adds once, twice or four times w
 
 def _even(code, rows, widest, args, streams):
     vectors, a, step_a, depth, b, step_b, init, init_step, y, y_step, relu = args
-    step = code.opaque(code.bytes(step_a))
+    step = code.opaque(code.b.mul(step_a, code.int(code.item)))
     three, five = (code.opaque(code.b.mul(step, code.int(n))) for n in (3, 5))
-    beyond = [code.int(0), step, code.twice(step), three, code.twice(code.twice(step)), five, code.twice(three)]
+    beyond = [code.b.mul(one, code.int(n)) for one, n in (
+        (step, 0), (step, 1), (step, 2), (three, 1), (step, 4), (five, 1), (three, 2))]
     heads = [code.opaque(code.b.add(a, code.b.mul(step, code.int(r)))) for r in range(0, rows, _REACH)]
     count, behind = len(heads), code.numbers(code.b.add(a, code.b.mul(step, code.int(rows))))
 
@@ -176,7 +176,7 @@ def _pair(code, rows, widest, args, streams):
 def _panel(code, rows, widest, args, streams):
     vectors, a, tap_a, step_a, b, tap_b, step_b, taps, depth, init, init_step, y, y_step = args
     a, b, init, y = map(code.numbers, (a, b, init, y))
-    tap_a, tap_b, store = code.table(tap_a), code.table(tap_b), code.stream if streams else code.store
+    tap_a, tap_b = code.table(tap_a), code.table(tap_b)
 
     def product(columns):
         acc = [code.load(code.at(init, code.b.mul(init_step, code.int(r)), code.lanes * j))
@@ -191,11 +191,8 @@ def _panel(code, rows, widest, args, streams):
             return code.loop(depth, [code.at(a, code.entry(tap_a, t)), code.at(b, code.entry(tap_b, t)), *acc],
                              body)[2:]
 
-        acc = code.loop(taps, acc, one_tap)
-        for r in range(rows):
-            target = code.at(y, code.b.mul(y_step, code.int(r)))
-            for j in range(columns):
-                store(acc[r * columns + j], code.at(target, code.lanes * j))
+        acc, targets = code.loop(taps, acc, one_tap), [code.at(y, code.b.mul(y_step, code.int(r))) for r in range(rows)]
+        _finish(code, acc, targets, code.int(0), streams)
 
     for columns in {1, widest}:
         with code.when([vectors], [columns]):
@@ -281,12 +278,8 @@ def address(kind, itemsize, columns=2, streams=False):
 @cache
 def _compiled(kind, itemsize, columns, streams):
     best = isa.chosen()
-    lanes = best.lanes(itemsize)
-    if best is isa.PLAIN:
-        function = getattr(plain_tile, kind)(columns, lanes, itemsize)
-        return c_function(types.void(*[types.int64] * ARGUMENTS[kind]))(function).address
     most = best.dot_rows(columns) if kind == "dot" else best.tile_rows(columns)
-    return c_function(types.int64())(_writer(kind, streams, most, columns, lanes, itemsize)).compiled.ctypes()
+    return inline(_writer(kind, streams, most, columns, best.lanes(itemsize), itemsize))()
 
 
 def _large():

@@ -37,12 +37,6 @@ class Code:
             pointer = self.b.gep(pointer, [self.int(distance) if isinstance(distance, int) else distance])
         return pointer
 
-    def bytes(self, distance):
-        return self.b.mul(distance, self.int(self.item))
-
-    def twice(self, distance):
-        return self.b.shl(distance, self.int(1))
-
     def entry(self, table, i):
         return self.b.load(self.at(table, i))
 
@@ -71,18 +65,11 @@ class Code:
         return ir.Constant(ir.VectorType(ir.IntType(32), len(which)), which)
 
     def fma(self, x, y, z):
-        """x * y + z, rounded once: one instruction."""
-        return self._of_three("fma", x, y, z)
-
-    def multiply_add(self, x, y, z):
-        """The same on a processor that has the instruction; on others, a multiplication and an addition."""
-        return self._of_three("fmuladd", x, y, z)
-
-    def _of_three(self, name, *values):
+        """x * y + z, rounded once: one instruction.  On a processor that has none, a multiplication and an addition."""
         function = cgutils.get_or_insert_function(
             self.b.module, ir.FunctionType(self.vector, [self.vector] * 3),
-            f"llvm.{name}.v{self.lanes}f{8 * self.item}")
-        return self.b.call(function, values)
+            f"llvm.fmuladd.v{self.lanes}f{8 * self.item}")
+        return self.b.call(function, [x, y, z])
 
     def floor(self, relu):
         """What a result must not be below: 0 if the integer ``relu`` is not 0, or anything."""

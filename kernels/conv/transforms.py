@@ -57,7 +57,7 @@ class _Vector:
 
 def _fma(factor, x, y):
     """factor * x + y, rounded once where the processor has such an instruction."""
-    return _Vector(x.code, x.code.multiply_add(x.code.constant(factor), x.value, y.value))
+    return _Vector(x.code, x.code.fma(x.code.constant(factor), x.value, y.value))
 
 
 def _six(d):

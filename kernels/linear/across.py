@@ -37,8 +37,7 @@ def forward(x, weight, y, scratch):
     """y = x weight, for weights that are transposed: (C, K)."""
     lanes = isa.chosen().lanes(x.itemsize)
     whole = len(weight) // lanes * lanes  # inputs that fill the vectors of a dot tile
-    _product(x, None, weight, y, 1 if isa.chosen() is isa.PLAIN else lanes, whole, scratch)
-    _add_rest(x, weight, y, whole)
+    _product(x, None, weight, y, lanes, whole, scratch)
 
 
 def _product(factors, y, matrix, result, parts, whole, scratch):
@@ -57,7 +56,7 @@ def _product(factors, y, matrix, result, parts, whole, scratch):
     _pack_nonzero(factors, y, packed, places, ends, whole, C)
     wide = vectors * best.lanes(item)
     span = -(-C // (numba.get_num_threads() * wide)) * wide  # long runs of each row: memory likes them
-    _sum_rows(packed, places, ends, matrix, result, sums, span, vectors, best.lanes(item),
+    _sum_rows(packed, places, ends, factors, matrix, whole, result, sums, span, vectors, best.lanes(item),
               tile.address("panel", item, vectors))
 
 
@@ -80,42 +79,43 @@ def _pack_nonzero(factors, y, packed, places, ends, whole, pitch):
 
 
 @jit
-def _sum_rows(packed, places, ends, matrix, result, sums, span, vectors, lanes, panel_tile):
-    """The product with the rows of the matrix at ``places``, _DOWN of them at a time; for ``span`` of c."""
-    N, C = result.shape
-    wide = vectors * lanes
+def _sum_rows(packed, places, ends, factors, matrix, whole, result, sums, span, vectors, lanes, panel_tile):
+    """The product with the rows of the matrix at ``places``, _DOWN of them at a time, and those from ``whole`` on; for
+    ``span`` of c."""
+    (N, C), wide = result.shape, vectors * lanes
     padded = (C + lanes - 1) // lanes * lanes
     for task in prange((padded + span - 1) // span):
         begin, end = task * span, min((task + 1) * span, padded)
-        whole = min(end, C)  # from there on the last vector would reach into the next row
-        zero, nothing, one_by_one = np.zeros(1, np.int64), np.zeros(wide, matrix.dtype), np.arange(_DOWN) * N
-        last = np.zeros(_DOWN * lanes, matrix.dtype)
+        nothing, last = np.zeros(wide, matrix.dtype), np.zeros(_DOWN * lanes, matrix.dtype)
+        one_by_one, lines_of_last = np.arange(_DOWN) * N, np.arange(_DOWN) * lanes
         for part in range(ends.size):
             low, high = ends[part - 1] if part else 0, ends[part]
             for k0 in range(low, max(low + 1, high), _DOWN):
                 steps, first = min(_DOWN, high - k0), begin
                 while first < end:
-                    width = wide if first + wide <= whole else lanes
-                    lines, taps, deep = where(matrix, first), steps, 1
-                    factors, tap = where(one_by_one, 0), where(places, k0)
-                    if first + width > C:
+                    width = wide if first + wide <= min(end, C) else lanes
+                    lines, there = where(matrix, first), where(places, k0)
+                    if first + width > C:  # this vector would reach into the next row
                         for k in range(steps):
                             copy(run(last, k * width, C - first), run(matrix, places[k0 + k] + first, C - first))
-                        lines, taps, deep = where(last, 0), 1, steps
-                        factors, tap = where(zero, 0), where(zero, 0)
+                        lines, there = where(last, 0), where(lines_of_last, 0)
                     target = where(sums, part * N * padded + first * N)
                     init, init_step = (target, width) if k0 > low else (where(nothing, 0), 0)
-                    tile.call(panel_tile, (N, width // lanes, where(packed, k0 * N), factors, N, lines, tap, width,
-                                           taps, deep, init, init_step, target, width))
+                    tile.call(panel_tile, (N, width // lanes, where(packed, k0 * N), where(one_by_one, 0), N, lines,
+                                           there, width, steps, 1, init, init_step, target, width))
                     first += width
         _fold(sums, ends.size, N * padded, begin * N, (end - begin) * N)
         first = begin
         while first < end:
-            width = wide if first + wide <= whole else lanes
+            width = wide if first + wide <= min(end, C) else lanes
             for n in range(N):
                 valid = min(width, C - first)
                 copy(run(result, n * C + first, valid), run(sums, first * N + n * width, valid))
             first += width
+        for k in range(whole, len(matrix)):  # what fills no vector of a dot tile, that adds last
+            for n in range(N):
+                for c in range(begin, min(end, C)):
+                    result[n, c] += factors[n, k] * matrix[k, c]
 
 
 @inline
@@ -125,16 +125,6 @@ def _fold(sums, parts, distance, at, size):
         parts //= 2
         for part in range(parts):
             add(run(sums, part * distance + at, size), run(sums, (part + parts) * distance + at, size))
-
-
-@jit
-def _add_rest(x, weight, y, whole):
-    """y[n, k] += the sum over inputs c from ``whole`` on."""
-    N, K = y.shape
-    for n in prange(N):
-        for c in range(whole, x.shape[1]):
-            for k in range(K):
-                y[n, k] += weight[c, k] * x[n, c]
 
 
 def pays(x, weight):
