@@ -68,18 +68,16 @@ def pack_forward(weight, packed, groups, lanes):
     packed: (G, R*S*C/G, K/G rounded up to V), one panel after the other within a group."""
     (_, C, R, S), padded = weight.shape, packed.shape[2]
     filters, wide, taps, some = len(weight) // groups, 2 * lanes, R * S, max(1, _SOME // (R * S))
-    panels = (padded + wide - 1) // wide
-    for task in prange(groups * panels):
-        group, column = task // panels, task % panels * wide
+    panels, parts = (padded + wide - 1) // wide, (C + some - 1) // some
+    for task in prange(groups * panels * parts):
+        group, column, c0 = task // (panels * parts), task // parts % panels * wide, task % parts * some
         first, width, valid = group * filters + column, min(wide, padded - column), min(wide, filters - column)
-        at, turned = (group * padded + column) * C * taps, np.zeros(some * taps * width, weight.dtype)  # [(c, tap), k]
-        for c0 in range(0, C, some):
-            here = min(some, C - c0)
-            transpose(turned, 0, width, weight, (first * C + c0) * taps, C * taps, valid, here * taps)
-            for tap in range(taps):
-                for c in range(here):
-                    copy(run(packed, at + (tap * C + c0 + c) * width, width),
-                         run(turned, (c * taps + tap) * width, width))
+        here, at = min(some, C - c0), (group * padded + column) * C * taps + c0 * width
+        turned = np.zeros(here * taps * width, weight.dtype)  # [(c, tap), k]
+        transpose(turned, 0, width, weight, (first * C + c0) * taps, C * taps, valid, here * taps)
+        for tap in range(taps):
+            for c in range(here):
+                copy(run(packed, at + (tap * C + c) * width, width), run(turned, (c * taps + tap) * width, width))
 
 
 @jit

@@ -12,20 +12,18 @@ A batch is small and the weights are many (fc6 of AlexNet: 151 MB), so each pass
 import numpy as np
 
 from .. import isa, tile
-from ..bias import sum_pixels
-from ..conv import pointwise
+from ..conv import cpu as conv
+from ..conv.packing import pack_forward
 from ..jit import jit, prange
-from ..layout import channels_last
 from ..runs import clear, run, where
 from ..shapes import planned
-from ..transpose import transpose
 from . import across, blocks
 
 _DEPTH = 4096  # of a sum that a forward tile takes in one go: what it reads stays in a core's second cache
 
 
 def forward(x, weight, bias, y, *, relu=False, kept=None, scratch):
-    x, weight = _in_rows(x, scratch), _in_rows(weight, scratch)
+    x, weight = np.ascontiguousarray(x), np.ascontiguousarray(weight)
     if kept is not None and across.pays(x, weight) and (turned := across.transposed(weight, kept)) is not None:
         across.forward(x, turned, y, scratch)
         _finish(y.T, bias, y, relu)
@@ -36,7 +34,7 @@ def forward(x, weight, bias, y, *, relu=False, kept=None, scratch):
         tall = best.dot_rows(len(x))
         _forward_few(weight, x, sums, tall * -(-64 // tall), tall, best.lanes(item), tile.address("dot", item, len(x)))
     else:
-        _pack(x, columns, best.columns(item), sums.shape[1])
+        pack_forward(x[:, :, None, None], columns, 1, best.lanes(item))
         tall = tile.rows_apart(x.shape[1], item)
         block = tall * max(1, min(8, -(-len(weight) // (8 * tall))))  # neurons of a task
         _forward(weight, columns, sums, block, _DEPTH, tall, best.lanes(item), tile.address("gather", item))
@@ -47,45 +45,19 @@ def forward(x, weight, bias, y, *, relu=False, kept=None, scratch):
 def _forward_plan(x_shape, weight_shape, dtype):
     """The (shape, dtype) of panels of x, and of y transposed."""
     images = isa.chosen().padded(x_shape[0], dtype.itemsize)
-    return ((images * x_shape[1],), dtype), ((weight_shape[0], images), dtype)
+    return ((1, x_shape[1], images), dtype), ((weight_shape[0], images), dtype)
 
 
 def backward_input(gy, weight, gx, y=None, *, scratch):
-    gy, weight = _in_rows(gy, scratch), _in_rows(weight, scratch)
-    y = None if y is None else _in_rows(y, scratch)
+    gy, weight = np.ascontiguousarray(gy), np.ascontiguousarray(weight)
+    y = None if y is None else np.ascontiguousarray(y)
     (across if across.serves(len(gy)) else blocks).backward_input(gy, weight, gx, y, scratch)
 
 
 def backward_weight(x, gy, gw, gb, y=None, *, scratch):
-    xs, gys, ys, gws = (None if matrix is None else matrix[:, :, None, None] for matrix in (x, gy, y, gw))
-    pointwise.backward_weight(xs, gys, gws, ys, (1, 1), 1, scratch)
-    if gb is not None:
-        sum_pixels(channels_last(gys), None if y is None else channels_last(ys), gb)
-
-
-def _in_rows(matrix, scratch):
-    """The matrix, or a copy, that lies row by row."""
-    if matrix.flags.c_contiguous:
-        return matrix
-    copied, = scratch((matrix.shape, matrix.dtype))
-    np.copyto(copied, matrix)
-    return copied
-
-
-@jit
-def _pack(x, panels, wide, padded):
-    """Panels of images: panel p holds, for each c in turn, x[p*wide + i, c] of all its i; 0 beyond the last image.  The
-    last panel may be narrower: all are ``padded`` wide."""
-    N, C = x.shape
-    parts, chunk = (padded + wide - 1) // wide, 64
-    chunks = (C + chunk - 1) // chunk
-    for task in prange(parts * chunks):
-        first, c0 = task // chunks * wide, task % chunks * chunk
-        width, valid, columns = min(wide, padded - first), min(wide, N - first), min(chunk, C - c0)
-        at = first * C + c0 * width
-        if valid < width:
-            clear(run(panels, at, columns * width))
-        transpose(panels, at, width, x, first * C + c0, C, valid, columns)
+    """That of a 1x1 convolution whose images are single pixels."""
+    x, gy, gw, y = (None if matrix is None else matrix[:, :, None, None] for matrix in (x, gy, gw, y))
+    conv.backward_weight(x, gy, gw, gb, y, stride=(1, 1), padding=(0, 0), groups=1, scratch=scratch)
 
 
 @jit
@@ -95,23 +67,16 @@ def _forward(weight, columns, sums, block, depth, tall, lanes, gather_tile):
     padded, wide = sums.shape[1], 2 * lanes
     for task in prange((K + block - 1) // block):
         begin, end = task * block, min((task + 1) * block, K)
-        places, targets = np.empty(tall, np.int64), np.empty(tall, np.int64)
-        zero, zeros = np.zeros(1, np.int64), np.zeros(tall, np.int64)
-        nothing = np.zeros(wide, weight.dtype)
+        rows, targets, zero = np.arange(tall) * C, np.arange(tall) * padded, np.zeros(1, np.int64)
+        clear(run(sums, begin * padded, (end - begin) * padded))
         for c0 in range(0, C, depth):
-            steps = min(depth, C - c0)
             for first in range(0, padded, wide):
                 width = min(wide, padded - first)
-                panel = where(columns, first * C + c0 * width)
-                for k0 in range(begin, end, tall):
-                    rows = min(tall, end - k0)
-                    for r in range(rows):
-                        places[r], targets[r] = (k0 + r) * C + c0, (k0 + r) * padded + first
-                    init, init_rows = where(sums, 0), where(targets, 0)
-                    if c0 == 0:
-                        init, init_rows = where(nothing, 0), where(zeros, 0)
-                    tile.call(gather_tile, (rows, width // lanes, where(weight, 0), where(places, 0), where(zero, 0),
-                                            0, 1, steps, panel, 0, init, init_rows, where(sums, 0),
+                for k in range(begin, end, tall):
+                    y = where(sums, k * padded + first)
+                    tile.call(gather_tile, (min(tall, end - k), width // lanes, where(weight, k * C + c0),
+                                            where(rows, 0), where(zero, 0), 0, 1, min(depth, C - c0),
+                                            where(columns, first * C + c0 * width), 0, y, where(targets, 0), y,
                                             where(targets, 0), 0))
 
 
