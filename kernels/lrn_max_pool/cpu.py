@@ -10,7 +10,7 @@ import numba
 from ..jit import jit, prange
 from ..layout import channels_last
 from ..lrn.pixel import gradient, scale_of, to_minus_beta
-from ..pool.window import gather_row, largest
+from ..pool.window import gather_row, largest_row
 
 _TASKS = 4  # for a thread, however small the batch, where the image has as many rows
 
@@ -45,8 +45,7 @@ def _strips(images, rows):
 @jit
 def _forward(x, y, index, rings, vectors, size, alpha_over_size, beta, k, R, S, stride_h, stride_w, pad_h, pad_w,
              strips):
-    N, H, W, C = x.shape
-    P, Q = y.shape[1], y.shape[2]
+    (N, H, W, C), P = x.shape, y.shape[1]
     for task in prange(N * strips):
         n, strip = task // strips, task % strips
         ring, vector = rings[numba.get_thread_id()], vectors[numba.get_thread_id()]
@@ -64,11 +63,7 @@ def _forward(x, y, index, rings, vectors, size, alpha_over_size, beta, k, R, S, 
                     for c in range(C):
                         normalised[c] *= pixel[c]
             done = top + r1 - 1
-            for q in range(Q):
-                left = q * stride_w - pad_w
-                s0, s1 = max(0, -left), min(S, W - left)
-                largest(ring, ((top + r0) % R * W + left + s0) * C, W * C, r1 - r0, s1 - s0, r0 * S + s0, S,
-                        y[n, p, q], index[n, p, q])
+            largest_row(ring, (top + r0) % R * W * C, W, r1 - r0, r0 * S, S, stride_w, pad_w, y, index, n * P + p)
 
 
 @jit

@@ -8,9 +8,8 @@ import numpy as np
 
 from ..jit import jit, prange
 from ..layout import channels_last
-from ..runs import run
 from ..shapes import planned
-from .window import gather_row, largest
+from .window import gather_row, largest_row
 
 
 def max_forward(x, y, index, *, kernel_size, stride, padding):
@@ -41,16 +40,11 @@ def adaptive_average_backward(gy, gx):
 
 @jit
 def _max_forward(x, y, index, R, S, stride_h, stride_w, pad_h, pad_w):
-    N, H, W, C = x.shape
-    P, Q = y.shape[1], y.shape[2]
+    (N, H, W, C), P = x.shape, y.shape[1]
     for row in prange(N * P):
-        n, p = row // P, row % P
-        top = p * stride_h - pad_h
-        for q in range(Q):
-            left = q * stride_w - pad_w
-            r0, r1, s0, s1 = max(0, -top), min(R, H - top), max(0, -left), min(S, W - left)
-            largest(x, ((n * H + top + r0) * W + left + s0) * C, W * C, r1 - r0, s1 - s0, r0 * S + s0, S,
-                    run(y, (row * Q + q) * C, C), run(index, (row * Q + q) * C, C))
+        n, top = row // P, row % P * stride_h - pad_h
+        r0, r1 = max(0, -top), min(R, H - top)
+        largest_row(x, (n * H + top + r0) * W * C, W, r1 - r0, r0 * S, S, stride_w, pad_w, y, index, row)
 
 
 @jit

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..gpu import Source, blocks
-from .strips import THREADS, Over, Part, Under, strip
+from ..gpu.strips import THREADS, Over, Part, Under, strip
 
 _MAX = Source(__file__, "max_pool.cu")
 _AVERAGE = Source(__file__, "average_pool.cu")

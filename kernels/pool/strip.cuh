@@ -10,7 +10,7 @@
 //                 4 ----------------   ______   2 --------   the next strip: lines 4 to 8
 //                 5 ----------------            3 --------
 //
-// Backward it is the other way round: the result is gx, and the source gy.  STAGED is the host's choice (strips.py):
+// Backward it is the other way round: the result is gx, and the source gy.  STAGED is the host's choice (gpu/strips.py):
 // where a piece does not fit into shared memory, windows read it where it lies.
 #pragma once
 

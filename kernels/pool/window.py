@@ -4,7 +4,7 @@ the kernel that normalises and pools at once."""
 import numpy as np
 
 from ..jit import inline
-from ..runs import clear, run
+from ..runs import clear, copy, run
 
 
 @inline
@@ -13,21 +13,32 @@ def largest(pixels, at, line, rows, columns, here, step, best, place):
 
     The window begins with element ``at`` of ``pixels``; its rows are ``line`` elements apart, and behind the last
     element comes the first again (a ring of rows).  The place of pixel (r, s) is here + r*step + s."""
-    below = _below(pixels, at, line)
-    starts = at, below, _below(pixels, below, line)
-    if rows == 3 and columns == 3:
-        _three_by_three(pixels, starts, here, step, best, place)
-    elif rows == 3 and columns == 2:
-        _three_by_two(pixels, starts, here, step, best, place)
-    elif rows == 2 and columns == 3:
-        _two_by_three(pixels, starts, here, step, best, place)
-    elif rows == 2 and columns == 2:
-        _two_by_two(pixels, starts, here, step, best, place)
+    if rows <= 3 and columns <= 3:  # of fewer, the last one comes again: a tie keeps the first
+        below = _below(pixels, at, line) if rows > 1 else at
+        last = _below(pixels, below, line) if rows > 2 else below
+        if rows < 3 and columns < 3:
+            _of_four(pixels, at, below, last, columns - 1, here, step, best, place)
+        else:
+            _of_nine(pixels, at, below, last, columns - 1, here, step, best, place)
     else:
-        _first_place(run(pixels, at, best.size), place.dtype.type(here), best, place)
+        copy(best, run(pixels, at, best.size))
+        for c in range(place.size):
+            place[c] = here
         for r in range(rows):
             _next_places(pixels, at, columns, here + r * step, best, place)
             at = _below(pixels, at, line)
+
+
+@inline
+def largest_row(pixels, at, W, rows, first, S, stride, pad, y, index, row):
+    """The largest of each window of a row of outputs, over ``rows`` rows of W pixels from element ``at`` on, the first
+    of which is at place ``first``."""
+    _, _, Q, C = y.shape
+    for q in range(Q):
+        left = q * stride - pad
+        s0, s1 = max(0, -left), min(S, W - left)
+        largest(pixels, at + (left + s0) * C, W * C, rows, s1 - s0, first + s0, S, run(y, (row * Q + q) * C, C),
+                run(index, (row * Q + q) * C, C))
 
 
 @inline
@@ -36,48 +47,37 @@ def _below(pixels, at, line):
     return at if at < pixels.size else at - pixels.size
 
 
-def _of(rows, columns):
-    """Made for each size: so all pixels meet in registers, where places have as many bits as numbers."""
+def _of(side):
+    """Made for two sizes: so all pixels meet in registers, where places have as many bits as numbers."""
     @inline
-    def all_at_once(pixels, starts, here, step, best, place):
+    def all_at_once(pixels, first, second, third, right, here, step, best, place):
         C = best.size
         (a0, a1, a2, at0, at1, at2), (b0, b1, b2, bt0, bt1, bt2), (c0, c1, c2, ct0, ct1, ct2) = (
-            _row(pixels, starts[0], C, here), _row(pixels, starts[1], C, here + step),
-            _row(pixels, starts[2], C, here + 2 * step))
+            _row(pixels, first, C, right, here), _row(pixels, second, C, right, here + step),
+            _row(pixels, third, C, right, here + 2 * step))
         for i in range(C):
             value, chosen = _larger(a1[i], at1, a0[i], at0)
-            if columns > 2:
+            if side > 2:
                 value, chosen = _larger(a2[i], at2, value, chosen)
             value, chosen = _larger(b0[i], bt0, value, chosen)
             value, chosen = _larger(b1[i], bt1, value, chosen)
-            if columns > 2:
+            if side > 2:
                 value, chosen = _larger(b2[i], bt2, value, chosen)
-            if rows > 2:
                 value, chosen = _larger(c0[i], ct0, value, chosen)
                 value, chosen = _larger(c1[i], ct1, value, chosen)
-                if columns > 2:
-                    value, chosen = _larger(c2[i], ct2, value, chosen)
+                value, chosen = _larger(c2[i], ct2, value, chosen)
             best[i], place[i] = value, chosen
     return all_at_once
 
 
 @inline
-def _row(pixels, at, C, here):
-    """Three pixels side by side in memory, and their places."""
-    return (run(pixels, at, C), run(pixels, at + C, C), run(pixels, at + 2 * C, C),
+def _row(pixels, at, C, right, here):
+    """Three pixels side by side in memory, none further than ``right`` from the first, and their places."""
+    return (run(pixels, at, C), run(pixels, at + min(1, right) * C, C), run(pixels, at + right * C, C),
             np.int32(here), np.int32(here + 1), np.int32(here + 2))
 
 
-_three_by_three, _three_by_two, _two_by_three, _two_by_two = _of(3, 3), _of(3, 2), _of(2, 3), _of(2, 2)
-
-
-@inline
-def _first_place(pixel, here, best, place):
-    """Begin a window of another size with this pixel, at its place ``here``."""
-    for c in range(best.size):
-        best[c] = pixel[c]
-    for c in range(best.size):
-        place[c] = here
+_of_four, _of_nine = _of(2), _of(3)
 
 
 @inline
