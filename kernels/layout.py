@@ -29,9 +29,10 @@ def flat(x: np.ndarray) -> np.ndarray:
 
 def same_order(*arrays: np.ndarray) -> bool:
     """Whether dense arrays of one shape hold their elements in the same order in memory."""
-    first = arrays[0]
-    if any(a.shape != first.shape for a in arrays[1:]):
+    if len({a.shape for a in arrays}) > 1:
         return False
-    if all(a.flags.c_contiguous for a in arrays):
-        return True
-    return first.ndim == 4 and all(a.transpose(0, 2, 3, 1).flags.c_contiguous for a in arrays)
+    return all(a.flags.c_contiguous for a in arrays) or all(map(is_channels_last, arrays))
+
+
+def is_channels_last(x: np.ndarray) -> bool:
+    return x.ndim == 4 and x.transpose(0, 2, 3, 1).flags.c_contiguous

@@ -62,15 +62,6 @@ def copy(target, source):
 
 
 @inline
-def gather(target, source, at, step):
-    """Every ``step``-th element of a dense array, from element ``at`` on."""
-    from_there, place = run(source, at, target.size * step), 0  # from 0 on: no index is checked for being negative
-    for i in range(target.size):
-        target[i] = from_there[place]
-        place += step
-
-
-@inline
 def copy_where(target, source, condition):
     """What a ReLU lets through backwards: the source where the condition is positive."""
     zero = target.dtype.type(0)  # 0 itself is an integer, and with float32 makes double precision

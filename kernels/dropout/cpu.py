@@ -8,11 +8,9 @@ from ..layout import channels_last
 
 
 def apply(x, y, *, p, seed, stream, step, first_sample):
-    if x.ndim == 4:
-        xs, ys = channels_last(x), channels_last(y)
-        xs, ys = (a.reshape(a.shape[0], -1, a.shape[3]) for a in (xs, ys))  # (N, HW, C)
-    else:
-        xs, ys = (a.reshape(a.shape[0], -1, 1) for a in (x, y))  # one channel: memory order is logical order
+    # (N, HW, C); what is no image has one channel: its memory order is the logical order.
+    xs, ys = (channels_last(a).reshape(len(a), -1, a.shape[1]) if a.ndim == 4 else a.reshape(len(a), -1, 1)
+              for a in (x, y))
     _apply(xs, ys, np.uint64(round(p * 2 ** 32)), x.dtype.type(1 / (1 - p)), seed & 0xFFFFFFFF, seed >> 32,
            stream & 0xFFFFFFFF, step & 0xFFFFFFFF, first_sample)
 

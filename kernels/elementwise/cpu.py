@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import runs
 from ..jit import jit, prange
-from ..layout import channels_last, flat, same_order
+from ..layout import channels_last, flat, is_channels_last, same_order
 from ..transpose import transpose_all
 
 _LARGE = 1 << 18  # bytes: below, NumPy is done before other threads have begun
@@ -18,9 +18,9 @@ def copy(x, y):
     parallel = y.nbytes >= _LARGE and x.dtype == y.dtype and x.shape == y.shape and x.flags.aligned
     if parallel and same_order(x, y):
         _copy(flat(x), flat(y))
-    elif parallel and x.ndim == 4 and x.flags.c_contiguous and _is_channels_last(y):
+    elif parallel and x.flags.c_contiguous and is_channels_last(y):
         transpose_all(x.reshape(*x.shape[:2], -1), channels_last(y).reshape(len(y), -1, y.shape[1]))
-    elif parallel and x.ndim == 4 and _is_channels_last(x) and y.flags.c_contiguous:
+    elif parallel and is_channels_last(x) and y.flags.c_contiguous:
         transpose_all(channels_last(x).reshape(len(x), -1, x.shape[1]), y.reshape(*y.shape[:2], -1))
     elif parallel and x.ndim == 4 and _has_even_pixels(x) and _has_even_pixels(y):
         _copy_pixels(x, y, x.strides[3] // x.itemsize, y.strides[3] // y.itemsize)
@@ -104,10 +104,6 @@ def _fill(y, value):
 def _scale(x, factor, y):
     for i in prange(y.size):
         y[i] = x[i] * factor
-
-
-def _is_channels_last(x):
-    return x.transpose(0, 2, 3, 1).flags.c_contiguous
 
 
 def _has_even_pixels(x):

@@ -18,16 +18,11 @@ def softmax_backward(y, gy, gx):
         gx[i] = y[i] * (gy[i] - (gy[i] * y[i]).sum())
 
 
-@inline
-def _log_softmax_row(x, y):
-    y[:] = x - x.max()
-    y[:] = y - np.log(np.exp(y).sum())
-
-
 @jit
 def log_softmax(x, y):
     for i in prange(x.shape[0]):
-        _log_softmax_row(x[i], y[i])
+        y[i] = x[i] - x[i].max()
+        y[i] -= np.log(np.exp(y[i]).sum())
 
 
 @jit
