@@ -11,7 +11,7 @@ import numpy as np
 
 from ..gpu import Source, blocks
 from ..lrn import cuda as lrn
-from ..lrn.cuda import IN_REGISTERS, chunk, constants
+from ..gpu.walks import IN_REGISTERS, chunk, constants
 from ..pool import cuda as pool
 
 _SOURCE = Source(__file__, "lrn_max_pool.cu")

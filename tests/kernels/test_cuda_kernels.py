@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tinyconv.kernels.pool.strips import Over, Part, Strip, Under, strip
+from tinyconv.kernels.gpu.strips import Over, Part, Strip, Under, strip
 from tinyconv.kernels.shapes import output_size
 
 import tinyconv as tc
