@@ -10,8 +10,8 @@ from functools import cache
 import numpy as np
 
 from ..gpu import Source, blocks
-from ..lrn import cuda as lrn
 from ..gpu.walks import IN_REGISTERS, chunk, constants
+from ..lrn import cuda as lrn
 from ..pool import cuda as pool
 
 _SOURCE = Source(__file__, "lrn_max_pool.cu")
