@@ -11,10 +11,9 @@ import numpy as np
 
 from .. import isa, tile
 from ..jit import jit, prange
-from ..layout import channels_last
 from ..runs import clear, run, where
 from .direct import needed_size, window_runs
-from .packing import frame_row, pack_row, unpack
+from .packing import frame_row, pack_row
 
 _BANDS, _ROWS = 32, 8  # at most so many, and none with fewer rows of gy
 _CACHE = 300 << 10  # bytes of x and gy that a task takes at a time
@@ -22,20 +21,20 @@ _CACHE = 300 << 10  # bytes of x and gy that a task takes at a time
 
 def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
     windows, panels, sums = scratch(*_plan(x, gy, gw, stride, groups))
-    xs, gys, ys = channels_last(x), channels_last(gy), None if y is None else channels_last(y)
-    best, item, (_, C, R, S) = isa.chosen(), xs.itemsize, gw.shape
-    tap, length = window_runs(R, S, C, windows.shape[2], xs.shape[3])
-    _sum_bands(xs, gys, ys, windows, panels, sums, padding, stride, groups, R, length, tap, tile.height(length),
+    best, item, (_, C, R, S) = isa.chosen(), x.itemsize, gw.shape
+    tap, length = window_runs(R, S, C, windows.shape[2], x.shape[3])
+    _sum_bands(x, gy, y, windows, panels, sums, padding, stride, groups, R, length, tap, tile.height(length),
                best.lanes(item), tile.address("panel", item))
     for band in sums[1:]:
         sums[0] += band
-    unpack(sums[0], gw, groups, best.lanes(item))
+    whole = sums[0].reshape(groups, R, S, C, -1)[..., :len(gw) // groups]
+    gw[...] = whole.transpose(0, 4, 3, 1, 2).reshape(gw.shape)
 
 
 def _plan(x, gy, gw, stride, groups):
     """The (shape, dtype) of each thread's rows of x (height, width, channels) and of gy, and of the bands' sums."""
-    item, (K, C, R, S), (N, channels, _, _), (_, _, P, Q) = x.itemsize, gw.shape, x.shape, gy.shape
-    columns, width = isa.chosen().padded(K // groups, item), needed_size(gy.shape, gw.shape, stride)[1]
+    item, (K, C, R, S), (N, P, Q, _), channels = x.itemsize, gw.shape, gy.shape, x.shape[3]
+    columns, width = isa.chosen().padded(K // groups, item), needed_size((P, Q), (R, S), stride)[1]
     threads = numba.get_num_threads()
     row = groups * columns * Q
     rows = max(1, min(P, (_CACHE // item - R * width * channels) // (stride[0] * width * channels + row)))
@@ -46,7 +45,7 @@ def _plan(x, gy, gw, stride, groups):
 
 @jit
 def _sum_bands(x, gy, y, windows, panels, sums, padding, stride, groups, R, length, taps, tall, lanes, panel_tile):
-    """sums[band, tap and r, k] = the sum over the band's pixels of x[pixel's window; tap and r] * gy[pixel, k]."""
+    """sums[band, group][tap and r, k] = the sum over the band's pixels of x[its window; tap and r] * gy[pixel, k]."""
     _, P, Q, K = gy.shape
     _, _, width, channels = windows.shape
     bands, wide, padded, most = len(sums), 2 * lanes, sums.shape[3], panels.shape[1]
@@ -73,11 +72,11 @@ def _sum_bands(x, gy, y, windows, panels, sums, padding, stride, groups, R, leng
                     lines[line] = line * Q * size
                 for tap in range(taps.size):
                     for r in range(0, length, tall):
-                        result = total + (group * padded + column) * whole + (tap * length + r) * size
+                        result = total + (group * whole + tap * length + r) * padded + column
                         tile.call(panel_tile,
                                   (min(tall, length - r), size // lanes,
                                    where(windows, window + group * length + taps[tap] + r), where(places, 0),
                                    stride[1] * channels, where(panels, panel + (group * padded + column) * here * Q),
-                                   where(lines, 0), size, here, Q, where(sums, result), size, where(sums, result),
-                                   size))
+                                   where(lines, 0), size, here, Q, where(sums, result), padded, where(sums, result),
+                                   padded))
             row += here

@@ -6,38 +6,27 @@ gradient a third, between the two (``pairs.py``); ``choice.py`` chooses.
 
 from ..bias import sum_pixels
 from ..layout import channels_last
-from . import choice, direct, gradient, pairs
-from . import winograd as wino
+from . import choice, direct, gradient, pairs, winograd
+
+_WAYS = {choice.DIRECT: direct, choice.PAIRS: pairs, choice.WINOGRAD: winograd}
 
 
 def forward(x, weight, bias, y, *, stride, padding, groups, relu=False, kept=None, scratch):
-    way = choice.algorithm(_forward(kept), x, weight, y, stride, groups)
-    if way == choice.WINOGRAD:
-        wino.forward(x, weight, bias, y, padding, groups, relu, kept, scratch)
-    elif way == choice.PAIRS:
-        pairs.forward(x, weight, bias, y, padding, relu, kept, scratch)
-    else:
-        direct.forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch)
-
-
-def _forward(kept):
-    return choice.FORWARD if kept is None else choice.INFERENCE
+    which = choice.FORWARD if kept is None else choice.INFERENCE
+    way = _WAYS[choice.algorithm(which, x, weight, y, stride, groups)]
+    way.convolve(channels_last(x), None, weight, bias, channels_last(y), stride, padding, groups, relu, False, kept,
+                 scratch)
 
 
 def backward_input(gy, weight, gx, y=None, *, stride, padding, groups, scratch):
-    way = choice.algorithm(choice.INPUT, gx, weight, gy, stride, groups)
-    if way == choice.WINOGRAD:
-        wino.backward_input(gy, weight, gx, y, padding, groups, scratch)
-    elif way == choice.PAIRS:
-        pairs.backward_input(gy, weight, gx, y, padding, scratch)
-    else:
-        direct.backward_input(gy, weight, gx, y, stride, padding, groups, scratch)
+    way = _WAYS[choice.algorithm(choice.INPUT, gx, weight, gy, stride, groups)]
+    way.convolve(channels_last(gy), None if y is None else channels_last(y), weight, None, channels_last(gx), stride,
+                 padding, groups, False, True, None, scratch)
 
 
 def backward_weight(x, gy, gw, gb, y=None, *, stride, padding, groups, scratch):
-    if choice.algorithm(choice.WEIGHT, x, gw, gy, stride, groups) == choice.WINOGRAD:
-        wino.backward_weight(x, gy, gw, y, padding, groups, scratch)
-    else:
-        gradient.backward_weight(x, gy, gw, y, stride, padding, groups, scratch)
+    xs, gys, ys = channels_last(x), channels_last(gy), None if y is None else channels_last(y)
+    way = winograd if choice.algorithm(choice.WEIGHT, x, gw, gy, stride, groups) == choice.WINOGRAD else gradient
+    way.backward_weight(xs, gys, gw, ys, stride, padding, groups, scratch)
     if gb is not None:
-        sum_pixels(channels_last(gy), None if y is None else channels_last(y), gb)
+        sum_pixels(gys, ys, gb)

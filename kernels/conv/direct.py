@@ -16,58 +16,43 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import isa, tile
-from ..layout import channels_last
 from ..scratch import prepared
 from ..shapes import planned
-from .packing import frame, pack_backward, pack_bias, pack_forward
+from .packing import frame, one_phase, pack, pack_bias
 from .rows import Grid, Lines, Walk, product
 
 _FRAMES = 4 << 20  # bytes of framed images at a time
 
 
-def forward(x, weight, bias, y, stride, padding, groups, relu, kept, scratch):
+def convolve(source, y, weight, bias, result, stride, padding, groups, relu, backwards, kept, scratch):
+    """The forward pass; or with ``backwards`` the input gradient, of a source that counts only where y, unless it is
+    None, is positive.  Images are (N, H, W, C)."""
     weight, lanes = np.ascontiguousarray(weight), isa.chosen().lanes(weight.itemsize)
-    packed, offsets, frames = scratch(*_forward_plan(x.shape, weight.shape, y.shape, x.dtype, stride, padding, groups))
-    xs, ys = channels_last(x), channels_last(y)
-    packed = prepared(kept, ("direct", groups), packed, lambda panels: pack_forward(weight, panels, groups, lanes))
-    pack_bias(bias, offsets)
-    streams = tile.may_stream(ys, len(weight) // groups)
-    for source, images in _framed(xs, None, frames, *padding):
-        walk, tap = _forward_walk(source.shape, x.shape[2], weight.shape, y.shape[2:], stride, padding[0], groups)
-        product(source, packed, offsets, ys[images], walk, tap, relu=relu, streams=streams)
-
-
-@planned
-def _forward_plan(x_shape, weight_shape, y_shape, dtype, stride, padding, groups):
-    """The (shape, dtype) of panels of weights, of the bias in panels, and of framed images."""
-    (N, channels, H, W), (K, C, R, S), (down, right) = x_shape, weight_shape, needed_size(y_shape, weight_shape, stride)
-    columns, fits = isa.chosen().padded(K // groups, dtype.itemsize), padding == (0, 0) and down <= H and right <= W
-    return (((groups, R * S * C, columns), dtype), ((groups, columns), dtype),
-            _frames_spec(None if fits else (N, down, right, channels), dtype))
-
-
-@planned
-def _forward_walk(source_shape, height, weight_shape, outputs, stride, top, groups):
-    """(walk, taps) from a source, of whose lines ``height`` from ``top`` on are no zeros, to (P, Q) outputs."""
-    (N, H, W, channels), (K, C, R, S), (P, Q) = source_shape, weight_shape, outputs
-    tap, depth = window_runs(R, S, C, W, channels)
-    return Walk((N, P, Q), Grid(H * W * channels, stride[0] * W * channels, stride[1] * channels, 0),
-                Grid(P * Q * K, Q * K, K, 0), (C, K // groups), groups, K // groups, depth,
-                Lines(0, stride[0], R, top, top + height)), tap
-
-
-def needed_size(y_shape, weight_shape, stride):
-    """(height, width) from the first to the last pixel that the windows see."""
-    height, width = ((outputs - 1) * step + taps
-                     for outputs, step, taps in zip(y_shape[2:], stride, weight_shape[2:], strict=True))
-    return height, width
-
-
-def backward_input(gy, weight, gx, y, stride, padding, groups, scratch):
-    if not _few_channels(weight, stride, groups):
-        _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch)
+    if backwards and groups == 1 and 1 < stride[1] <= weight.shape[3] and weight.shape[1] < lanes:
+        _convolve_joined(source, y, weight, result, stride, padding, scratch)
         return
-    joined, wide = scratch(*_joined_plan(gy, weight, gx, stride, padding))
+    before, phases, parts, *specs = _plan(source.shape, weight.shape, result.shape, source.dtype, y is not None, stride,
+                                          padding, groups, backwards)
+    packed, offsets, frames = scratch(*specs)
+    packed = prepared(kept, ("direct", groups), packed,
+                      lambda panels: pack(weight, panels, groups, lanes, parts, backwards))
+    pack_bias(bias, offsets)
+    streams = tile.may_stream(result, result.shape[3] // groups)
+    for some, images in _framed(source, y, frames, *before):
+        target = result[images]
+        for phase, rows in phases:
+            if 0 in phase.taps:
+                (h, w), (down, right) = phase.pixel, phase.apart
+                target[:, h::down, w::right] = 0  # no window sees these pixels
+                continue
+            walk, tap = _walk(some.shape, source.shape[1], result.shape, phase, before[0], groups)
+            product(some, packed.reshape(-1, packed.shape[2])[rows], offsets, target, walk, tap, relu=relu,
+                    streams=streams)
+
+
+def _convolve_joined(gy, y, weight, gx, stride, padding, scratch):
+    """The input gradient: the pixels of a row that one stride goes over as one pixel, with the channels of all."""
+    joined, wide = scratch(*_joined_plan(gy.shape, weight.shape, gx.shape, gx.dtype, stride, padding))
     C, step = weight.shape[1], stride[1]
     joined[...] = 0
     for b in range(step):
@@ -76,119 +61,86 @@ def backward_input(gy, weight, gx, y, stride, padding, groups, scratch):
     for begin in range(0, len(gx), len(wide)):
         images = slice(begin, min(begin + len(wide), len(gx)))
         some = wide[:images.stop - begin]
-        _backward_phases(gy[images], joined, some.transpose(0, 3, 1, 2), None if y is None else y[images],
-                         (stride[0], 1), (padding[0], 0), 1, scratch)
-        frame(some.reshape(*some.shape[:2], -1, C), None, channels_last(gx)[images], 0, -padding[1])
+        convolve(gy[images], None if y is None else y[images], joined, None, some, (stride[0], 1), (padding[0], 0), 1,
+                 False, True, None, scratch)
+        frame(some.reshape(*some.shape[:2], -1, C), None, gx[images], 0, -padding[1])
 
 
-def _few_channels(weight, stride, groups):
-    return groups == 1 and 1 < stride[1] <= weight.shape[3] and weight.shape[1] < isa.chosen().lanes(weight.itemsize)
-
-
-def _joined_plan(gy, weight, gx, stride, padding):
+@planned
+def _joined_plan(gy_shape, weight_shape, gx_shape, dtype, stride, padding):
     """The (shape, dtype) of the weights and of some images of gx whose pixels are joined."""
-    (K, C, R, S), (N, _, H, W), step = weight.shape, gx.shape, stride[1]
+    (K, C, R, S), (N, H, W, _), step = weight_shape, gx_shape, stride[1]
     taps = -(-S // step)
-    width = max(-(-(W + padding[1]) // step), gy.shape[3] + taps - 1)
-    return ((K, step * C, R, taps), gx.dtype), _frames_spec((N, H, width, step * C), gx.dtype)
-
-
-def _backward_phases(gy, weight, gx, y, stride, padding, groups, scratch):
-    weight, C = np.ascontiguousarray(weight), weight.shape[1]
-    (top, left), _, phases = _geometry(weight.shape[2:], stride, padding, gx.shape[2:])
-    masked = y is not None
-    packed, zeros, frames = scratch(*_backward_plan(gy.shape, weight.shape, gx.shape, gy.dtype, masked, stride, padding,
-                                                    groups))
-    gys, gxs, streams = channels_last(gy), channels_last(gx), tile.may_stream(channels_last(gx), C)
-    zeros[...] = 0
-    cuts, parts = _parts(weight.shape, groups, stride, phases)
-    pack_backward(weight, packed, groups, isa.chosen().lanes(weight.itemsize), parts)
-    for source, images in _framed(gys, channels_last(y) if masked else None, frames, top, left):
-        target = gxs[images]
-        for phase, cut in zip(phases, cuts, strict=True):
-            if 0 in phase.taps:
-                h, w = phase.pixel
-                target[:, h::stride[0], w::stride[1]] = 0  # no window sees these pixels
-                continue
-            walk, tap = _backward_walk(source.shape, gys.shape[1], weight.shape, gxs.shape[1:3], phase, stride,
-                                       (top, left), groups)
-            product(source, packed.reshape(-1, packed.shape[2])[cut], zeros, target, walk, tap, streams=streams)
-
-
-@planned
-def _backward_plan(gy_shape, weight_shape, gx_shape, dtype, masked, stride, padding, groups):
-    """The (shape, dtype) of panels of weights, of as many zeros as a bias, and of framed images of gy."""
-    K, C, R, S = weight_shape
-    before, size, _ = _geometry((R, S), stride, padding, gx_shape[2:])
-    same = not masked and before == (0, 0) and size == gy_shape[2:]
-    columns = isa.chosen().padded(C, dtype.itemsize)
-    return (((groups, R * S * (K // groups), columns), dtype), ((groups, columns), dtype),
-            _frames_spec(None if same else (gy_shape[0], *size, K), dtype))
-
-
-@planned
-def _backward_walk(source_shape, height, weight_shape, gx_size, phase, stride, before, groups):
-    """(walk, taps) of a phase of gx of (H, W) pixels, from a source with zeros ``before`` = (above, left of) gy, which
-    is ``height`` lines high."""
-    (N, H, W, channels), (K, C, _, _), (D, E) = source_shape, weight_shape, phase.taps
-    (i, j), (h, w), line = phase.first, phase.pixel, gx_size[1] * C * groups
-    tap, depth = window_runs(D, E, K // groups, W, channels)
-    down, right = i - D + 1 + before[0], j - E + 1 + before[1]
-    return Walk((N, *phase.count), Grid(H * W * channels, W * channels, channels, (down * W + right) * channels),
-                Grid(gx_size[0] * line, stride[0] * line, stride[1] * C * groups, h * line + w * C * groups),
-                (K // groups, C), groups, C, depth, Lines(down, 1, D, before[0], before[0] + height)), tap
-
-
-@planned
-def _parts(weight_shape, groups, stride, phases):
-    """(the rows of packed weights that are each phase's, the ``parts`` of ``pack_backward``).  Kept: only to be
-    read."""
-    K, _, R, S = weight_shape
-    filters, end, cuts, parts = K // groups, 0, [], np.zeros((R, S, 3), np.int64)
-    for phase in phases:
-        (D, E), rows = phase.taps, math.prod(phase.taps) * filters
-        own = np.arange(D * E)[::-1].reshape(D, E) * filters  # the taps run backwards
-        parts[phase.remainder[0]::stride[0], phase.remainder[1]::stride[1]] = np.stack(
-            np.broadcast_arrays(end, rows, own), axis=2)
-        cuts.append(slice(end, end + rows * groups))
-        end = cuts[-1].stop
-    return cuts, parts.reshape(-1, 3)
+    width = max(-(-(W + padding[1]) // step), gy_shape[2] + taps - 1)
+    return ((K, step * C, R, taps), dtype), _frames_spec((N, H, width, step * C), dtype)
 
 
 class _Phase(NamedTuple):
-    """The pixels h of gx with h + padding = remainder + i*stride, from i = first on; each field is (down, across)."""
+    """Pixels of the result that see the source through the same taps; each field is (down, across)."""
 
-    remainder: tuple[int, int]
-    taps: tuple[int, int]  # that see them
-    first: tuple[int, int]
     pixel: tuple[int, int]  # the first of them
+    apart: tuple[int, int]  # from one to the next, and from tap to tap
     count: tuple[int, int]
+    tap: tuple[int, int]  # the first of theirs
+    taps: tuple[int, int]  # how many
+    corner: tuple[int, int]  # of the first one's window, in a source between zeros
+    step: tuple[int, int]  # from a window to the next
 
 
 @planned
-def _geometry(taps, stride, padding, size):
-    """(how many zeros go above and left of gy so that every window of gx finds its place, the size of it all, the
-    phases that have pixels), for gx of a size."""
-    axes = [_phases_of_axis(*axis) for axis in zip(taps, stride, padding, size, strict=True)]
-    before, sizes = [], []
-    for phases in axes:
-        lowest = min([0, *(first + 1 - seen for _, seen, first, _, _ in phases if seen)])
-        highest = max([0, *(first + count - 1 for _, seen, first, _, count in phases if seen)])
-        before.append(-lowest)
-        sizes.append(highest - lowest + 1)
-    phases = tuple(_Phase(*zip(down, across, strict=True)) for down in axes[0] for across in axes[1])
-    return tuple(before), tuple(sizes), phases
+def _plan(source_shape, weight_shape, result_shape, dtype, masked, stride, padding, groups, backwards):
+    """(how many zeros go above and left of the source, (phase, its rows of packed weights) for each phase that has
+    pixels, the ``parts`` of ``pack``, the (shape, dtype) of panels of weights, of the bias in panels, and of framed
+    images).  Kept: only to be read."""
+    (N, H, W, channels), taps, axis = source_shape, weight_shape[2:], _axis_backwards if backwards else _axis
+    before, axes = zip(*map(axis, taps, stride, padding, result_shape[1:3]), strict=True)
+    end, phases, parts = 0, [], np.zeros((*taps, 3), np.int64)
+    for phase in (_Phase(*zip(down, across, strict=True)) for down in axes[0] for across in axes[1]):
+        own = one_phase(math.prod(phase.taps), channels // groups, backwards).reshape(*phase.taps, 3)
+        parts[phase.tap[0]::phase.apart[0], phase.tap[1]::phase.apart[1]] = own + (end, 0, 0)
+        phases.append((phase, slice(end, end + math.prod(phase.taps) * channels)))
+        end += math.prod(phase.taps) * channels
+    size = [max(phase.corner[i] + (phase.count[i] - 1) * phase.step[i] + phase.taps[i] for phase, _ in phases)
+            for i in range(2)]
+    columns = isa.chosen().padded(result_shape[3] // groups, dtype.itemsize)
+    as_it_is = not masked and before == (0, 0) and size[0] <= H and size[1] <= W
+    return (before, phases, parts.reshape(-1, 3), ((groups, math.prod(taps) * channels // groups, columns), dtype),
+            ((groups, columns), dtype), _frames_spec(None if as_it_is else (N, *size, channels), dtype))
 
 
-def _phases_of_axis(taps, step, padding, size):
-    """(remainder a, taps, the first i, the first pixel, how many) of the phases of one axis that have pixels."""
-    phases = []
-    for a in range(min(step, size + padding)):
-        i = max(0, -(-(padding - a) // step))
-        pixel = a + i * step - padding
-        if pixel < size:
-            phases.append((a, max(0, -(-(taps - a) // step)), i, pixel, -(-(size - pixel) // step)))
-    return phases
+def _axis(taps, step, padding, size):
+    """(zeros before the source, the fields of each phase) along an axis of the result."""
+    return padding, [(0, 1, size, 0, taps, 0, step)]
+
+
+def _axis_backwards(taps, step, padding, size):
+    """The same for the input gradient: pixel h, with h + padding = i*step + tap, sees pixel i of gy through that tap,
+    i - 1 through the one ``step`` further on ..."""
+    before, phases = max(0, (taps - 1 - padding) // step), []
+    for pixel in range(min(step, size)):
+        i, tap = divmod(pixel + padding, step)
+        seen = len(range(tap, taps, step))
+        phases.append((pixel, step, len(range(pixel, size, step)), tap, seen, before + i + 1 - seen, 1))
+    return before, phases
+
+
+@planned
+def _walk(source_shape, height, result_shape, phase, above, groups):
+    """(walk, taps) of a phase of the result, from a source that has ``above`` lines of zeros and then ``height`` that
+    are none."""
+    (N, H, W, channels), (_, P, Q, K) = source_shape, result_shape
+    (i, j), (h, w), (down, right), line = phase.corner, phase.pixel, phase.apart, Q * K
+    tap, depth = window_runs(*phase.taps, channels // groups, W, channels)
+    return Walk((N, *phase.count),
+                Grid(H * W * channels, phase.step[0] * W * channels, phase.step[1] * channels, (i * W + j) * channels),
+                Grid(P * line, down * line, right * K, h * line + w * K), (channels // groups, K // groups), groups,
+                depth, Lines(i, phase.step[0], phase.taps[0], above, above + height)), tap
+
+
+def needed_size(outputs, taps, stride):
+    """(height, width) from the first to the last pixel that the windows of so many outputs see."""
+    height, width = ((count - 1) * step + tap for count, step, tap in zip(outputs, stride, taps, strict=True))
+    return height, width
 
 
 @planned
@@ -196,14 +148,14 @@ def window_runs(R, S, C, width, channels):
     """(distances, depth) of the runs of memory that a window of C of the ``channels`` of an image consists of.  Kept:
     only to be read."""
     if channels == C:  # neighbouring pixels are one run
-        return np.arange(R) * (width * C), S * C
-    return window_pixels(R, S, width) * channels, C
+        return lattice(R, 1, width * C, 0), S * C
+    return lattice(R, S, width * channels, channels), C
 
 
 @planned
-def window_pixels(R, S, width):
-    """Distances of a window's pixels from its first, in pixels of an image so wide.  Kept: only to be read."""
-    return (np.arange(R)[:, None] * width + np.arange(S)).reshape(-1)
+def lattice(rows, columns, down, right):
+    """Distances i*down + j*right.  Kept: only to be read."""
+    return (np.arange(rows)[:, None] * down + np.arange(columns) * right).reshape(-1)
 
 
 def _frames_spec(shape, dtype):

@@ -18,12 +18,11 @@ import numpy as np
 
 from .. import isa, tile
 from ..jit import jit, prange
-from ..layout import channels_last
 from ..runs import clear, copy, run, sum_up, where
 from ..shapes import planned
 from ..transpose import transpose
 from . import bands, pointwise
-from .direct import needed_size, window_pixels
+from .direct import lattice, needed_size
 from .packing import pack_row
 from .rows import uneven
 
@@ -33,43 +32,44 @@ _FEW = 8  # fewer channels than this make no panel
 
 
 def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
-    if gw.shape[1] < _FEW:
+    """x, gy and y, which masks gy unless it is None, are (N, H, W, C)."""
+    (K, C, R, S), (_, P, Q, _), best, item = gw.shape, gy.shape, isa.chosen(), x.itemsize
+    if C < _FEW:
         bands.backward_weight(x, gy, gw, y, stride, padding, groups, scratch)
         return
-    if pointwise.serves(gw, padding):
+    if (R, S) == (1, 1) and padding == (0, 0):
         pointwise.backward_weight(x, gy, gw, y, stride, groups, scratch)
         return
-    xs, gys, ys = channels_last(x), channels_last(gy), None if y is None else channels_last(y)
-    pixels, gradients, room = scratch(*_plan(x.shape, gy.shape, gw.shape, x.dtype, stride, groups,
-                                              numba.get_num_threads()))
-    best, item, (K, _, R, S) = isa.chosen(), x.itemsize, gw.shape
-    _, P, Q, _ = gys.shape
-    for begin in range(0, len(xs), len(gradients)):
-        images = slice(begin, min(begin + len(gradients), len(xs)))
+    pixels, gradients, room = scratch(*_plan(len(x), gy.shape, gw.shape, x.dtype, stride, groups,
+                                             numba.get_num_threads()))
+    tiles, height, width, tall = pixels.shape[1:]
+    tasks = tiles * -(-(K // groups) // best.columns(item))
+    pieces = R if uneven(tasks, numba.get_num_threads()) else 1  # of the taps: as many tasks as make it even
+    for begin in range(0, len(x), len(gradients)):
+        images = slice(begin, min(begin + len(gradients), len(x)))
         count = images.stop - begin
-        panels = gradients.reshape(-1)[:count * gradients[0].size]
-        _pack_gradient(gys[images], None if ys is None else ys[images], panels, groups, best.lanes(item))
-        source = pixels.reshape(-1)[:count * pixels[0].size].reshape(-1, count, *pixels.shape[2:])
-        _pack_pixels(xs[images], source, groups, *padding)
-        tiles, _, height, width, tall = source.shape
-        _accumulate(source.reshape(-1), panels, gw, room, tiles // groups, source[0].size,
-                    window_pixels(R, S, width) * tall, _pieces(tiles * -(-(K // groups) // best.columns(item)), R),
-                    _lines(count, height, P, stride[0]) * (width * tall), stride[1] * tall, Q, groups, begin == 0, tall,
-                    best.lanes(item), tile.address("panel", item))
+        panels = gradients[:count]
+        source = pixels[:count].reshape(tiles, count, height, width, tall)
+        _pack_gradient(gy[images], None if y is None else y[images], panels, groups, best.lanes(item))
+        _pack_pixels(x[images], source, groups, *padding)
+        _accumulate(source.reshape(-1), panels.reshape(-1), gw, room, tiles // groups, source[0].size,
+                    lattice(R, S, width * tall, tall), pieces,
+                    lattice(count, P, height * width * tall, stride[0] * width * tall), stride[1] * tall, Q, groups,
+                    begin == 0, tall, best.lanes(item), tile.address("panel", item))
 
 
 @planned
-def _plan(x_shape, gy_shape, gw_shape, dtype, stride, groups, threads):
+def _plan(images, gy_shape, gw_shape, dtype, stride, groups, threads):
     """The (shape, dtype) of panels of x (images, tiles, height, width, channels) and of gy (images, numbers), both of a
     chunk of images, and of room for each thread's sums, twice."""
-    item, (K, C, R, S), (_, _, P, Q) = dtype.itemsize, gw_shape, gy_shape
+    item, (K, C, R, S), (_, P, Q, _) = dtype.itemsize, gw_shape, gy_shape
     columns, tall = isa.chosen().padded(K // groups, item), tile.height(C)
-    height, width = needed_size(gy_shape, gw_shape, stride)
+    height, width = needed_size((P, Q), (R, S), stride)
     image, gradient = (groups * -(-C // tall), height, width, tall), groups * columns * P * Q
     two = height * width * tall + min(columns, isa.chosen().columns(item)) * P * Q  # a panel of each
-    images = max(1, min(x_shape[0], _PANELS // (item * two), _CHUNK // (item * (math.prod(image) + gradient))))
+    chunk = max(1, min(images, _PANELS // (item * two), _CHUNK // (item * (math.prod(image) + gradient))))
     room = threads, 2, R * S * tall * isa.chosen().columns(item)
-    return ((images, *image), dtype), ((images, gradient), dtype), (room, dtype)
+    return ((chunk, *image), dtype), ((chunk, gradient), dtype), (room, dtype)
 
 
 @jit
@@ -98,17 +98,6 @@ def _pack_gradient(gy, y, panels, groups, lanes):
     rows = gy.shape[0] * gy.shape[1]
     for row in prange(rows):
         pack_row(gy, y, panels, 0, row, rows * gy.shape[2], row, groups, lanes)
-
-
-@planned
-def _lines(images, height, P, stride):
-    """The first line of each window, in lines of images of such a height.  Kept: only to be read."""
-    return (np.arange(images)[:, None] * height + np.arange(P) * stride).reshape(-1)
-
-
-def _pieces(tasks, lines):
-    """Into how many pieces the taps of so many lines are cut: one, if the threads have equally much to do then."""
-    return lines if uneven(tasks, numba.get_num_threads()) else 1
 
 
 @jit

@@ -4,9 +4,10 @@ import numpy as np
 
 from ..jit import inline, jit, prange
 from ..runs import clear, copy, copy_masked, run
+from ..shapes import planned
 from ..transpose import transpose
 
-_BLOCK = 8  # filters that a task takes
+_BLOCK = 8  # filters that a task of the input gradient takes
 _SOME = 128  # numbers of a filter that are turned at a time: of 32 filters, they fit into the first cache twice
 
 
@@ -61,63 +62,43 @@ def pack_bias(bias, offsets):
         offsets[:, :len(bias) // groups] = bias.reshape(groups, -1)
 
 
-@jit
-def pack_forward(weight, packed, groups, lanes):
-    """Panels of filters: packed[g, panel][(r, s, c), k] = weight[g K/G + panel 2V + k, c, r, s], 0 beyond the last k.
-
-    packed: (G, R*S*C/G, K/G rounded up to V), one panel after the other within a group."""
-    (_, C, R, S), padded = weight.shape, packed.shape[2]
-    filters, wide, taps, some = len(weight) // groups, 2 * lanes, R * S, max(1, _SOME // (R * S))
-    panels, parts = (padded + wide - 1) // wide, (C + some - 1) // some
-    for task in prange(groups * panels * parts):
-        group, column, c0 = task // (panels * parts), task // parts % panels * wide, task % parts * some
-        first, width, valid = group * filters + column, min(wide, padded - column), min(wide, filters - column)
-        here, at = min(some, C - c0), (group * padded + column) * C * taps + c0 * width
-        turned = np.zeros(here * taps * width, weight.dtype)  # [(c, tap), k]
-        transpose(turned, 0, width, weight, (first * C + c0) * taps, C * taps, valid, here * taps)
-        for tap in range(taps):
-            for c in range(here):
-                copy(run(packed, at + (tap * C + c) * width, width), run(turned, (c * taps + tap) * width, width))
+@planned
+def one_phase(taps, rows, backwards):
+    """The ``parts`` of :func:`pack` for taps of one phase, in their order or backwards, with so many rows each.  Kept:
+    only to be read."""
+    own = np.arange(taps)[::-1 if backwards else 1] * rows
+    return np.stack(np.broadcast_arrays(0, taps * rows, own), axis=1)
 
 
 @jit
-def pack_backward(weight, packed, groups, lanes, parts):
-    """Panels of channels, for all phases of the input gradient: those of a phase [g, panel][(tap, k), c], the taps
-    backwards.
+def pack(weight, packed, groups, lanes, parts, backwards):
+    """Panels of filters, for all phases of a pass: those of a phase [g, panel][(tap, c), k], 0 beyond the last k of a
+    group.  With ``backwards`` of channels: [(tap, k), c].
 
     parts: for each tap, the first row of its phase, how many rows that has for a group, none if no pixel is of it, and
     the tap's own first row among those of a panel."""
     (K, C, R, S), padded = weight.shape, packed.shape[2]
     filters, wide, taps = K // groups, 2 * lanes, R * S
-    blocks = (filters + _BLOCK - 1) // _BLOCK
-    for task in prange(groups * blocks):
-        group, first = task // blocks, task % blocks * _BLOCK
-        turned = np.zeros(taps * wide, weight.dtype)  # [tap, c]
-        for column in range(0, padded, wide):
-            width, valid = min(wide, padded - column), min(wide, C - column)
-            if valid < width:  # else there were numbers of the panel before
-                clear(turned)
-            for k in range(first, min(first + _BLOCK, filters)):
-                transpose(turned, 0, width, weight, ((group * filters + k) * C + column) * taps, taps, valid, taps)
-                for tap in range(taps):
-                    begin, rows, own = parts[tap, 0], parts[tap, 1], parts[tap, 2]
-                    if rows:
-                        at = begin * padded + (group * padded + column) * rows + (own + k) * width
-                        copy(run(packed, at, width), run(turned, tap * width, width))
-
-
-@jit
-def unpack(sums, gw, groups, lanes):
-    """gw[k, c, r, s] from panels [group, panel][(r, s, c), k]: the reverse of ``pack_forward``."""
-    K, C, R, S = gw.shape
-    filters, wide, padded = K // groups, 2 * lanes, sums.shape[2]
-    flat, length = sums.reshape(-1), R * S * C
-    for k in prange(K):
-        group, inside = k // filters, k % filters
-        column = inside // wide * wide
-        width = min(wide, padded - column)
-        base = (group * padded + column) * length + inside - column
-        for c in range(C):
-            for r in range(R):
-                for s in range(S):
-                    gw[k, c, r, s] = flat[base + ((r * S + s) * C + c) * width]
+    # Of a panel: its rows and columns, how far apart they are in memory, how many rows are turned at a time.
+    rows, row_step, columns, column_step, some = C, taps, filters, C * taps, max(1, _SOME // taps)
+    block = some  # rows that a task takes
+    if backwards:
+        rows, row_step, columns, column_step, some, block = filters, C * taps, C, taps, 1, _BLOCK
+    panels, blocks = (padded + wide - 1) // wide, (rows + block - 1) // block
+    for task in prange(groups * blocks * panels):  # in the order in which memory has the weights
+        group, rest = task // (blocks * panels), task % (blocks * panels)
+        first, column = (rest // panels, rest % panels) if backwards else (rest % blocks, rest // blocks)
+        first, column = first * block, column * wide
+        width, valid, end = min(wide, padded - column), min(wide, columns - column), min(first + block, rows)
+        turned = np.empty(some * taps * width, weight.dtype)  # [(row, tap), column]
+        if valid < width:
+            clear(turned)
+        for row in range(first, end, some):
+            here = min(some, end - row)
+            at = group * filters * C * taps + row * row_step + column * column_step
+            transpose(turned, 0, width, weight, at, column_step, valid, here * taps)
+            for tap in range(taps):
+                begin, height, own = parts[tap, 0], parts[tap, 1], parts[tap, 2]
+                to = begin * padded + (group * padded + column) * height + (own + row) * width
+                for i in range(here if height else 0):
+                    copy(run(packed, to + i * width, width), run(turned, (i * taps + tap) * width, width))

@@ -16,28 +16,21 @@ import numpy as np
 
 from .. import isa, tile
 from ..jit import inline, jit, prange
-from ..layout import LINE, channels_last
+from ..layout import LINE
 from ..runs import run, where
 from ..scratch import prepared
 from ..shapes import planned
-from .packing import frame_row, pack_backward, pack_bias, pack_forward
+from .packing import frame_row, one_phase, pack, pack_bias
 
 TAPS = 3
 _LINES = 4  # of x, that two lines of y see
 _TASKS = 64  # lines of y in a batch; if it has fewer, a task takes a part of the filters
 
 
-def forward(x, weight, bias, y, padding, relu, kept, scratch):
-    _convolve(channels_last(x), None, weight, bias, channels_last(y), padding, relu, False, kept, scratch)
-
-
-def backward_input(gy, weight, gx, y, padding, scratch):
-    """A convolution of gy: the taps backwards, channels and filters exchanged."""
-    _convolve(channels_last(gy), None if y is None else channels_last(y), weight, None, channels_last(gx),
-              (TAPS - 1 - padding[0], TAPS - 1 - padding[1]), False, True, None, scratch)
-
-
-def _convolve(source, y, weight, bias, result, padding, relu, backwards, kept, scratch):
+def convolve(source, y, weight, bias, result, stride, padding, groups, relu, backwards, kept, scratch):
+    """Arguments as in ``direct.py``; stride and groups are 1."""
+    if backwards:
+        padding = TAPS - 1 - padding[0], TAPS - 1 - padding[1]
     best, item, (N, P, Q, K) = isa.chosen(), source.itemsize, result.shape
     packed, panels, offsets, lines, spare = scratch(*_plan(source.shape[3], K, Q, source.dtype,
                                                            numba.get_num_threads()))
@@ -57,19 +50,9 @@ def _plan(C, K, Q, dtype, threads):
 
 
 def _pack(weight, packed, panels, lanes, backwards):
-    weight = np.ascontiguousarray(weight)
-    if backwards:
-        pack_backward(weight, packed, 1, lanes, _taps_backwards(len(weight)))
-    else:
-        pack_forward(weight, packed, 1, lanes)
+    taps = one_phase(TAPS * TAPS, weight.shape[0 if backwards else 1], backwards)
+    pack(np.ascontiguousarray(weight), packed, 1, lanes, taps, backwards)
     _transform(packed.reshape(-1), panels.reshape(-1), packed.shape[2], 2 * lanes)
-
-
-@planned
-def _taps_backwards(filters):
-    """The ``parts`` of ``pack_backward`` for a single phase.  Kept: only to be read."""
-    taps = TAPS * TAPS
-    return np.array([(0, taps * filters, (taps - 1 - tap) * filters) for tap in range(taps)])
 
 
 @jit

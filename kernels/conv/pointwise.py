@@ -24,7 +24,7 @@ import numpy as np
 
 from .. import isa, tile
 from ..jit import inline, jit, prange
-from ..layout import LINE, channels_last
+from ..layout import LINE
 from ..runs import clear, copy_masked, run, sum_up, where
 from ..shapes import evenly, planned
 
@@ -38,18 +38,13 @@ _FIRST = 16 << 10  # bytes of x for which all of gy go by: they stay in a first 
 _STORE = 64  # bytes at a time, a whole line, that memory takes more quickly past the caches
 
 
-def serves(gw, padding):
-    return gw.shape[2:] == (1, 1) and padding == (0, 0)
-
-
 def backward_weight(x, gy, gw, y, stride, groups, scratch):
-    xs, gys, ys = channels_last(x), channels_last(gy), None if y is None else channels_last(y)
-    best, item, (K, C, _, _), count = isa.chosen(), x.itemsize, gw.shape, math.prod(gys.shape[:3])
+    best, item, (K, C, _, _), count = isa.chosen(), x.itemsize, gw.shape, math.prod(gy.shape[:3])
     bands, block, there, parts, *specs = _plan(count, gw.shape, stride, groups, x.dtype, numba.get_num_threads())
     gradients, pixels, sums = scratch(*specs)
     # What no cache would hold until it is used goes to memory straight away (TILE.md has the times).
     streams = best.bytes >= _STORE and block >= count and tile.may_stream(gw, C)
-    _sum_blocks(xs, gys, ys, sums if bands > 1 else gw[None, :, :, 0, 0], gradients, pixels, stride, groups, parts,
+    _sum_blocks(x, gy, y, sums if bands > 1 else gw[None, :, :, 0, 0], gradients, pixels, stride, groups, parts,
                 block, there, tile.height(K // groups), best.lanes(item), tile.address("panel", item),
                 tile.address("panel", item, streams=streams))
     if bands > 1:

@@ -34,10 +34,6 @@ class Grid(NamedTuple):
     right: int
     first: int
 
-    def even(self, rows):
-        """Whether all rows, across lines and images, are equally far apart."""
-        return self.down == rows[2] * self.right and self.image == rows[1] * self.down
-
 
 class Lines(NamedTuple):
     """Which lines of the source the window of an output line p consists of: ``height`` of them, from ``first`` + p *
@@ -56,15 +52,10 @@ class Walk(NamedTuple):
     rows: tuple[int, int, int]  # (N, P, Q): one row for each pixel of the result
     source_grid: Grid
     result_grid: Grid
-    group_steps: tuple[int, int]  # from the channels of a group to those of the next, in the source and in the result
+    channels: tuple[int, int]  # channels of a group, in the source and in the result
     groups: int
-    columns: int  # channels of the result in a group
     depth: int  # numbers of a run of the window
     lines: Lines  # of a window, each of equally many runs; where all rows of a tile see zeros, nothing is multiplied
-
-    def even(self):
-        """Whether all rows are equally far apart."""
-        return self.source_grid.even(self.rows) and self.result_grid.even(self.rows)
 
 
 def product(source, weights, bias, result, walk, tap, *, relu=False, streams=False):
@@ -75,38 +66,30 @@ def product(source, weights, bias, result, walk, tap, *, relu=False, streams=Fal
     bias: (groups, columns rounded up).
     relu: negative results become 0.  streams: results may go past the caches (``tile.may_stream``)."""
     best, item = isa.chosen(), source.itemsize
-    kind, tall, even, blocks, together = _cut(walk, len(tap), source.nbytes + result.nbytes, item,
-                                              numba.get_num_threads())
+    kind, tall, blocks, together = _cut(walk, len(tap), source.nbytes + result.nbytes, item, numba.get_num_threads())
     # An even tile waits longer for the memory to take what it streams than for the lines that it asked for in time.
     streams = streams and kind == "gather"
     # The fields of the walk one by one, for a parallel loop of Numba's takes no tuple of tuples.
-    _product(source.reshape(-1), weights.reshape(-1), bias.reshape(-1), result.reshape(-1), *walk, tap, int(relu), even,
+    _product(source.reshape(-1), weights.reshape(-1), bias.reshape(-1), result.reshape(-1), *walk, tap, int(relu),
              kind == "even", blocks, together, tall, best.lanes(item), tile.address(kind, item, streams=streams))
 
 
 @planned
 def _cut(walk, taps, nbytes, item, threads):
-    """(kind of tile, its rows, whether all rows are equally far apart, blocks into which the rows are cut, panels of a
-    task).
+    """(kind of tile, its rows, blocks into which the rows of the product are cut, panels of a task).
 
-    Rows that are equally far apart and of one run each are what an even tile takes."""
-    best, even, tall = isa.chosen(), walk.even(), tile.rows_apart(walk.source_grid.right, item)
-    panel, panels = taps * walk.depth * best.columns(item) * item, -(-walk.columns // best.columns(item))
+    Rows that are equally far apart, across lines and images, and of one run each are what an even tile takes."""
+    best, tall, (_, P, Q) = isa.chosen(), tile.rows_apart(walk.source_grid.right, item), walk.rows
+    even = taps == 1 and all(grid.down == Q * grid.right and grid.image == P * grid.down
+                             for grid in (walk.source_grid, walk.result_grid))
+    panel, panels = taps * walk.depth * best.columns(item) * item, -(-walk.channels[1] // best.columns(item))
     parts = -(-panels // max(1, _TOGETHER // panel))
     together = -(-panels // parts)  # equally many in each
     tiles = -(-math.prod(walk.rows) // tall)
-    blocks = _blocks(tiles, nbytes // walk.groups, panel, walk.groups * parts, threads)
-    return "even" if even and taps == 1 else "gather", tall, even, blocks, together
-
-
-def _blocks(tiles, nbytes, panel, panels, threads):
-    """Into how many blocks the rows are cut: by the bytes of the images and of a panel, and so many blocks that all
-    threads have equally much to do."""
-    size = min(max(_LEAST, _REUSE * panel), _MOST)
-    blocks = min(tiles, -(-nbytes // size))
-    while blocks < tiles and uneven(blocks * panels, threads):
+    blocks = min(tiles, -(-nbytes // (walk.groups * min(max(_LEAST, _REUSE * panel), _MOST))))
+    while blocks < tiles and uneven(blocks * walk.groups * parts, threads):
         blocks += 1
-    return blocks
+    return "even" if even else "gather", tall, blocks, together
 
 
 def uneven(tasks, threads):
@@ -144,10 +127,10 @@ def _nonzero(lines, first, last, taps):
 
 
 @jit
-def _product(source, weights, bias, result, rows, source_grid, result_grid, group_steps, groups, columns, depth, lines,
-             tap, relu, even, simple, blocks, together, tall, lanes, address):
+def _product(source, weights, bias, result, rows, source_grid, result_grid, channels, groups, depth, lines, tap, relu,
+             even, blocks, together, tall, lanes, address):
     """``together``: how many panels a task takes."""
-    count, length = rows[0] * rows[1] * rows[2], tap.size * depth
+    count, length, columns = rows[0] * rows[1] * rows[2], tap.size * depth, channels[1]
     wide, taps_of_line = 2 * lanes, tap.size // lines.height
     panels, all_tiles = (columns + wide - 1) // wide, (count + tall - 1) // tall
     padded, parts = (columns + lanes - 1) // lanes * lanes, (panels + together - 1) // together
@@ -156,17 +139,15 @@ def _product(source, weights, bias, result, rows, source_grid, result_grid, grou
         group, block, part = task // (blocks * parts), task // parts % blocks, task % parts
         first, last = all_tiles * block // blocks * tall, min(count, all_tiles * (block + 1) // blocks * tall)
         panels_at = group * padded * length  # where the group's are
-        places, targets, zeros = np.empty(tall, np.int64), np.empty(tall, np.int64), np.zeros(tall, np.int64)
+        places, targets, zeros = np.empty(tall, np.int64), np.arange(tall) * result_grid.right, np.zeros(tall, np.int64)
         spare, spare_rows = np.empty(tall * wide, source.dtype), np.arange(tall) * wide
         n, p, q = first // (rows[1] * rows[2]), first // rows[2] % rows[1], first % rows[2]
         tiles = (last - first + tall - 1) // tall
         low, higher = (last - first) // tiles, (last - first) % tiles  # rows of a tile, and how many have one more
-        for r in range(tall):  # where they are in each tile, if they are equally far apart
-            places[r], targets[r] = r * source_grid.right, r * result_grid.right
         end = first
         for t in range(tiles):
             begin, end = end, end + low + (t < higher)
-            start, goal, low_tap, high_tap = group * group_steps[0], group * group_steps[1], 0, tap.size
+            start, goal, low_tap, high_tap = group * channels[0], group * channels[1], 0, tap.size
             if even:
                 start += source_grid.first + begin * source_grid.right
                 goal += result_grid.first + begin * result_grid.right
@@ -184,7 +165,7 @@ def _product(source, weights, bias, result, rows, source_grid, result_grid, grou
                 to, to_rows, step = where(result, goal + column), where(targets, 0), result_grid.right
                 if not fits:  # then the last vector would reach into the next pixel
                     to, to_rows, step = where(spare, 0), where(spare_rows, 0), wide
-                if simple:
+                if even:
                     tile.call(address, (end - begin, vectors, where(source, start), source_grid.right, depth, b,
                                         wide * length, init, 0, to, step, relu))
                 else:

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import isa, tile
 from ..jit import inline, jit, prange
-from ..layout import LINE, channels_last
+from ..layout import LINE
 from ..runs import copy, run, sum_up, where
 from ..scratch import prepared
 from ..shapes import evenly, planned
@@ -42,18 +42,11 @@ _MANY = 6  # register tiles high is a block whose weights (or sums) do not fit: 
 _DEEP = 56  # tiles at most in a block of the weight gradient, which reads and writes its sums
 
 
-def forward(x, weight, bias, y, padding, groups, relu, kept, scratch):
-    _convolve(channels_last(x), None, weight, bias, channels_last(y), padding, groups, relu, False, kept, scratch)
-
-
-def backward_input(gy, weight, gx, y, padding, groups, scratch):
-    R = weight.shape[2]
-    _convolve(channels_last(gy), None if y is None else channels_last(y), weight, None, channels_last(gx),
-              (R - 1 - padding[0], R - 1 - padding[1]), groups, False, True, None, scratch)
-
-
-def _convolve(source, y, weight, bias, result, padding, groups, relu, backwards, kept, scratch):
+def convolve(source, y, weight, bias, result, stride, padding, groups, relu, backwards, kept, scratch):
+    """Arguments as in ``direct.py``; the stride is 1."""
     best, item, taps, weight = isa.chosen(), source.itemsize, weight.shape[2], np.ascontiguousarray(weight)
+    if backwards:
+        padding = taps - 1 - padding[0], taps - 1 - padding[1]
     relu = int(relu)
     layer = source.shape, result.shape, taps, groups, source.dtype, numba.get_num_threads()
     tiles = tiles_of(result.shape[1:3], taps)
@@ -152,16 +145,15 @@ def _multiply(v, spectrum, u, slot, group, groups, rows, tiles, tall, lanes, gat
                                     where(targets, 0), 0))
 
 
-def backward_weight(x, gy, gw, y, padding, groups, scratch):
+def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
     best, item, (_, C, taps, _) = isa.chosen(), x.itemsize, gw.shape
-    tiles = tiles_of(gy.shape[2:], taps)
+    tiles = tiles_of(gy.shape[1:3], taps)
     sums, v, u, space = scratch(*_gradient_plan(len(x) * tiles.count, tiles.places, gw.shape, groups, x.dtype,
                                          numba.get_num_threads()))
     block = (v.shape[2] - SKEW) // (C + LINE)
     slice_ = (u.shape[2] - SKEW) // block - LINE
-    _sum_blocks(channels_last(x), channels_last(gy), None if y is None else channels_last(y), sums, v, u, space, groups,
-                padding, tuple(tiles), block, slice_, tile.height(C), best.lanes(item),
-                tile.address("panel", item))
+    _sum_blocks(x, gy, y, sums, v, u, space, groups, padding, tuple(tiles), block, slice_, tile.height(C),
+                best.lanes(item), tile.address("panel", item))
     _transform_sums(sums, tiles.n, gw, space, groups, best.lanes(item))
 
 

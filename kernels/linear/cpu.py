@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import isa, tile
 from ..conv import cpu as conv
-from ..conv.packing import pack_forward
+from ..conv.packing import one_phase, pack
 from ..jit import jit, prange
 from ..runs import clear, run, where
 from ..shapes import planned
@@ -34,7 +34,7 @@ def forward(x, weight, bias, y, *, relu=False, kept=None, scratch):
         tall = best.dot_rows(len(x))
         _forward_few(weight, x, sums, tall * -(-64 // tall), tall, best.lanes(item), tile.address("dot", item, len(x)))
     else:
-        pack_forward(x[:, :, None, None], columns, 1, best.lanes(item))
+        pack(x[:, :, None, None], columns, 1, best.lanes(item), one_phase(1, x.shape[1], False), False)
         tall = tile.rows_apart(x.shape[1], item)
         block = tall * max(1, min(8, -(-len(weight) // (8 * tall))))  # neurons of a task
         _forward(weight, columns, sums, block, _DEPTH, tall, best.lanes(item), tile.address("gather", item))

@@ -272,8 +272,8 @@ def test_taps_in_pieces_give_the_same_weight_gradient(monkeypatch: pytest.Monkey
     for chunk in (gradient._CHUNK, 0):
         monkeypatch.setattr(gradient, "_CHUNK", chunk)
         results = []
-        for pieces in (1, 3):
-            monkeypatch.setattr(gradient, "_pieces", lambda tasks, lines, pieces=pieces: pieces)
+        for in_pieces in (False, True):
+            monkeypatch.setattr(gradient, "uneven", lambda tasks, threads, in_pieces=in_pieces: in_pieces)
             results.append(np.full(expected.shape, np.nan, np.float32))
             with fresh_plans(gradient):
                 cpu.launch("conv.backward_weight", cpu.upload(x), cpu.upload(gy), results[-1], None, **options)

@@ -14,7 +14,7 @@ import tinyconv.functional as F
 
 from ..witness import normal
 
-PACKING = {"direct": (direct, "pack_forward"), "pairs": (pairs, "_pack"), "winograd": (winograd, "_transform_weights")}
+PACKING = {"direct": (direct, "pack"), "pairs": (pairs, "_pack"), "winograd": (winograd, "_transform_weights")}
 
 
 @pytest.fixture(params=choice.WORDS)

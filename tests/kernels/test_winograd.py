@@ -15,6 +15,7 @@ from tinyconv.kernels import isa
 from tinyconv.kernels.conv import choice, reference, winograd
 from tinyconv.kernels.conv.tiles import corner, kind, since, tiles_of
 from tinyconv.kernels.conv.transforms import POINTS, g_transposed_both
+from tinyconv.kernels.layout import channels_last
 from tinyconv.kernels.runs import where
 
 import tinyconv as tc
@@ -102,6 +103,17 @@ def _way(case: Case, by_panels: bool) -> Iterator[None]:
         yield
 
 
+def _up(image: np.ndarray) -> np.ndarray:
+    """As kernels inside of convolution take it: (N, H, W, C)."""
+    return channels_last(CPU.upload(image))
+
+
+def _convolve(source: np.ndarray, y: np.ndarray | None, w: np.ndarray, bias: np.ndarray | None, result: np.ndarray,
+              case: Case, *, relu: bool = False, backwards: bool = False) -> None:
+    winograd.convolve(_up(source), None if y is None else _up(y), w, bias, channels_last(result), (1, 1), case.padding,
+                      case.groups, relu, backwards, None, bad_scratch)
+
+
 @_both_ways
 @given(case=cases(), masked=st.booleans(), by_panels=st.booleans())
 def test_forward(case: Case, masked: bool, by_panels: bool) -> None:
@@ -111,8 +123,7 @@ def test_forward(case: Case, masked: bool, by_panels: bool) -> None:
     reference.forward(x.astype(float), w.astype(float), bias, expected, relu=masked, **case.options)
     with _way(case, by_panels):
         y = CPU.upload(np.full_like(gy, np.nan))
-        winograd.forward(CPU.upload(x), w, bias, y, case.padding, case.groups, masked, None,
-                         bad_scratch)
+        _convolve(x, None, w, bias, y, case, relu=masked)
     assert_close(y, expected, TOL[case.dtype])
 
 
@@ -125,8 +136,7 @@ def test_backward_input(case: Case, masked: bool, by_panels: bool) -> None:
     reference.backward_input(gy.astype(float), w.astype(float), expected, mask, **case.options)
     with _way(case, by_panels):
         gx = CPU.upload(np.full_like(x, np.nan))
-        winograd.backward_input(CPU.upload(gy), w, gx, None if mask is None else CPU.upload(y), case.padding,
-                                case.groups, bad_scratch)
+        _convolve(gy, mask, w, None, gx, case, backwards=True)
     assert_close(gx, expected, TOL[case.dtype])
 
 
@@ -138,8 +148,8 @@ def test_backward_weight(case: Case, masked: bool) -> None:
     expected, gw = np.empty(w.shape), np.full_like(w, np.nan)
     reference.backward_weight(x.astype(float), gy.astype(float), expected, None, mask, **case.options)
     with patch.multiple(winograd, _MANY=case.heights, _DEEP=case.heights), fresh_plans(winograd):
-        winograd.backward_weight(CPU.upload(x), CPU.upload(gy), gw, None if mask is None else CPU.upload(y),
-                                 case.padding, case.groups, bad_scratch)
+        winograd.backward_weight(_up(x), _up(gy), gw, None if mask is None else _up(y), (1, 1), case.padding,
+                                 case.groups, bad_scratch)
     assert_close(gw, expected, TOL[case.dtype])
 
 
@@ -171,8 +181,8 @@ def test_with_large_weights_it_goes_by_panels_and_no_bit_changes(few_threads: No
     y, gx = CPU.upload(np.empty_like(gy)), CPU.upload(np.empty_like(x))
 
     def both() -> bytes:
-        winograd.forward(CPU.upload(x), w, b, y, case.padding, groups, True, None, bad_scratch)
-        winograd.backward_input(CPU.upload(gy), w, gx, CPU.upload(y), case.padding, groups, bad_scratch)
+        _convolve(x, None, w, b, y, case, relu=True)
+        _convolve(gy, gy, w, None, gx, case, backwards=True)
         return y.tobytes() + gx.tobytes()
 
     with patch.object(winograd.panels, "convolve", wraps=winograd.panels.convolve) as by_panels:
