@@ -271,6 +271,15 @@ def test_a_tile_fits_the_registers(name: str) -> None:
         assert 1 <= rows <= 8 and (rows == 1 or rows * columns + rows + 1 <= best.registers)
 
 
+def test_a_processor_without_vector_instructions_runs_the_same_tiles(tmp_path: Path) -> None:
+    """Compiled for the least that processors of this kind have: x86 adds and multiplies then, and rounds twice."""
+    least = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k",
+                           "gather or even or pair or panel or dot"], capture_output=True, text=True,
+                          env={**os.environ, **least, "TINYCONV_ISA": "plain"})
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_an_unknown_instruction_set_is_refused() -> None:
     program = "from tinyconv.kernels import isa; isa.chosen()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
