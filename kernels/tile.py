@@ -78,6 +78,11 @@ def _each_panel(code, widest, vectors, b, step_b, init, y, product):
         product(1, *rest)
 
 
+def _begin(code, inits, columns):
+    """The accumulators of rows that begin with what is there."""
+    return [code.load(code.at(init, code.lanes * j)) for init in inits for j in range(columns)]
+
+
 def _gather(code, rows, widest, args, streams):
     vectors, a, row, tap, low, high, depth, b, step_b, init, init_row, y, y_row, relu = args
     a, row, tap, init_row, y_row = code.numbers(a), *map(code.table, (row, tap, init_row, y_row))
@@ -85,8 +90,7 @@ def _gather(code, rows, widest, args, streams):
     starts = [code.at(a, code.entry(row, r)) for r in range(rows)]
 
     def product(columns, b, init, y):
-        acc = [code.load(code.at(init, code.entry(init_row, r), code.lanes * j))
-               for r in range(rows) for j in range(columns)]
+        acc = _begin(code, (code.at(init, code.entry(init_row, r)) for r in range(rows)), columns)
         targets = [code.at(y, code.entry(y_row, r)) for r in range(rows)]
         if not streams:
             code.expect_rows(targets, columns)
@@ -120,17 +124,15 @@ _REACH = 7  # rows that one address serves: x86 adds once, twice or four times w
 
 def _even(code, rows, widest, args, streams):
     vectors, a, step_a, depth, b, step_b, init, init_step, y, y_step, relu = args
-    step = code.opaque(code.b.mul(step_a, code.int(code.item)))
-    three, five = (code.opaque(code.b.mul(step, code.int(n))) for n in (3, 5))
+    step, three, five = (code.opaque(code.b.mul(step_a, code.int(n * code.item))) for n in (1, 3, 5))
     beyond = [code.b.mul(one, code.int(n)) for one, n in (
         (step, 0), (step, 1), (step, 2), (three, 1), (step, 4), (five, 1), (three, 2))]
     heads = [code.opaque(code.b.add(a, code.b.mul(step, code.int(r)))) for r in range(0, rows, _REACH)]
     count, behind = len(heads), code.numbers(code.b.add(a, code.b.mul(step, code.int(rows))))
 
     def product(columns, b, init, y):
-        acc = [code.load(code.at(init, code.b.mul(init_step, code.int(r)), code.lanes * j))
-               for r in range(rows) for j in range(columns)]
-        targets = [code.at(y, code.b.mul(y_step, code.int(r))) for r in range(rows)]
+        acc = _begin(code, code.spaced(init, init_step, rows), columns)
+        targets = code.spaced(y, y_step, rows)
         code.expect_rows(targets, columns)
 
         def body(_, state):
@@ -150,8 +152,7 @@ def _even(code, rows, widest, args, streams):
 
 def _pair(code, rows, widest, args, streams):
     vectors, a, line, step_a, depth, b, step_b, init, y, y_step, below, relu = args
-    a = code.numbers(a)
-    starts = [code.at(a, code.b.mul(step_a, code.int(r))) for r in range(rows)]
+    starts = code.spaced(code.numbers(a), step_a, rows)
 
     def product(columns, b, init, y):
         def add(acc, i):
@@ -164,11 +165,11 @@ def _pair(code, rows, widest, args, streams):
             lines_before = code.b.mul(depth, code.int(i * code.lanes * columns))
             return code.loop(depth, [code.b.mul(line, code.int(i)), code.at(b, lines_before), *acc], body)[2:]
 
-        m1 = add([code.load(code.at(init, code.lanes * j)) for _ in range(rows) for j in range(columns)], 1)
+        m1 = add(_begin(code, [init] * rows, columns), 1)
         m2 = add([code.constant(0)] * (rows * columns), 2)
         for i, combine, first in (0, code.b.fadd, y), (3, code.b.fsub, code.at(y, below)):
             acc = add([combine(*pair) for pair in zip(m1, m2, strict=True)], i)
-            _finish(code, acc, [code.at(first, code.b.mul(y_step, code.int(r))) for r in range(rows)], relu, streams)
+            _finish(code, acc, code.spaced(first, y_step, rows), relu, streams)
 
     _each_panel(code, widest, vectors, b, step_b, init, y, product)
 
@@ -179,8 +180,7 @@ def _panel(code, rows, widest, args, streams):
     tap_a, tap_b = code.table(tap_a), code.table(tap_b)
 
     def product(columns):
-        acc = [code.load(code.at(init, code.b.mul(init_step, code.int(r)), code.lanes * j))
-               for r in range(rows) for j in range(columns)]
+        acc = _begin(code, code.spaced(init, init_step, rows), columns)
 
         def one_tap(t, acc):
             def body(_, state):
@@ -191,8 +191,7 @@ def _panel(code, rows, widest, args, streams):
             return code.loop(depth, [code.at(a, code.entry(tap_a, t)), code.at(b, code.entry(tap_b, t)), *acc],
                              body)[2:]
 
-        acc, targets = code.loop(taps, acc, one_tap), [code.at(y, code.b.mul(y_step, code.int(r))) for r in range(rows)]
-        _finish(code, acc, targets, code.int(0), streams)
+        _finish(code, code.loop(taps, acc, one_tap), code.spaced(y, y_step, rows), code.int(0), streams)
 
     for columns in {1, widest}:
         with code.when([vectors], [columns]):
@@ -201,9 +200,7 @@ def _panel(code, rows, widest, args, streams):
 
 def _dot(code, rows, columns, args, streams):
     a, step_a, b, step_b, vectors, y, y_step = args
-    a, b, y = map(code.numbers, (a, b, y))
-    starts = [code.at(a, code.b.mul(step_a, code.int(r))) for r in range(rows)]
-    lines = [code.at(b, code.b.mul(step_b, code.int(c))) for c in range(columns)]
+    starts, lines = code.spaced(code.numbers(a), step_a, rows), code.spaced(code.numbers(b), step_b, columns)
 
     def body(_, state):
         k, *acc = state
@@ -215,9 +212,9 @@ def _dot(code, rows, columns, args, streams):
         return [code.b.add(k, code.int(code.lanes)), *acc]
 
     _, *acc = code.loop(vectors, [code.int(0), *[code.constant(0)] * (rows * columns)], body)
-    for r in range(rows):
+    for r, row in enumerate(code.spaced(code.numbers(y), y_step, rows)):
         for c in range(columns):
-            target = code.at(y, code.b.mul(y_step, code.int(r)), c)
+            target = code.at(row, c)
             code.b.store(code.b.fadd(code.b.load(target), code.sum(acc[r * columns + c])), target)
 
 
@@ -261,12 +258,6 @@ def _function(module, kind, streams, most, width, lanes, itemsize):
     return function
 
 
-def _writer(kind, streams, most, width, lanes, itemsize):
-    def tile():
-        return _write(kind, streams, most, width, lanes, itemsize)
-    return tile
-
-
 def address(kind, itemsize, columns=2, streams=False):
     """Where the compiled tile of a kind is; compiles it the first time.
 
@@ -278,8 +269,13 @@ def address(kind, itemsize, columns=2, streams=False):
 @cache
 def _compiled(kind, itemsize, columns, streams):
     best = isa.chosen()
-    most = best.dot_rows(columns) if kind == "dot" else best.tile_rows(columns)
-    return inline(_writer(kind, streams, most, columns, best.lanes(itemsize), itemsize))()
+    lanes, most = best.lanes(itemsize), best.dot_rows(columns) if kind == "dot" else best.tile_rows(columns)
+
+    @inline
+    def tile():
+        return _write(kind, streams, most, columns, lanes, itemsize)
+
+    return tile()
 
 
 def _large():

@@ -22,20 +22,15 @@ def _code(context, builder, kind):
     return Code(builder, context.get_abi_sizeof(context.get_data_type(kind.dtype)), _SIDE)
 
 
-def _places(code, address, distance):
-    """Pointers to eight numbers, ``distance`` apart, from an address on."""
-    return [code.at(code.numbers(address), code.b.mul(distance, code.int(i))) for i in range(_SIDE)]
-
-
 @intrinsic
 def _turn(typing_context, kind, source, pitch, target, step):
     """A square from address to address; its rows are ``pitch``, and in the target ``step``, numbers of a kind apart."""
     def generate(context, builder, signature, values):
         code, (source, pitch, target, step) = _code(context, builder, kind), values[1:]
-        rows = [code.load(place) for place in _places(code, source, pitch)]
+        rows = [code.load(place) for place in code.spaced(code.numbers(source), pitch, _SIDE)]
         for distance in (1, 2, 4):
             rows = _exchange(code, rows, distance)
-        for row, place in zip(rows, _places(code, target, step), strict=True):
+        for row, place in zip(rows, code.spaced(code.numbers(target), step, _SIDE), strict=True):
             code.store(row, place)
         return context.get_dummy_value()
 
@@ -60,7 +55,7 @@ def _column(typing_context, kind, source, pitch, target):
     def generate(context, builder, signature, values):
         code, (source, pitch, target) = _code(context, builder, kind), values[1:]
         row = ir.Constant(code.vector, ir.Undefined)
-        for i, place in enumerate(_places(code, source, pitch)):
+        for i, place in enumerate(code.spaced(code.numbers(source), pitch, _SIDE)):
             row = builder.insert_element(row, builder.load(place), ir.Constant(ir.IntType(32), i))
         code.store(row, code.numbers(target))
         return context.get_dummy_value()

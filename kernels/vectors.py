@@ -37,6 +37,10 @@ class Code:
             pointer = self.b.gep(pointer, [self.int(distance) if isinstance(distance, int) else distance])
         return pointer
 
+    def spaced(self, pointer, distance, count):
+        """So many pointers, ``distance`` apart."""
+        return [self.at(pointer, self.b.mul(distance, self.int(i))) for i in range(count)]
+
     def entry(self, table, i):
         return self.b.load(self.at(table, i))
 
@@ -65,7 +69,8 @@ class Code:
         return ir.Constant(ir.VectorType(ir.IntType(32), len(which)), which)
 
     def fma(self, x, y, z):
-        """x * y + z, rounded once: one instruction.  On a processor that has none, a multiplication and an addition."""
+        """x * y + z, rounded once: one instruction, where the processor has it; on others, a multiplication and an
+        addition."""
         function = cgutils.get_or_insert_function(
             self.b.module, ir.FunctionType(self.vector, [self.vector] * 3),
             f"llvm.fmuladd.v{self.lanes}f{8 * self.item}")
@@ -124,23 +129,8 @@ class Code:
 
     def loop(self, count, state, body):
         """``for i in range(count): state = body(i, state)``, with the state (a list of values) in registers."""
-        b = self.b
-        before, head, end = b.block, b.append_basic_block("loop"), b.append_basic_block("end")
-        b.cbranch(b.icmp_signed(">", count, self.int(0)), head, end)
-        b.position_at_end(head)
-        i = b.phi(INT)
-        i.add_incoming(self.int(0), before)
-        inside = [b.phi(value.type) for value in state]
-        after = body(i, inside)
-        last, following = b.block, b.add(i, self.int(1))
-        i.add_incoming(following, last)
-        for phi, first, then in zip(inside, state, after, strict=True):
-            phi.add_incoming(first, before)
-            phi.add_incoming(then, last)
-        b.cbranch(b.icmp_signed("<", following, count), head, end)
-        b.position_at_end(end)
-        results = [b.phi(value.type) for value in state]
-        for phi, first, then in zip(results, state, after, strict=True):
-            phi.add_incoming(first, before)
-            phi.add_incoming(then, last)
-        return results
+        slots = [cgutils.alloca_once_value(self.b, value) for value in state]
+        with cgutils.for_range(self.b, count) as inside:
+            for slot, value in zip(slots, body(inside.index, [self.b.load(slot) for slot in slots]), strict=True):
+                self.b.store(value, slot)
+        return [self.b.load(slot) for slot in slots]

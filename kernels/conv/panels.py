@@ -13,9 +13,8 @@ import numpy as np
 
 from .. import isa, tile
 from ..jit import jit, prange
-from ..runs import where
-from .tiles import Tiles, corner, find, find_places, kind, put, room, rooms, since, transform_weights
-from .transforms import CHUNK, PATCH, PLACE, ROWS, SKEW, a_transposed_both, b_both, empty_places, grid
+from .tiles import Tiles, multiply, room, rooms, sort, transform_back, transform_pixels, transform_weights
+from .transforms import CHUNK, PLACE, ROWS, SKEW, grid
 
 
 def serves(tiles, channels, columns, groups, dtype, threads):
@@ -33,64 +32,46 @@ def convolve(source, y, weight, bias, result, groups, padding, tiles, relu, back
     v, u, some, space = scratch(((groups * -(-channels // depth), tiles.places, count * depth + SKEW), dtype),
                                 ((threads, tiles.places, count * wide + SKEW), dtype),
                                 ((threads, tiles.places, PLACE), dtype), rooms(threads, dtype))
-    _transform(source, y, v, space, groups, padding, tuple(tiles), depth)
-    _multiply(v, u, some, space, weight, bias, result, groups, tuple(tiles), depth, relu, backwards, best.rows,
-              best.lanes(dtype.itemsize), tile.address("even", dtype.itemsize))
+    order = np.empty(count, np.int64)
+    ends = sort(order, 0, tiles)
+    _transform(source, y, v, space, order, groups, padding, tuple(tiles), depth)
+    _multiply(v, u, some, space, order, ends, weight, bias, result, groups, tuple(tiles), depth, relu, backwards,
+              best.rows, best.lanes(dtype.itemsize), tile.address("even", dtype.itemsize))
 
 
 @jit
-def _transform(source, y, v, space, groups, padding, tiles, depth):
+def _transform(source, y, v, space, order, groups, padding, tiles, depth):
     """v[group, c // depth, place][t, c % depth] = B' x B, in pieces of ``depth`` channels."""
     tiles = Tiles(*tiles)
     channels, count = source.shape[3] // groups, len(source) * tiles.count
     parts, pieces = (channels + CHUNK - 1) // CHUNK, (channels + depth - 1) // depth
     for task in prange(count * groups * parts):
-        t, group, c0 = task // (groups * parts), task // parts % groups, task % parts * CHUNK
-        patch, own, places = room(space), grid(source.shape[2] * source.shape[3], source.shape[3]), empty_places()
-        n, top, left, p, q = corner(t, tiles)
-        height, width = p + tiles.more, q + tiles.more
-        find_places(places, v.shape[2], depth, since(0, t, tiles), tiles)
+        row, group, c0 = task // (groups * parts), task // parts % groups, task % parts * CHUNK
+        own, places = grid(source.shape[2] * source.shape[3], source.shape[3]), grid(tiles.n * v.shape[2], v.shape[2])
+        patch = room(space)
         for c in range(c0, min(c0 + CHUNK, channels), depth):
-            size = min(depth, channels - c)
-            pixels, there = find(source, y, own, patch, n, top - padding[0], left - padding[1], height, width,
-                                 group * channels + c, size)
-            b_both(v.dtype, height, width, pixels, there,
-                   where(v, (group * pieces + c // depth) * tiles.places * v.shape[2]), where(places, 0), size)
+            transform_pixels(source, y, own, patch, order[row], tiles, padding, group * channels + c,
+                             min(depth, channels - c), v,
+                             (group * pieces + c // depth) * tiles.places * v.shape[2] + row * depth, places)
 
 
 @jit
-def _multiply(v, u, some, space, weight, bias, result, groups, tiles, depth, relu, backwards, tall, lanes,
+def _multiply(v, u, some, space, order, ends, weight, bias, result, groups, tiles, depth, relu, backwards, tall, lanes,
               even_tile):
     """result = A' [(G w G') * v] A, in each task for a panel of filters."""
     tiles = Tiles(*tiles)
-    count, columns = len(result) * tiles.count, result.shape[3] // groups
-    channels = len(weight) // groups if backwards else weight.shape[1]
+    columns, channels = result.shape[3] // groups, len(weight) // groups if backwards else weight.shape[1]
     wide, padded = 2 * lanes, (columns + lanes - 1) // lanes * lanes
     panels, pieces = (columns + wide - 1) // wide, (channels + depth - 1) // depth
     for task in prange(groups * panels):
-        group, first, slot = task // panels, task % panels * wide, numba.get_thread_id()
+        group, first, target = task // panels, task % panels * wide, numba.get_thread_id() * tiles.places * u.shape[2]
         width = min(wide, padded - first)
-        valid = min(width, columns - first)
-        nothing, rows, target = np.zeros(wide, v.dtype), since(0, count, tiles), slot * tiles.places * u.shape[2]
         for piece in range(pieces):
-            begin, some_channels = piece * depth, min(depth, channels - piece * depth)
-            made = transform_weights(weight, tiles.n, some, space, group, groups, first, width, begin, some_channels,
-                                     backwards)
-            for place in range(tiles.places):
-                a = ((group * pieces + piece) * tiles.places + place) * v.shape[2]
-                here = rows[kind(place // tiles.n, place % tiles.n, tiles)]
-                heights = (here + tall - 1) // tall
-                for i in range(heights):  # of nearly equal height
-                    t, end = here * i // heights, here * (i + 1) // heights
-                    y = where(u, target + place * u.shape[2] + t * width)
-                    init, step = (y, width) if begin else (where(nothing, 0), 0)
-                    tile.call(even_tile, (end - t, width // lanes, where(v, a + t * depth), depth, some_channels,
-                                          where(some, made + place * PLACE), 0, init, step, y, width, 0))
-        patch, places = room(space), empty_places()
-        for t in range(count):
-            n, top, left, p, q = corner(t, tiles)
-            find_places(places, u.shape[2], width, since(0, t, tiles), tiles)
-            a_transposed_both(u.dtype, p, q, p + tiles.more, q + tiles.more, where(u, target), where(places, 0),
-                              where(patch, 0), where(PATCH, 0), valid, where(bias, group * bias.shape[1] + first),
-                              relu)
-            put(patch, result, n, top, left, p, q, group * columns + first, valid)
+            begin, here = piece * depth, min(depth, channels - piece * depth)
+            made = transform_weights(weight, tiles.n, some, space, group, groups, first, width, begin, here, backwards)
+            multiply(v, (group * pieces + piece) * tiles.places * v.shape[2], depth, here, some, made, PLACE, 0, u,
+                     target, width, begin == 0, ends, tiles, tall, lanes, even_tile)
+        patch, places = room(space), grid(tiles.n * u.shape[2], u.shape[2])
+        for row in range(order.size):
+            transform_back(u, target + row * width, places, patch, order[row], tiles, result, group * columns + first,
+                           min(width, columns - first), bias, group * bias.shape[1] + first, relu)

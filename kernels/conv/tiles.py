@@ -9,12 +9,14 @@ other.
 from typing import NamedTuple
 
 import numba
+import numpy as np
 
+from .. import tile
 from ..jit import inline
 from ..runs import clear, copy, copy_masked, run, where
 from ..shapes import planned
 from ..transpose import transpose
-from .transforms import CHUNK, PATCH, PLACE, POINTS, ROW, g_both, g_transposed_both, grid, whole
+from .transforms import CHUNK, PATCH, PLACE, POINTS, ROW, VECTOR, a_transposed_both, b_both, g_both, grid
 
 
 class Tiles(NamedTuple):
@@ -76,39 +78,26 @@ def corner(t, tiles):
 
 
 @inline
-def _earlier(t, tiles, rows, columns):
-    """How many tiles before t are in the first ``rows`` and ``columns`` of their image."""
-    n, rest = t // tiles.count, t % tiles.count
-    i, j = rest // tiles.right, rest % tiles.right
-    return (n * rows + min(i, rows)) * columns + (min(j, columns) if i < rows else 0)
+def sort(order, first, tiles):
+    """Fills ``order`` with the tiles from ``first`` on, such that those that have a place follow each other: the larger
+    ones downwards only, in both directions, to the right only, and the small ones.  Returns where each of these
+    ends."""
+    row, ends = 0, np.empty(4, np.int64)
+    for which in range(4):
+        for t in range(first, first + order.size):
+            _, _, _, p, q = corner(t, tiles)
+            if (p > tiles.m) == (which < 2) and (q > tiles.m) == (0 < which < 3):
+                order[row] = t
+                row += 1
+        ends[which] = row
+    return ends
 
 
 @inline
-def since(first, t, tiles):
-    """For each kind of places, how many of the tiles from ``first`` to before t take part: all; those larger to the
-    right; larger downwards; both."""
-    down, right = tiles.larger_down, tiles.larger_right
-    return (t - first, _earlier(t, tiles, tiles.down, right) - _earlier(first, tiles, tiles.down, right),
-            _earlier(t, tiles, down, tiles.right) - _earlier(first, tiles, down, tiles.right),
-            _earlier(t, tiles, down, right) - _earlier(first, tiles, down, right))
-
-
-@inline
-def kind(i, j, tiles):
-    """That of place (i, j)."""
-    return 2 * (1 if i >= tiles.least else 0) + (1 if j >= tiles.least else 0)
-
-
-@inline
-def find_places(places, pitch, step, earlier, tiles):
-    """Where a transformed tile is: the matrix of place (i, j) begins n*i + j times ``pitch`` after the first, and has
-    ``step`` numbers for each of the ``earlier`` tiles.  What a last vector writes behind them, the next tile writes
-    over; and behind the last tile there are SKEW numbers."""
-    for i in range(tiles.n):
-        which = kind(i, 0, tiles)
-        usual, last = earlier[which] * step, earlier[which + 1] * step
-        for j in range(tiles.n):
-            places[i * POINTS + j] = (i * tiles.n + j) * pitch + (usual if j < tiles.least else last)
+def having(place, ends, tiles):
+    """The rows, from and up to, of the tiles that have a place."""
+    down, right = place // tiles.n >= tiles.least, place % tiles.n >= tiles.least
+    return ends[0] if right else 0, ends[1] if down else ends[2] if right else ends[3]
 
 
 @inline
@@ -118,7 +107,7 @@ def find(source, y, own, patch, n, top, left, p, q, c0, count):
     the patch, with 0 outside the image and where y is not positive."""
     _, H, W, channels = source.shape
     at = ((n * H + top) * W + left) * channels + c0
-    if y is None and count == whole(count) and top >= 0 and left >= 0 and top + p <= H and left + q <= W:
+    if y is None and count % VECTOR == 0 and top >= 0 and left >= 0 and top + p <= H and left + q <= W:
         return where(source, at), where(own, 0)
     for i in range(p):
         for j in range(q):
@@ -132,13 +121,49 @@ def find(source, y, own, patch, n, top, left, p, q, c0, count):
 
 
 @inline
-def put(tile, result, n, top, left, p, q, first, size):
-    """The p x q pixels of a tile, ``size`` channels from the first on, to their places in image n."""
+def transform_pixels(source, y, own, patch, t, tiles, padding, first, channels, v, at, places):
+    """v = B' x B of what tile t sees, of so many channels from the first on, from ``at`` on."""
+    n, top, left, p, q = corner(t, tiles)
+    height, width = p + tiles.more, q + tiles.more
+    for c in range(0, channels, CHUNK):
+        size = min(CHUNK, channels - c)
+        pixels, there = find(source, y, own, patch, n, top - padding[0], left - padding[1], height, width, first + c,
+                             size)
+        b_both(v.dtype, height, width, height, width, pixels, there, where(v, at + c), where(places, 0), size, ())
+
+
+@inline
+def multiply(v, begin, step, depth, weights, at, apart, panel, u, to, width, fresh, ends, tiles, tall, lanes,
+             even_tile):
+    """u[place][t, k] = (unless fresh, itself +) the sum over c < depth of v[place][t, c] weights[place][c, k], for the
+    tiles t that have the place.  The numbers of a tile are ``step``, in u ``width``, apart; the weights of a place
+    ``apart``, and their panels ``panel``."""
+    nothing = np.zeros(width, v.dtype)
+    for place in range(tiles.places):
+        low, high = having(place, ends, tiles)
+        heights = (high - low + tall - 1) // tall
+        for i in range(heights):  # of nearly equal height
+            t, end = low + (high - low) * i // heights, low + (high - low) * (i + 1) // heights
+            y = where(u, to + place * u.shape[2] + t * width)
+            init, init_step = (where(nothing, 0), 0) if fresh else (y, width)
+            tile.call(even_tile, (end - t, width // lanes, where(v, begin + place * v.shape[2] + t * step), step, depth,
+                                  where(weights, at + place * apart), panel, init, init_step, y, width, 0))
+
+
+@inline
+def transform_back(u, at, places, patch, t, tiles, result, first, columns, bias, bias_at, relu):
+    """Of tile t, y = A' u A + bias, and with ``relu`` 0 where that is negative, to so many channels of the result from
+    the first on."""
     _, P, Q, K = result.shape
-    for i in range(min(p, P - top)):
-        for j in range(min(q, Q - left)):
-            copy(run(result, ((n * P + top + i) * Q + left + j) * K + first, size),
-                 run(tile, i * ROW + j * CHUNK, size))
+    n, top, left, p, q = corner(t, tiles)
+    for k in range(0, columns, CHUNK):
+        size = min(CHUNK, columns - k)
+        a_transposed_both(u.dtype, p + tiles.more, q + tiles.more, p, q, where(u, at + k), where(places, 0),
+                          where(patch, 0), where(PATCH, 0), size, (where(bias, bias_at + k), relu))
+        for i in range(min(p, P - top)):
+            for j in range(min(q, Q - left)):
+                copy(run(result, ((n * P + top + i) * Q + left + j) * K + first + k, size),
+                     run(patch, i * ROW + j * CHUNK, size))
 
 
 @inline
@@ -158,22 +183,6 @@ def transform_weights(weight, n, some, rooms, group, groups, first, width, begin
     for row in range(0, rows, CHUNK // width):
         for i in range(min(CHUNK // width, rows - row)):
             transpose(taps, first_tap + i * width, next_tap, weight, at + (row + i) * next_row, step, count, R * R)
-        g_both(weight.dtype, R, n, where(taps, 0), where(tap_places, 0), where(some, made + row * width),
-               where(places, 0), CHUNK)
+        g_both(weight.dtype, R, R, n, n, where(taps, 0), where(tap_places, 0), where(some, made + row * width),
+               where(places, 0), CHUNK, ())
     return made
-
-
-@inline
-def transform_sums(sums, n, start, pitch, gw, rooms, group, groups, first, width, begin, rows):
-    """gw = G' s G of ``width`` filters from ``first`` on and ``rows`` channels from ``begin`` on, of sums[place][c, k],
-    from ``start`` on, the places ``pitch`` numbers apart."""
-    K, C, R, _ = gw.shape
-    filters, step = K // groups, C * R * R
-    count, at = min(width, filters - first), ((group * filters + first) * C + begin) * R * R
-    taps, tap_places, places = room(rooms), grid(R * CHUNK, CHUNK), grid(n * pitch, pitch)
-    for row in range(0, rows, CHUNK // width):
-        here = min(CHUNK // width, rows - row)
-        g_transposed_both(gw.dtype, R, n, where(sums, start + (begin + row) * width), where(places, 0), where(taps, 0),
-                          where(tap_places, 0), here * width)
-        for i in range(here):
-            transpose(gw, at + (row + i) * R * R, step, taps, i * width, CHUNK, R * R, count)

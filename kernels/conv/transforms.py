@@ -16,7 +16,6 @@ few neighbouring channels; it is applied to all columns of a tile, then to all r
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -32,8 +31,8 @@ from ..vectors import Code
 POINTS = 8  # at most, in a direction
 CHUNK = 64  # channels at a time: a tile of them stays in a first-level cache
 ROW = POINTS * CHUNK + LINE  # lest the rows of a tile fall into the same few sets of that cache
-_VECTOR = 16  # channels fill the vectors of any processor
-SKEW = 80  # numbers between the places, lest those of a tile all fall into the same few sets of a cache; and _VECTOR or
+VECTOR = 16  # channels fill the vectors of any processor
+SKEW = 80  # numbers between the places, lest those of a tile all fall into the same few sets of a cache; and VECTOR or
 # more, for the last vectors of the last tile may reach into them
 ROWS = 16  # of transformed weights that a thread collects
 PLACE = ROWS * CHUNK + SKEW  # numbers from place to place of those
@@ -76,15 +75,15 @@ def _b(d, n):
     row of a point is also divided by its own factors there."""
     if n == 6:
         return _six(d)
-    if n == 7:
-        *v, v5 = _six([_fma(-1 / 2, *pair) for pair in zip(d[:-1], d[1:], strict=True)])
-        factors = -2, 2, -2 / 3, 2 / 3, -2 / 5  # 1 / (a - 1/2)
-        return [*(factor * value for factor, value in zip(factors, v, strict=True)), v5, _last(d)]
-    *v, v5 = _six([_fma(-1 / 4, *pair) for pair in zip(d[:-2], d[2:], strict=True)])
-    factors = -4, 4 / 3, 4 / 3, 4 / 15, 4 / 15  # 1 / (a*a - 1/4)
-    even, odd = _last(d[1:]), _last(d)
-    return [*(factor * value for factor, value in zip(factors, v, strict=True)), v5, _fma(1 / 2, odd, even),
-            _fma(-1 / 2, odd, even)]
+    shift, factors = _MORE[n]
+    *v, v5 = _six([_fma(shift, *pair) for pair in zip(d, d[n - 6:], strict=False)])
+    even, odd = _last(d[n - 7:]), _last(d)
+    rest = [odd] if n == 7 else [_fma(1 / 2, odd, even), _fma(-1 / 2, odd, even)]
+    return [*(factor * value for factor, value in zip(factors, v, strict=True)), v5, *rest]
+
+
+# For 7 and 8 points: what d is seen through, and at 0, +-1 and +-2, 1 / (a - 1/2) and 1 / (a*a - 1/4).
+_MORE = {7: (-1 / 2, (-2, 2, -2 / 3, 2 / 3, -2 / 5)), 8: (-1 / 4, (-4, 4 / 3, 4 / 3, 4 / 15, 4 / 15))}
 
 
 def _last(d):
@@ -116,29 +115,17 @@ def _values(factors):
 
 def _sums(factors):
     """y = A' v, or G' v: the transpose."""
-    f0, f1, f2, f_half = factors
-
     def sums(v, m):
-        even, odd, even2, odd2 = f1 * (v[1] + v[2]), f1 * (v[1] - v[2]), f2 * (v[3] + v[4]), f2 * (v[3] - v[4])
-        y = [_fma(f0, v[0], even + even2), _fma(2, odd2, odd), _fma(4, even2, even), _fma(8, odd2, odd),
-             _fma(16, even2, even)][:m]
-        if len(v) > 6:
-            even = odd = v[6]
-            if len(v) > 7:
-                even, odd = even + v[7], odd - v[7]
-            powers = (1, even), (1 / 2, odd), (1 / 4, even), (1 / 8, odd), (1 / 16, even)
-            y = [_fma(f_half * power, half, value) for value, (power, half) in zip(y, powers[:m], strict=True)]
+        halves = [(v[i] + v[i + 1], v[i] - v[i + 1]) for i in (1, 3, 6) if i + 1 < len(v)]  # even powers, and odd
+        if len(v) == 7:
+            halves.append((v[6], v[6]))
+        y = [factors[1] * halves[0][k % 2] for k in range(m)]
+        y[0] = _fma(factors[0], v[0], y[0])
+        for point, factor, half in zip((2, 1 / 2), factors[2:], halves[1:], strict=False):
+            y = [_fma(factor * point ** k, half[k % 2], value) for k, value in enumerate(y)]
         y[-1] += v[5]
         return y
     return sums
-
-
-class _Square(NamedTuple):
-    """What a transform makes of what: rows and columns of a tile, before and after."""
-    rows: int
-    columns: int
-    to_rows: int
-    to_columns: int
 
 
 def _unchanged(code):
@@ -151,9 +138,12 @@ def _with_bias(code, bias, relu):
     return lambda vector, at: code.clip(code.b.fadd(vector, code.load(code.at(bias, at))), floor)
 
 
-def _transform(one, squares, finish=_unchanged):
-    """What writes the transform ``one`` in both directions, for each of the ``squares``, and chooses among them.
-    ``finish`` makes of ``more`` what is done last to each vector, of the channels from ``at`` on."""
+def _transform(one, sizes, finish=_unchanged):
+    """What writes the transform ``one`` in both directions, for lines of each of the ``sizes`` (before, after).
+
+    It makes of tiles of ``rows`` and ``columns`` those of ``to_rows`` and ``to_columns``, for ``count`` channels, and
+    those that fill their last vector; source, target and their places are addresses.  ``finish`` makes of ``more`` what
+    is done last to each vector, of the channels from ``at`` on."""
     @intrinsic
     def transform(typing_context, kind, rows, columns, to_rows, to_columns, source, source_places, target,
                   target_places, count, more):
@@ -161,18 +151,19 @@ def _transform(one, squares, finish=_unchanged):
             item = context.get_abi_sizeof(context.get_data_type(kind.dtype))
             # What is compiled is kept on disk, and serves processes with another TINYCONV_ISA.
             code = Code(builder, item, isa.ALL[isa.of_this_cpu()].lanes(item))
-            source, target = code.numbers(values[5]), code.numbers(values[7])
-            source_places, target_places = code.table(values[6]), code.table(values[8])
-            half, last = code.room(POINTS * POINTS), finish(code, *cgutils.unpack_tuple(builder, values[10]))
+            _, rows, columns, to_rows, to_columns, source, source_places, target, target_places, count, more = values
+            source, target = code.numbers(source), code.numbers(target)
+            source_places, target_places = code.table(source_places), code.table(target_places)
+            half, last = code.room(POINTS * POINTS), finish(code, *cgutils.unpack_tuple(builder, more))
 
-            def vector(i, square):
+            def vector(i, _):
                 at = builder.mul(i, code.int(code.lanes))
-                _along(code, one, square.columns, square.rows, square.to_rows,
+                _along(code, one, sizes, columns, rows, to_rows,
                        lambda column, row: code.at(source, at, code.entry(
                            code.at(source_places, column), row * POINTS)),
                        lambda column, row: code.at(half, builder.mul(column, code.int(code.lanes)),
                                                    row * POINTS * code.lanes))
-                _along(code, one, square.to_rows, square.columns, square.to_columns,
+                _along(code, one, sizes, to_rows, columns, to_columns,
                        lambda row, column: code.at(half, builder.mul(row, code.int(POINTS * code.lanes)),
                                                    column * code.lanes),
                        lambda row, column: code.at(target, at, code.entry(
@@ -180,96 +171,52 @@ def _transform(one, squares, finish=_unchanged):
                        lambda vector: last(vector, at))
                 return []
 
-            for square in squares:
-                with code.when(values[1:5], square):
-                    code.loop(builder.sdiv(values[9], code.int(code.lanes)), [],
-                              lambda i, _, square=square: vector(i, square))
+            filled = builder.sdiv(builder.add(count, code.int(VECTOR - 1)), code.int(VECTOR))
+            code.loop(builder.mul(filled, code.int(VECTOR // code.lanes)), [], vector)
             return context.get_dummy_value()
 
         return types.void(kind, *[types.int64] * 9, more), generate
     return transform
 
 
-def _along(code, one, lines, size, to_size, source, target, last=lambda vector: vector):
-    """The transform of each of the ``lines`` (columns, or rows) of a tile: ``size`` vectors to ``to_size``.  Vector k
-    of a line is at source(line, k), and goes, after what is done ``last``, to target(line, k)."""
-    def line(i, _):
-        vectors = one([_Vector(code, code.load(source(i, k))) for k in range(size)], to_size)
-        for k, vector in enumerate(vectors):
-            code.store(last(vector.value), target(i, k))
-        return []
+def _along(code, one, sizes, lines, size, to_size, source, target, last=lambda vector: vector):
+    """The transform of each of the ``lines`` (columns, or rows) of a tile: ``size`` vectors to ``to_size``, which are
+    one of the ``sizes``.  Vector k of a line is at source(line, k), and goes, after what is done ``last``, to
+    target(line, k)."""
+    for known in sizes:
+        def line(i, _, before=known[0], after=known[1]):
+            vectors = one([_Vector(code, code.load(source(i, k))) for k in range(before)], after)
+            for k, vector in enumerate(vectors):
+                code.store(last(vector.value), target(i, k))
+            return []
 
-    # Of a number that the compiler knows it would make so many copies, and mix them until no register is free.
-    code.loop(code.opaque(code.int(lines)), [], line)
-
-
-_PIXELS = {6: 4, 7: 5}, {7: 3, 8: 4}  # of a tile with so many points, for 3x3 and for 5x5 filters
-_TILES = [_Square(height, width, pixels[height], pixels[width])
-          for pixels in _PIXELS for height in pixels for width in pixels]
-_FILTERS = [_Square(n, n, taps, taps) for taps, n in ((3, 6), (3, 7), (5, 7), (5, 8))]
+        with code.when((size, to_size), known):
+            # Of a number that the compiler knows it would make so many copies, and mix them until no register is free.
+            code.loop(code.opaque(lines), [], line)
 
 
-def _reverse(squares):
-    return [_Square(*square[2:], *square[:2]) for square in squares]
+_PIXELS = (6, 4), (7, 5), (7, 3), (8, 4)  # points of a tile and its pixels, for 3x3 and for 5x5 filters
+_TAPS = (6, 3), (7, 3), (7, 5), (8, 5)  # points, and taps of the filter
 
 
-_write_b = _transform(_b, [_Square(height, width, height, width) for height, width in sorted({t[:2] for t in _TILES})])
-_write_a = _transform(_values(_NONE), _reverse(_TILES))
-_write_a_transposed = _transform(_sums(_NONE), _TILES, _with_bias)
-_write_g = _transform(_values(_FACTORS), _reverse(_FILTERS))
-_write_g_transposed = _transform(_sums(_FACTORS), _FILTERS)
+def _reverse(sizes):
+    return [size[::-1] for size in sizes]
+
+
+b_both = _transform(_b, [(n, n) for n in (6, 7, 8)])  # v = B' x B
+a_both = _transform(_values(_NONE), _reverse(_PIXELS))  # v = A gy A'
+a_transposed_both = _transform(_sums(_NONE), _PIXELS, _with_bias)  # y = A' v A + bias, and with relu ...
+g_both = _transform(_values(_FACTORS), _reverse(_TAPS))  # v = G w G'
+g_transposed_both = _transform(_sums(_FACTORS), _TAPS)  # gw = G' v G
 
 PATCH = np.add.outer(np.arange(POINTS) * ROW, np.arange(POINTS) * CHUNK).reshape(-1)  # the places of a tile by itself
 
 
 @inline
-def empty_places():
-    return np.empty(POINTS * POINTS, np.int64)
-
-
-@inline
 def grid(down, right):
     """Places (i, j) at i*down + j*right."""
-    places = empty_places()
+    places = np.empty(POINTS * POINTS, np.int64)
     for i in range(POINTS):
         for j in range(POINTS):
             places[i * POINTS + j] = i * down + j * right
     return places
-
-
-@inline
-def whole(size):
-    """Channels in whole vectors: what there is behind them is transformed, too."""
-    return (size + _VECTOR - 1) // _VECTOR * _VECTOR
-
-
-# Below, source and target are addresses, and so are those of their places, and the bias.
-
-@inline
-def b_both(dtype, height, width, x, x_places, v, v_places, size):
-    """v = B' x B, of a tile with ``height`` points down and ``width`` across, for its first ``size`` channels."""
-    _write_b(dtype, height, width, height, width, x, x_places, v, v_places, whole(size), ())
-
-
-@inline
-def a_transposed_both(dtype, p, q, height, width, v, v_places, y, y_places, size, bias, relu):
-    """y = A' v A + bias, and with ``relu`` 0 where that is negative: the first p rows and q columns of y."""
-    _write_a_transposed(dtype, height, width, p, q, v, v_places, y, y_places, whole(size), (bias, relu))
-
-
-@inline
-def a_both(dtype, p, q, height, width, gy, gy_places, v, v_places, size):
-    """v = A gy A', of the first p rows and q columns of gy."""
-    _write_a(dtype, p, q, height, width, gy, gy_places, v, v_places, whole(size), ())
-
-
-@inline
-def g_both(dtype, taps, n, w, w_places, v, v_places, size):
-    """v = G w G', with n points in each direction, for ``size`` filters."""
-    _write_g(dtype, taps, taps, n, n, w, w_places, v, v_places, whole(size), ())
-
-
-@inline
-def g_transposed_both(dtype, taps, n, v, v_places, gw, gw_places, size):
-    """gw = G' v G, for ``size`` filters."""
-    _write_g_transposed(dtype, n, n, taps, taps, v, v_places, gw, gw_places, whole(size), ())

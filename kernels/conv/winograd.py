@@ -19,23 +19,24 @@ from ..layout import LINE
 from ..runs import copy, run, sum_up, where
 from ..scratch import prepared
 from ..shapes import evenly, planned
+from ..transpose import transpose
 from . import panels
 from .packing import pack_bias
 from .tiles import (
     Tiles,
     corner,
     find,
-    find_places,
-    kind,
-    put,
+    having,
+    multiply,
     room,
     rooms,
-    since,
+    sort,
     tiles_of,
-    transform_sums,
+    transform_back,
+    transform_pixels,
     transform_weights,
 )
-from .transforms import CHUNK, PATCH, PLACE, ROWS, SKEW, a_both, a_transposed_both, b_both, empty_places, grid
+from .transforms import CHUNK, PLACE, ROWS, SKEW, a_both, g_transposed_both, grid
 
 _CACHE = 700 << 10  # bytes of a core's second cache for the transformed tiles of a block, if the weights fit beside
 _MANY = 6  # register tiles high is a block whose weights (or sums) do not fit: so often is one used once it has come
@@ -60,7 +61,7 @@ def convolve(source, y, weight, bias, result, stride, padding, groups, relu, bac
         weight, tiles.n, whole, some, space, groups, best.lanes(item), backwards))
     _convolve_blocks(source, y, spectrum, offsets, result, v, u, space, groups, padding, tuple(tiles), relu,
                      (v.shape[2] - SKEW) // spectrum.shape[1], best.rows, best.lanes(item),
-                     tile.address("gather", item))
+                     tile.address("even", item))
 
 
 @planned
@@ -95,54 +96,24 @@ def _large(tiles, channels, columns, item):
 
 @jit
 def _convolve_blocks(source, y, spectrum, bias, result, v, u, space, groups, padding, tiles, relu, block, tall, lanes,
-                     gather_tile):
+                     even_tile):
     tiles, (_, channels, padded) = Tiles(*tiles), spectrum.shape
     count, columns = len(source) * tiles.count, result.shape[3] // groups
     blocks = (count + block - 1) // block
     for task in prange(groups * blocks):
         group, first, slot = task // blocks, task % blocks * block, numba.get_thread_id()
-        here = min(block, count - first)
-        patch, own, places = room(space), grid(source.shape[2] * source.shape[3], source.shape[3]), empty_places()
-        for t in range(first, first + here):
-            n, top, left, p, q = corner(t, tiles)
-            height, width, at = p + tiles.more, q + tiles.more, slot * tiles.places * v.shape[2]
-            find_places(places, v.shape[2], channels, since(first, t, tiles), tiles)
-            for c0 in range(0, channels, CHUNK):
-                size = min(CHUNK, channels - c0)
-                pixels, there = find(source, y, own, patch, n, top - padding[0], left - padding[1], height, width,
-                                     group * channels + c0, size)
-                b_both(v.dtype, height, width, pixels, there, where(v, at + c0), where(places, 0), size)
-        _multiply(v, spectrum, u, slot, group, groups, since(first, first + here, tiles), tiles, tall, lanes,
-                  gather_tile)
-        for t in range(first, first + here):
-            n, top, left, p, q = corner(t, tiles)
-            height, width, at = p + tiles.more, q + tiles.more, slot * tiles.places * u.shape[2]
-            find_places(places, u.shape[2], padded, since(first, t, tiles), tiles)
-            for c0 in range(0, columns, CHUNK):
-                size = min(CHUNK, columns - c0)
-                a_transposed_both(u.dtype, p, q, height, width, where(u, at + c0), where(places, 0), where(patch, 0),
-                                  where(PATCH, 0), size, where(bias, group * bias.shape[1] + c0), relu)
-                put(patch, result, n, top, left, p, q, group * columns + c0, size)
-
-
-@inline
-def _multiply(v, spectrum, u, slot, group, groups, rows, tiles, tall, lanes, gather_tile):
-    """u[place][t, k] = the sum over c of v[place][t, c] spectrum[place, group][c, k], in the buffers of a thread, for
-    the rows[kind] tiles of each place."""
-    _, channels, padded = spectrum.shape
-    distances, targets = np.arange(tall) * channels, np.arange(tall) * padded
-    zero, zeros, nothing = np.zeros(1, np.int64), np.zeros(tall, np.int64), np.zeros(padded, v.dtype)
-    for place in range(tiles.places):
-        here = rows[kind(place // tiles.n, place % tiles.n, tiles)]
-        heights = (here + tall - 1) // tall
-        a, b = (slot * tiles.places + place) * v.shape[2], (place * groups + group) * channels * padded
-        result = (slot * tiles.places + place) * u.shape[2]
-        for i in range(heights):  # of nearly equal height
-            t, end = here * i // heights, here * (i + 1) // heights
-            tile.call(gather_tile, (end - t, padded // lanes, where(v, a + t * channels), where(distances, 0),
-                                    where(zero, 0), 0, 1, channels, where(spectrum, b), 2 * lanes * channels,
-                                    where(nothing, 0), where(zeros, 0), where(u, result + t * padded),
-                                    where(targets, 0), 0))
+        order, patch = np.empty(min(block, count - first), np.int64), room(space)
+        ends, own = sort(order, first, tiles), grid(source.shape[2] * source.shape[3], source.shape[3])
+        there, places = slot * tiles.places * v.shape[2], grid(tiles.n * v.shape[2], v.shape[2])
+        for row in range(order.size):
+            transform_pixels(source, y, own, patch, order[row], tiles, padding, group * channels, channels, v,
+                             there + row * channels, places)
+        back, places = slot * tiles.places * u.shape[2], grid(tiles.n * u.shape[2], u.shape[2])
+        multiply(v, there, channels, channels, spectrum, group * channels * padded, groups * channels * padded,
+                 2 * lanes * channels, u, back, padded, True, ends, tiles, tall, lanes, even_tile)
+        for row in range(order.size):
+            transform_back(u, back + row * padded, places, patch, order[row], tiles, result, group * columns, columns,
+                           bias, group * bias.shape[1], relu)
 
 
 def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
@@ -181,44 +152,42 @@ def _sum_blocks(x, gy, y, sums, v, u, space, groups, padding, tiles, block, slic
     slices = (padded + slice_ - 1) // slice_
     for task in prange(groups * slices):
         group, k0, slot = task // slices, task % slices * slice_, numba.get_thread_id()
-        patch, places = room(space), empty_places()
+        k1, patch, step = min(k0 + slice_, columns), room(space), slice_ + LINE
         x_places = grid(x.shape[2] * x.shape[3], x.shape[3])
         gy_places = grid(gy.shape[2] * gy.shape[3], gy.shape[3])
+        v_places, u_places = grid(tiles.n * v.shape[2], v.shape[2]), grid(tiles.n * u.shape[2], u.shape[2])
+        v_at, u_at = slot * tiles.places * v.shape[2], slot * tiles.places * u.shape[2]
         for first in range(0, count, block):
-            end = min(first + block, count)
-            for t in range(first, end):
-                n, top, left, p, q = corner(t, tiles)
-                height, width, earlier = p + tiles.more, q + tiles.more, since(first, t, tiles)
-                find_places(places, v.shape[2], channels + LINE, earlier, tiles)
-                for c in range(0, channels, CHUNK):
-                    size = min(CHUNK, channels - c)
-                    pixels, there = find(x, None, x_places, patch, n, top - padding[0], left - padding[1], height,
-                                         width, group * channels + c, size)
-                    b_both(x.dtype, height, width, pixels, there, where(v, slot * tiles.places * v.shape[2] + c),
-                           where(places, 0), size)
-                find_places(places, u.shape[2], slice_ + LINE, earlier, tiles)
-                for k in range(k0, min(k0 + slice_, columns), CHUNK):
-                    size = min(CHUNK, min(k0 + slice_, columns) - k)
+            order = np.empty(min(block, count - first), np.int64)
+            ends = sort(order, first, tiles)
+            for row in range(order.size):
+                transform_pixels(x, None, x_places, patch, order[row], tiles, padding, group * channels, channels, v,
+                                 v_at + row * (channels + LINE), v_places)
+                n, top, left, p, q = corner(order[row], tiles)
+                for k in range(k0, k1, CHUNK):
+                    size = min(CHUNK, k1 - k)
                     pixels, there = find(gy, y, gy_places, patch, n, top, left, p, q, group * columns + k, size)
-                    a_both(gy.dtype, p, q, height, width, pixels, there,
-                           where(u, slot * tiles.places * u.shape[2] + k - k0), where(places, 0), size)
-            _add_products(v, u, sums, slot, group * channels * padded, channels, k0, min(slice_, padded - k0),
-                          slice_ + LINE, since(first, end, tiles), tiles, first == 0, tall, lanes, panel_tile)
+                    a_both(gy.dtype, p, q, p + tiles.more, q + tiles.more, pixels, there,
+                           where(u, u_at + row * step + k - k0), where(u_places, 0), size, ())
+            _add_products(v, v_at, u, u_at, sums, group * channels * padded, channels, k0, min(slice_, padded - k0),
+                          step, ends, tiles, first == 0, tall, lanes, panel_tile)
 
 
 @inline
-def _add_products(v, u, sums, slot, begin, channels, k0, columns, step, rows, tiles, fresh, tall, lanes, panel_tile):
-    """sums[place][begin...][c, k] = (unless fresh, itself +) the sum over the rows[kind] tiles t of v[place][t, c]
-    u[place][t, k - k0], for so many channels and columns.
+def _add_products(v, v_at, u, u_at, sums, begin, channels, k0, columns, step, ends, tiles, fresh, tall, lanes,
+                  panel_tile):
+    """sums[place][begin...][c, k] = (unless fresh, itself +) the sum over the tiles t that have the place of
+    v[place][t, c] u[place][t, k - k0], for so many channels and columns.
 
     Each block is summed from zero: many short sums round better than a long one."""
     wide = 2 * lanes
     zero, nothing, part = np.zeros(1, np.int64), np.zeros(wide, v.dtype), np.zeros(tall * wide, v.dtype)
     for place in range(tiles.places):
-        here = rows[kind(place // tiles.n, place % tiles.n, tiles)]
-        if here == 0 and not fresh:
+        low, high = having(place, ends, tiles)
+        if low == high and not fresh:
             continue  # a product of no tiles is 0
-        a, b = (slot * tiles.places + place) * v.shape[2], (slot * tiles.places + place) * u.shape[2]
+        a = v_at + place * v.shape[2] + low * (channels + LINE)
+        b = u_at + place * u.shape[2] + low * step
         result = place * sums.shape[1] + begin
         for column in range(0, columns, wide):
             width = min(wide, columns - column)
@@ -226,7 +195,7 @@ def _add_products(v, u, sums, slot, begin, channels, k0, columns, step, rows, ti
                 height = min(tall, channels - c)
                 target = run(sums, result + (k0 + column) * channels + c * width, height * width)
                 tile.call(panel_tile, (height, width // lanes, where(v, a + c), where(zero, 0), channels + LINE,
-                                       where(u, b + column), where(zero, 0), step, 1, here,
+                                       where(u, b + column), where(zero, 0), step, 1, high - low,
                                        where(nothing, 0), 0, where(part, 0), width))
                 sum_up(target, run(part, 0, height * width), fresh)
 
@@ -250,11 +219,19 @@ def _transform_weights(weight, n, spectrum, some, space, groups, lanes, backward
 @jit
 def _transform_sums(sums, n, gw, space, groups, lanes):
     """gw[k, c] = G' sums[:, c, k] G."""
-    K, C, _, _ = gw.shape
-    padded, wide = (K // groups + lanes - 1) // lanes * lanes, 2 * lanes
+    K, C, R, _ = gw.shape
+    filters, wide, step = K // groups, 2 * lanes, C * R * R
+    padded = (filters + lanes - 1) // lanes * lanes
     rows, panels = ROWS * CHUNK // wide, (padded + wide - 1) // wide
     parts = (C + rows - 1) // rows
     for task in prange(groups * panels * parts):
         group, first, begin = task // (panels * parts), task // parts % panels * wide, task % parts * rows
-        transform_sums(sums, n, (group * padded + first) * C, sums.shape[1], gw, space, group, groups, first,
-                       min(wide, padded - first), begin, min(rows, C - begin))
+        width, end = min(wide, padded - first), min(begin + rows, C)
+        taps, tap_places, places = room(space), grid(R * CHUNK, CHUNK), grid(n * sums.shape[1], sums.shape[1])
+        for c in range(begin, end, CHUNK // width):
+            here = min(CHUNK // width, end - c)
+            g_transposed_both(gw.dtype, n, n, R, R, where(sums, (group * padded + first) * C + c * width),
+                              where(places, 0), where(taps, 0), where(tap_places, 0), here * width, ())
+            for i in range(here):
+                transpose(gw, ((group * filters + first) * C + c + i) * R * R, step, taps, i * width, CHUNK, R * R,
+                          min(width, filters - first))

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tinyconv.kernels import isa
 from tinyconv.kernels.conv import choice, reference, winograd
-from tinyconv.kernels.conv.tiles import corner, kind, since, tiles_of
+from tinyconv.kernels.conv.tiles import corner, having, sort, tiles_of
 from tinyconv.kernels.conv.transforms import POINTS, g_transposed_both
 from tinyconv.kernels.layout import channels_last
 from tinyconv.kernels.runs import where
@@ -155,7 +155,7 @@ def test_backward_weight(case: Case, masked: bool) -> None:
 
 @numba.njit
 def _weights_of(v: np.ndarray, v_places: np.ndarray, gw: np.ndarray, gw_places: np.ndarray, size: int) -> None:
-    g_transposed_both(v.dtype, 3, 6, where(v, 0), where(v_places, 0), where(gw, 0), where(gw_places, 0), size)
+    g_transposed_both(v.dtype, 6, 6, 3, 3, where(v, 0), where(v_places, 0), where(gw, 0), where(gw_places, 0), size, ())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -272,8 +272,8 @@ def test_tiles_cover_an_image_with_the_fewest_products(size: tuple[int, int], ta
 
 @given(size=st.tuples(st.integers(1, 20), st.integers(1, 20)), taps=st.sampled_from([3, 5]), images=st.integers(1, 3),
        data=st.data())
-def test_every_tile_has_a_row_of_its_own_in_the_matrix_of_each_of_its_places(size: tuple[int, int], taps: int,
-                                                                             images: int, data: st.DataObject) -> None:
+def test_the_tiles_that_have_a_place_follow_each_other(size: tuple[int, int], taps: int, images: int,
+                                                       data: st.DataObject) -> None:
     tiles = tiles_of(size, taps)
     count = images * tiles.count
     first = data.draw(st.integers(0, count - 1))
@@ -282,7 +282,10 @@ def test_every_tile_has_a_row_of_its_own_in_the_matrix_of_each_of_its_places(siz
     for n, top, left, p, q in corners:
         pixels[n, top:top + p, left:left + q] += 1
     assert (pixels[:, :size[0], :size[1]] == 1).all()
+    order = np.empty(data.draw(st.integers(1, count - first)), np.int64)
+    ends = sort(order, first, tiles)
+    assert sorted(order) == list(range(first, first + order.size))
     for i, j in itertools.product(range(tiles.n), repeat=2):
-        rows = [since(first, t, tiles)[kind(i, j, tiles)] for t in range(first, count + 1)]
-        has = [p + taps - 1 > i and q + taps - 1 > j for _, _, _, p, q in corners[first:]]
-        assert rows == [sum(has[:t]) for t in range(len(has) + 1)]
+        low, high = having(i * tiles.n + j, ends, tiles)
+        for row, (_, _, _, p, q) in enumerate(corners[t] for t in order):
+            assert (low <= row < high) == (p + taps - 1 > i and q + taps - 1 > j)
