@@ -26,8 +26,8 @@ from . import jobs, machine, step
 from .processes import report_of
 
 # What counts as packing and re-layout: patterns for names of launches, and of the loops that launches call, where they
-# call them ("conv.direct.pack_forward").  Copies of elements are launches.
-RELAYOUT = {"launches": r"copy", "functions": r"^(?!elementwise).*\._?(pack|unpack|frame|copy)"}
+# call them ("conv.direct.pack").  Copies of elements are launches.
+RELAYOUT = {"launches": r"copy", "functions": r"^(?!elementwise).*\._?(pack|frame|copy)"}
 
 
 def measure(variant: str, batch: int, steps: int = 3) -> dict[str, Any]:

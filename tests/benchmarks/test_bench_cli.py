@@ -124,7 +124,7 @@ def test_a_breakdown_names_launches_and_what_moves_data(tmp_path):
     calls = {row["name"]: row["calls"] for row in found["launches"]}
     assert found["batch"] == 1 and 0 <= found["relayout_seconds"] < found["seconds_per_step"]
     inside = {row["name"] for row in found["functions"]}
-    assert {"conv.direct.pack_forward", "conv.direct.frame"} <= inside, inside
+    assert {"conv.direct.pack", "conv.direct.frame"} <= inside, inside
     assert not any(name.startswith("elementwise") for name in inside)  # these are launches: not counted twice
     seconds = sum(row["seconds"] for row in [*found["functions"], *found["launches"]]
                   if row["name"] in inside | {"elementwise.copy"})

@@ -103,7 +103,7 @@ def test_what_was_disturbed_is_marked():
 def test_breakdown_and_start_up_lines():
     profile = {"variant": "paper", "batch": 8, "seconds_per_step": 0.2, "relayout_seconds": 0.01,
                "launches": [{"name": "conv.forward", "calls": 5, "seconds": 0.15}],
-               "functions": [{"name": "conv.direct.pack_forward", "calls": 9, "seconds": 0.01}]}
+               "functions": [{"name": "conv.direct.pack", "calls": 9, "seconds": 0.01}]}
     startup = {"variant": "paper", "compile_seconds": 20.0, "cold": {"import": 1, "forward": 12, "step": 22},
                "warm": {"import": 1, "forward": 1.5, "step": 2}}
     table = report.Report(ABOUT, PEAK, [], [], [profile], [startup], ["fc6: too large"]).table()
