@@ -79,7 +79,8 @@ def _each_panel(code, widest, vectors, b, step_b, init, y, product):
 
 
 def _begin(code, inits, columns):
-    """The accumulators of rows that begin with what is there."""
+    """The accumulators of rows that begin with what is there.  ``inits`` may be a generator, so that the loads of a row
+    follow its address: all addresses at once find no room in the registers."""
     return [code.load(code.at(init, code.lanes * j)) for init in inits for j in range(columns)]
 
 

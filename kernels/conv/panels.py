@@ -70,7 +70,7 @@ def _multiply(v, u, some, space, order, ends, weight, bias, result, groups, tile
             begin, here = piece * depth, min(depth, channels - piece * depth)
             made = transform_weights(weight, tiles.n, some, space, group, groups, first, width, begin, here, backwards)
             multiply(v, (group * pieces + piece) * tiles.places * v.shape[2], depth, here, some, made, PLACE, 0, u,
-                     target, width, begin == 0, ends, tiles, tall, lanes, even_tile)
+                     target, width, begin == 0, ends, tiles, tall, lanes, True, even_tile)
         patch, places = room(space), grid(tiles.n * u.shape[2], u.shape[2])
         for row in range(order.size):
             transform_back(u, target + row * width, places, patch, order[row], tiles, result, group * columns + first,

@@ -122,7 +122,8 @@ def find(source, y, own, patch, n, top, left, p, q, c0, count):
 
 @inline
 def transform_pixels(source, y, own, patch, t, tiles, padding, first, channels, v, at, places):
-    """v = B' x B of what tile t sees, of so many channels from the first on, from ``at`` on."""
+    """v = B' x B of what tile t sees, of so many channels from the first on, from ``at`` on.  What the last vector
+    writes behind them, the next tile writes over; and behind the last tile there are SKEW numbers."""
     n, top, left, p, q = corner(t, tiles)
     height, width = p + tiles.more, q + tiles.more
     for c in range(0, channels, CHUNK):
@@ -133,21 +134,29 @@ def transform_pixels(source, y, own, patch, t, tiles, padding, first, channels, 
 
 
 @inline
-def multiply(v, begin, step, depth, weights, at, apart, panel, u, to, width, fresh, ends, tiles, tall, lanes,
-             even_tile):
+def multiply(v, begin, step, depth, weights, at, apart, panel, u, to, width, fresh, ends, tiles, tall, lanes, even,
+             address):
     """u[place][t, k] = (unless fresh, itself +) the sum over c < depth of v[place][t, c] weights[place][c, k], for the
     tiles t that have the place.  The numbers of a tile are ``step``, in u ``width``, apart; the weights of a place
-    ``apart``, and their panels ``panel``."""
-    nothing = np.zeros(width, v.dtype)
+    ``apart``, and their panels ``panel``.
+
+    By even tiles, or, always fresh, by gather tiles: what an even tile asks for in time is in the way of weights that
+    come from memory."""
+    nothing, zeros = np.zeros(width, v.dtype), np.zeros(tall, np.int64)
+    rows, targets = np.arange(tall) * step, np.arange(tall) * width
     for place in range(tiles.places):
         low, high = having(place, ends, tiles)
         heights = (high - low + tall - 1) // tall
         for i in range(heights):  # of nearly equal height
             t, end = low + (high - low) * i // heights, low + (high - low) * (i + 1) // heights
+            a, b = where(v, begin + place * v.shape[2] + t * step), where(weights, at + place * apart)
             y = where(u, to + place * u.shape[2] + t * width)
-            init, init_step = (where(nothing, 0), 0) if fresh else (y, width)
-            tile.call(even_tile, (end - t, width // lanes, where(v, begin + place * v.shape[2] + t * step), step, depth,
-                                  where(weights, at + place * apart), panel, init, init_step, y, width, 0))
+            if even:
+                init, init_step = (where(nothing, 0), 0) if fresh else (y, width)
+                tile.call(address, (end - t, width // lanes, a, step, depth, b, panel, init, init_step, y, width, 0))
+            else:
+                tile.call(address, (end - t, width // lanes, a, where(rows, 0), where(zeros, 0), 0, 1, depth, b, panel,
+                                    where(nothing, 0), where(zeros, 0), y, where(targets, 0), 0))
 
 
 @inline

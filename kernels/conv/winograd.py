@@ -61,7 +61,7 @@ def convolve(source, y, weight, bias, result, stride, padding, groups, relu, bac
         weight, tiles.n, whole, some, space, groups, best.lanes(item), backwards))
     _convolve_blocks(source, y, spectrum, offsets, result, v, u, space, groups, padding, tuple(tiles), relu,
                      (v.shape[2] - SKEW) // spectrum.shape[1], best.rows, best.lanes(item),
-                     tile.address("even", item))
+                     tile.address("gather", item))
 
 
 @planned
@@ -96,7 +96,7 @@ def _large(tiles, channels, columns, item):
 
 @jit
 def _convolve_blocks(source, y, spectrum, bias, result, v, u, space, groups, padding, tiles, relu, block, tall, lanes,
-                     even_tile):
+                     gather_tile):
     tiles, (_, channels, padded) = Tiles(*tiles), spectrum.shape
     count, columns = len(source) * tiles.count, result.shape[3] // groups
     blocks = (count + block - 1) // block
@@ -110,7 +110,7 @@ def _convolve_blocks(source, y, spectrum, bias, result, v, u, space, groups, pad
                              there + row * channels, places)
         back, places = slot * tiles.places * u.shape[2], grid(tiles.n * u.shape[2], u.shape[2])
         multiply(v, there, channels, channels, spectrum, group * channels * padded, groups * channels * padded,
-                 2 * lanes * channels, u, back, padded, True, ends, tiles, tall, lanes, even_tile)
+                 2 * lanes * channels, u, back, padded, True, ends, tiles, tall, lanes, False, gather_tile)
         for row in range(order.size):
             transform_back(u, back + row * padded, places, patch, order[row], tiles, result, group * columns, columns,
                            bias, group * bias.shape[1], relu)
