@@ -46,7 +46,7 @@ def _plan(x, gy, gw, stride, groups):
 @jit
 def _sum_bands(x, gy, y, windows, panels, sums, padding, stride, groups, R, length, taps, tall, lanes, panel_tile):
     """sums[band, group][tap and r, k] = the sum over the band's pixels of x[its window; tap and r] * gy[pixel, k]."""
-    _, P, Q, K = gy.shape
+    _, P, Q, _ = gy.shape
     _, _, width, channels = windows.shape
     bands, wide, padded, most = len(sums), 2 * lanes, sums.shape[3], panels.shape[1]
     parts, rows, whole = (padded + wide - 1) // wide, len(gy) * P, taps.size * length

@@ -4,7 +4,7 @@ A batch is small and the weights are many (fc6 of AlexNet: 151 MB), so each pass
 
     forward           y' = w x'     a tile's rows: neurons, which read along their weights; its columns: images
     input gradient    gx = gy w     rows: images; columns: inputs (``across.py`` for few images, ``blocks.py`` for many)
-    weight gradient   gw = gy' x    rows: neurons; columns: inputs (``conv/pointwise.py``)
+    weight gradient   gw = gy' x    rows: neurons; columns: inputs (as that of a 1x1 convolution)
 
 ``across.py`` serves the forward pass as well where many inputs are 0, with weights that are kept transposed.
 """
@@ -23,7 +23,7 @@ _DEPTH = 4096  # of a sum that a forward tile takes in one go: what it reads sta
 
 
 def forward(x, weight, bias, y, *, relu=False, kept=None, scratch):
-    x, weight = np.ascontiguousarray(x), np.ascontiguousarray(weight)
+    x, weight = _in_rows(x, scratch), _in_rows(weight, scratch)
     if kept is not None and across.pays(x, weight) and (turned := across.transposed(weight, kept)) is not None:
         across.forward(x, turned, y, scratch)
         _finish(y.T, bias, y, relu)
@@ -49,8 +49,8 @@ def _forward_plan(x_shape, weight_shape, dtype):
 
 
 def backward_input(gy, weight, gx, y=None, *, scratch):
-    gy, weight = np.ascontiguousarray(gy), np.ascontiguousarray(weight)
-    y = None if y is None else np.ascontiguousarray(y)
+    gy, weight = _in_rows(gy, scratch), _in_rows(weight, scratch)
+    y = None if y is None else _in_rows(y, scratch)
     (across if across.serves(len(gy)) else blocks).backward_input(gy, weight, gx, y, scratch)
 
 
@@ -58,6 +58,15 @@ def backward_weight(x, gy, gw, gb, y=None, *, scratch):
     """That of a 1x1 convolution whose images are single pixels."""
     x, gy, gw, y = (None if matrix is None else matrix[:, :, None, None] for matrix in (x, gy, gw, y))
     conv.backward_weight(x, gy, gw, gb, y, stride=(1, 1), padding=(0, 0), groups=1, scratch=scratch)
+
+
+def _in_rows(matrix, scratch):
+    """The matrix, or a copy, that lies row by row."""
+    if matrix.flags.c_contiguous:
+        return matrix
+    copied, = scratch((matrix.shape, matrix.dtype))
+    np.copyto(copied, matrix)
+    return copied
 
 
 @jit

@@ -1,4 +1,4 @@
-"""Pooling on a GPU: a thread per output forward, per element of gx backward, in the strips of ``strips.py``."""
+"""Pooling on a GPU: a thread per output forward, per element of gx backward, in strips (``gpu/strips.py``)."""
 
 import numpy as np
 
