@@ -26,8 +26,6 @@ import numba
 
 from . import jit_cache
 
-ERRORS = "numpy"
-
 
 def _distinct(function):
     """The function, its name completed by what it encloses: that of a compiled function, or the value."""
@@ -40,7 +38,7 @@ def _distinct(function):
 
 
 def _compiled(function, **options):
-    dispatcher = numba.njit(nogil=True, error_model=ERRORS, **options)(_distinct(function))
+    dispatcher = numba.njit(nogil=True, error_model="numpy", **options)(_distinct(function))
     if not jit_cache.keep(dispatcher, function):
         dispatcher.enable_caching()
     return dispatcher

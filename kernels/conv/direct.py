@@ -96,12 +96,13 @@ def _plan(source_shape, weight_shape, result_shape, dtype, masked, stride, paddi
     before, axes = zip(*map(axis, taps, stride, padding, result_shape[1:3]), strict=True)
     end, phases, parts = 0, [], np.zeros((*taps, 3), np.int64)
     for phase in (_Phase(*zip(down, across, strict=True)) for down in axes[0] for across in axes[1]):
-        own = one_phase(math.prod(phase.taps), channels // groups, backwards).reshape(*phase.taps, 3)
+        seen = math.prod(phase.taps)
+        own = one_phase(seen, channels // groups, backwards).reshape(*phase.taps, 3)
         parts[phase.tap[0]::phase.apart[0], phase.tap[1]::phase.apart[1]] = own + (end, 0, 0)
-        phases.append((phase, slice(end, end + math.prod(phase.taps) * channels)))
-        end += math.prod(phase.taps) * channels
-    size = [max(phase.corner[i] + (phase.count[i] - 1) * phase.step[i] + phase.taps[i] for phase, _ in phases)
-            for i in range(2)]
+        phases.append((phase, slice(end, end + seen * channels)))
+        end += seen * channels
+    size = np.max([np.add(phase.corner, needed_size(phase.count, phase.taps, phase.step)) for phase, _ in phases],
+                  axis=0).tolist()
     columns = isa.chosen().padded(result_shape[3] // groups, dtype.itemsize)
     as_it_is = not masked and before == (0, 0) and size[0] <= H and size[1] <= W
     return (before, phases, parts.reshape(-1, 3), ((groups, math.prod(taps) * channels // groups, columns), dtype),

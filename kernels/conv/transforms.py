@@ -205,7 +205,7 @@ def _reverse(sizes):
 
 b_both = _transform(_b, [(n, n) for n in (6, 7, 8)])  # v = B' x B
 a_both = _transform(_values(_NONE), _reverse(_PIXELS))  # v = A gy A'
-a_transposed_both = _transform(_sums(_NONE), _PIXELS, _with_bias)  # y = A' v A + bias, and with relu ...
+a_transposed_both = _transform(_sums(_NONE), _PIXELS, _with_bias)  # y = A' v A + bias; 0 where it is < 0, with relu
 g_both = _transform(_values(_FACTORS), _reverse(_TAPS))  # v = G w G'
 g_transposed_both = _transform(_sums(_FACTORS), _TAPS)  # gw = G' v G
 

@@ -10,13 +10,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tinyconv.kernels import isa, tile
 from tinyconv.kernels.conv import choice, pairs, reference
-from tinyconv.kernels.layout import channels_last
 
 import tinyconv as tc
 
 from ..closeness import assert_close
 from ..witness import normal
-from .plans import bad_scratch
+from .plans import convolve
 
 CPU = tc.device("cpu")
 # Of the largest element: what the lesson (kernels/conv/README.md) promises, the same as of the direct way.
@@ -71,12 +70,6 @@ def _examples(test: Any) -> Any:
     return test
 
 
-def _convolve(source: np.ndarray, y: np.ndarray | None, w: np.ndarray, bias: np.ndarray | None, result: np.ndarray,
-              case: Case, *, relu: bool = False, backwards: bool = False) -> None:
-    images = (channels_last(CPU.upload(source)), None if y is None else channels_last(CPU.upload(y)))
-    pairs.convolve(*images, w, bias, channels_last(result), (1, 1), case.padding, 1, relu, backwards, None, bad_scratch)
-
-
 @_examples
 @given(case=cases(), with_more=st.booleans())
 def test_forward(case: Case, with_more: bool) -> None:
@@ -85,7 +78,7 @@ def test_forward(case: Case, with_more: bool) -> None:
     bias, expected = b if with_more else None, np.empty((case.images, case.results, *case.outputs))
     reference.forward(x.astype(float), w.astype(float), bias, expected, relu=with_more, **case.options)
     y = CPU.upload(np.full(expected.shape, np.nan, case.dtype))
-    _convolve(x, None, w, bias, y, case, relu=with_more)
+    convolve(pairs, x, None, w, bias, y, case.padding, relu=with_more)
     assert_close(y, expected, TOL[case.dtype])
 
 
@@ -98,7 +91,7 @@ def test_backward_input(case: Case, with_more: bool) -> None:
     mask, expected = y if with_more else None, np.empty((case.images, case.results, *case.size))
     reference.backward_input(gy.astype(float), w.astype(float), expected, mask, **case.options)
     gx = CPU.upload(np.full(expected.shape, np.nan, case.dtype))
-    _convolve(gy, mask, w, None, gx, case, backwards=True)
+    convolve(pairs, gy, mask, w, None, gx, case.padding, backwards=True)
     assert_close(gx, expected, TOL[case.dtype])
 
 
@@ -115,7 +108,7 @@ def test_results_that_go_past_the_caches_are_the_same(monkeypatch: pytest.Monkey
     for large in (1 << 40, 0):
         monkeypatch.setattr(tile, "LARGE", large)
         y = CPU.upload(np.full((2, case.results, *size), np.nan, np.float32))
-        _convolve(x, None, w, b, y, case, relu=True)
+        convolve(pairs, x, None, w, b, y, case.padding, relu=True)
         results.append(CPU.download(y))
         whole = case.results * 4 % 64 == 0  # cache lines
         assert address.call_args.kwargs["streams"] is (large == 0 and whole)

@@ -22,7 +22,7 @@ import tinyconv as tc
 
 from ..closeness import assert_close
 from ..witness import normal
-from .plans import bad_scratch, fresh_plans
+from .plans import bad_scratch, convolve, fresh_plans
 
 CPU = tc.device("cpu")
 # Of the largest element.  The transforms multiply by up to 21, forth and back, and add up numbers that cancel: a factor
@@ -108,12 +108,6 @@ def _up(image: np.ndarray) -> np.ndarray:
     return channels_last(CPU.upload(image))
 
 
-def _convolve(source: np.ndarray, y: np.ndarray | None, w: np.ndarray, bias: np.ndarray | None, result: np.ndarray,
-              case: Case, *, relu: bool = False, backwards: bool = False) -> None:
-    winograd.convolve(_up(source), None if y is None else _up(y), w, bias, channels_last(result), (1, 1), case.padding,
-                      case.groups, relu, backwards, None, bad_scratch)
-
-
 @_both_ways
 @given(case=cases(), masked=st.booleans(), by_panels=st.booleans())
 def test_forward(case: Case, masked: bool, by_panels: bool) -> None:
@@ -123,7 +117,7 @@ def test_forward(case: Case, masked: bool, by_panels: bool) -> None:
     reference.forward(x.astype(float), w.astype(float), bias, expected, relu=masked, **case.options)
     with _way(case, by_panels):
         y = CPU.upload(np.full_like(gy, np.nan))
-        _convolve(x, None, w, bias, y, case, relu=masked)
+        convolve(winograd, x, None, w, bias, y, case.padding, case.groups, relu=masked)
     assert_close(y, expected, TOL[case.dtype])
 
 
@@ -136,7 +130,7 @@ def test_backward_input(case: Case, masked: bool, by_panels: bool) -> None:
     reference.backward_input(gy.astype(float), w.astype(float), expected, mask, **case.options)
     with _way(case, by_panels):
         gx = CPU.upload(np.full_like(x, np.nan))
-        _convolve(gy, mask, w, None, gx, case, backwards=True)
+        convolve(winograd, gy, mask, w, None, gx, case.padding, case.groups, backwards=True)
     assert_close(gx, expected, TOL[case.dtype])
 
 
@@ -181,8 +175,8 @@ def test_with_large_weights_it_goes_by_panels_and_no_bit_changes(few_threads: No
     y, gx = CPU.upload(np.empty_like(gy)), CPU.upload(np.empty_like(x))
 
     def both() -> bytes:
-        _convolve(x, None, w, b, y, case, relu=True)
-        _convolve(gy, gy, w, None, gx, case, backwards=True)
+        convolve(winograd, x, None, w, b, y, case.padding, groups, relu=True)
+        convolve(winograd, gy, y, w, None, gx, case.padding, groups, backwards=True)
         return y.tobytes() + gx.tobytes()
 
     with patch.object(winograd.panels, "convolve", wraps=winograd.panels.convolve) as by_panels:
