@@ -3,7 +3,7 @@
 import numpy as np
 
 from .jit import jit, prange
-from .runs import add, add_where, clear, run
+from .runs import add, add_where, clear, copy, run
 
 _PARTS, _PIXELS = 64, 64  # at most so many parts, and none with fewer pixels
 
@@ -33,5 +33,4 @@ def sum_pixels(gy, y, total):
             add(run(sums, part * K, K), line)
     for part in range(1, parts):
         add(run(sums, 0, K), run(sums, part * K, K))
-    for k in range(K):
-        total[k] = sums[0, k]
+    copy(total, run(sums, 0, K))

@@ -2,11 +2,12 @@
 
 A *tile* is a small block of a result, R rows x J vectors, that stays in registers while a whole sum of products runs
 through it.  Compilers do not find this form by themselves, so its code is written out here as LLVM instructions, which
-Numba compiles for the processor at hand.  There are five kinds.  Four differ in where the numbers of a step lie:
+Numba compiles for the processor at hand.  There are six kinds.  Five differ in where the numbers of a step lie:
 
     gather   y[r, c] = init[r, c] + sum over t, k of  a[row[r] + tap[t] + k]     * b[t*depth + k, c]   (low <= t < high)
     even     y[r, c] = init[r, c] + sum over k of     a[r*step_a + k]            * b[k, c]
     panel    y[r, c] = init[r, c] + sum over t, k of  a[tap_a[t] + k*step_a + r] * b[tap_b[t] + k*step_b + c]
+    sum      y[r, c] = (y[r, c] +) (sum over k of     a[k*step_a + r]            * b[k*step_b + c])
     dot      y[r, c] = y[r, c]    + sum over k of     a[r*step_a + k]            * b[c*step_b + k]
 
 An even tile is a gather tile of one tap whose rows are equally far apart.  It needs an address for every seventh
@@ -20,8 +21,9 @@ A pair tile makes two lines of y of four such products, ``line`` numbers of a an
 
 A gather, an even or a pair tile takes any number of ``vectors`` of columns: panel after panel of J = 2, each
 ``step_b`` behind the one before, whose lines follow each other, and a last panel of one vector.  It can apply a ReLU to
-what it stores.  A panel tile takes J vectors, or one.  The y of a gather, a panel or a pair tile may *stream*, go past
-the caches to memory: then it must lie on vector boundaries.
+what it stores.  A panel or a sum tile takes J vectors, or one.  A sum tile adds what is there only at the end (unless
+``fresh``), since short sums round better than a long one.  The y of a gather, a panel, a sum or a pair tile may
+*stream*, go past the caches to memory: then it must lie on vector boundaries.
 
 A dot tile has a vector of partial sums for each number of y, because both its factors lie along k: for products with
 few columns, which would leave the lanes of the others empty.  It has R rows x J columns.
@@ -181,19 +183,44 @@ def _panel(code, rows, widest, args, streams):
     tap_a, tap_b = code.table(tap_a), code.table(tap_b)
 
     def product(columns):
-        acc = _begin(code, code.spaced(init, init_step, rows), columns)
+        acc = code.loop(taps, _begin(code, code.spaced(init, init_step, rows), columns), lambda t, acc: _down(
+            code, acc, depth, code.at(a, code.entry(tap_a, t)), step_a, code.at(b, code.entry(tap_b, t)), step_b,
+            columns))
+        _finish(code, acc, code.spaced(y, y_step, rows), code.int(0), streams)
 
-        def one_tap(t, acc):
-            def body(_, state):
-                a, b, *acc = state
-                acc = _multiply(code, acc, lambda r: code.at(a, r), b, columns)
-                return [code.at(a, step_a), code.at(b, step_b), *acc]
+    _either(code, vectors, widest, product)
 
-            return code.loop(depth, [code.at(a, code.entry(tap_a, t)), code.at(b, code.entry(tap_b, t)), *acc],
-                             body)[2:]
 
-        _finish(code, code.loop(taps, acc, one_tap), code.spaced(y, y_step, rows), code.int(0), streams)
+def _sum(code, rows, widest, args, streams):
+    vectors, a, step_a, b, step_b, depth, y, y_step, fresh = args
+    targets = code.spaced(code.numbers(y), y_step, rows)
 
+    def product(columns):
+        if not streams:
+            code.expect_rows(targets, columns)
+        acc = _down(code, [code.constant(0)] * (rows * columns), depth, code.numbers(a), step_a, code.numbers(b),
+                    step_b, columns)
+        with code.when([fresh], [1]):
+            _finish(code, acc, targets, code.int(0), streams)
+        with code.when([fresh], [0]):
+            acc = [code.b.fadd(*pair) for pair in zip(_begin(code, targets, columns), acc, strict=True)]
+            _finish(code, acc, targets, code.int(0), streams)
+
+    _either(code, vectors, widest, product)
+
+
+def _down(code, acc, depth, a, step_a, b, step_b, columns):
+    """So many steps down two matrices, whose lines are ``step`` apart."""
+    def body(_, state):
+        a, b, *acc = state
+        acc = _multiply(code, acc, lambda r: code.at(a, r), b, columns)
+        return [code.at(a, step_a), code.at(b, step_b), *acc]
+
+    return code.loop(depth, [a, b, *acc], body)[2:]
+
+
+def _either(code, vectors, widest, product):
+    """The product that is so many vectors wide: of one, or of the ``widest``."""
     for columns in {1, widest}:
         with code.when([vectors], [columns]):
             product(columns)
@@ -219,10 +246,10 @@ def _dot(code, rows, columns, args, streams):
             code.b.store(code.b.fadd(code.b.load(target), code.sum(acc[r * columns + c])), target)
 
 
-_KINDS = {"gather": _gather, "even": _even, "pair": _pair, "panel": _panel, "dot": _dot}
+_KINDS = {"gather": _gather, "even": _even, "pair": _pair, "panel": _panel, "sum": _sum, "dot": _dot}
 
 
-ARGUMENTS = {"gather": 15, "even": 12, "pair": 13, "panel": 14, "dot": 8}
+ARGUMENTS = {"gather": 15, "even": 12, "pair": 13, "panel": 14, "sum": 10, "dot": 8}
 
 
 @intrinsic(prefer_literal=True)
@@ -263,7 +290,7 @@ def address(kind, itemsize, columns=2, streams=False):
     """Where the compiled tile of a kind is; compiles it the first time.
 
     itemsize: 4 for float32, 8 for float64.  columns: J, the most vectors; of a dot tile, its columns.  streams: whether
-    y goes past the caches (only that of a gather, a panel or a pair tile ever does)."""
+    y goes past the caches (only that of a gather, a panel, a sum or a pair tile ever does)."""
     return _compiled(kind, itemsize, columns, streams)
 
 

@@ -12,7 +12,7 @@ from .. import isa
 from ..shapes import planned
 from . import pairs
 from .table import WINOGRAD as TABLE
-from .tiles import products, tiles_of
+from .tiling import products, tiles_of
 
 WORDS = DIRECT, PAIRS, WINOGRAD = "direct", "pairs", "winograd"
 FORWARD, INPUT, WEIGHT = "forward", "input gradient", "weight gradient"

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import isa, tile
 from ..jit import jit, prange
-from .tiles import Tiles, multiply, room, rooms, sort, transform_back, transform_pixels, transform_weights
+from .tiling import Tiles, multiply, room, rooms, sort, transform_back, transform_pixels, transform_weights
 from .transforms import CHUNK, PLACE, ROWS, SKEW, grid
 
 

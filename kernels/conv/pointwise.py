@@ -25,8 +25,9 @@ import numpy as np
 from .. import isa, tile
 from ..jit import inline, jit, prange
 from ..layout import LINE
-from ..runs import clear, copy_masked, run, sum_up, where
+from ..runs import clear, copy_masked, run, where
 from ..shapes import evenly, planned
+from .sums import add_product
 
 _BLOCK = 256  # pixels: so many that to add a sum to the others hardly matters
 _BANDS, _SMALL = 4, 4  # of pixels, if the numbers of x and gy are so many times as many as those of all their sums;
@@ -34,7 +35,6 @@ _BANDS, _SMALL = 4, 4  # of pixels, if the numbers of x and gy are so many times
 _CACHE = 448 << 10  # bytes of a block of a task's filters and channels: they stay in a core's second cache
 _FEW, _NEAR = 16, 1024  # more pixels than a few are that near, in numbers, lest each be on a page of memory of its own:
 # a processor remembers some sixty
-_FIRST = 16 << 10  # bytes of x for which all of gy go by: they stay in a first cache
 _STORE = 64  # bytes at a time, a whole line, that memory takes more quickly past the caches
 
 
@@ -45,8 +45,8 @@ def backward_weight(x, gy, gw, y, stride, groups, scratch):
     # What no cache would hold until it is used goes to memory straight away (TILE.md has the times).
     streams = best.bytes >= _STORE and block >= count and tile.may_stream(gw, C)
     _sum_blocks(x, gy, y, sums if bands > 1 else gw[None, :, :, 0, 0], gradients, pixels, stride, groups, parts,
-                block, there, tile.height(K // groups), best.lanes(item), tile.address("panel", item),
-                tile.address("panel", item, streams=streams))
+                block, there, tile.height(K // groups), best.lanes(item), tile.address("sum", item),
+                tile.address("sum", item, streams=streams))
     if bands > 1:
         np.add.reduce(sums, axis=0, out=gw[:, :, 0, 0])
 
@@ -89,7 +89,7 @@ def _plan(pixels, gw_shape, stride, groups, dtype, threads):
 
 
 @jit
-def _sum_blocks(x, gy, y, sums, gradients, pixels, stride, groups, parts, block, there, tall, lanes, panel_tile,
+def _sum_blocks(x, gy, y, sums, gradients, pixels, stride, groups, parts, block, there, tall, lanes, sum_tile,
                 first_tile):
     """sums[band, k, c] = the sum over the band's pixels of gy[pixel, k], where y, unless it is None, is positive, times
     x[pixel, c].  ``there``: whether the pixels of x are multiplied where they are."""
@@ -111,8 +111,8 @@ def _sum_blocks(x, gy, y, sums, gradients, pixels, stride, groups, parts, block,
             else:
                 b, b_step = _collect(pixels, slot, x, None, first, some, stride, gy.shape[1], gy.shape[2], channel,
                                      c1 - c0)
-            _multiply(a, a_step, b, b_step, some, sums, band * K + group * filters + k0, k1 - k0, c0, c1 - c0,
-                      first == begin, tall, lanes, panel_tile, first_tile)
+            add_product(a, a_step, b, b_step, some, sums, (band * K + group * filters + k0) * C + c0, C, k1 - k0,
+                        c1 - c0, first == begin, tall, lanes, first_tile if first == begin else sum_tile)
 
 
 @inline
@@ -133,25 +133,3 @@ def _collect(target, slot, source, y, first, count, stride, P, Q, begin, size):
             if p == P:
                 n, p = n + 1, 0
     return where(target, at), step
-
-
-@inline
-def _multiply(a, a_step, b, b_step, depth, sums, k0, filters, c0, channels, fresh, tall, lanes, panel_tile, first_tile):
-    """sums[k0 + k, c0 + c] = (unless fresh, itself +) the sum over ``depth`` steps of a[k] b[c], from addresses a and b
-    on."""
-    wide, C, item = 2 * lanes, sums.shape[2], sums.itemsize
-    zero, nothing, part = np.zeros(1, np.int64), np.zeros(wide, sums.dtype), np.empty(tall * wide, sums.dtype)
-    most = max(1, _FIRST // (depth * wide * item)) * wide
-    for strip in range(0, channels, most):
-        for k in range(0, filters, tall):
-            height = min(tall, filters - k)
-            for c in range(strip, min(strip + most, channels), wide):
-                valid, at = min(wide, channels - c), (k0 + k) * C + c0 + c
-                width = wide if valid > lanes else lanes
-                straight = fresh and valid == width
-                y, y_step = (where(sums, at), C) if straight else (where(part, 0), width)
-                tile.call(first_tile if straight else panel_tile,
-                          (height, width // lanes, a + k * item, where(zero, 0), a_step, b + c * item,
-                           where(zero, 0), b_step, 1, depth, where(nothing, 0), 0, y, y_step))
-                for r in range(0 if straight else height):
-                    sum_up(run(sums, at + r * C, valid), run(part, r * width, valid), fresh)

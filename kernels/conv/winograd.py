@@ -14,29 +14,17 @@ import numba
 import numpy as np
 
 from .. import isa, tile
-from ..jit import inline, jit, prange
+from ..jit import jit, prange
 from ..layout import LINE
-from ..runs import copy, run, sum_up, where
+from ..runs import copy, run, where
 from ..scratch import prepared
 from ..shapes import evenly, planned
 from ..transpose import transpose
-from . import panels
+from . import panels, tiling
 from .packing import pack_bias
-from .tiles import (
-    Tiles,
-    corner,
-    find,
-    having,
-    multiply,
-    room,
-    rooms,
-    sort,
-    tiles_of,
-    transform_back,
-    transform_pixels,
-    transform_weights,
-)
-from .transforms import CHUNK, PLACE, ROWS, SKEW, a_both, g_transposed_both, grid
+from .sums import add_product
+from .tiling import Tiles
+from .transforms import CHUNK, PLACE, ROWS, SKEW, VECTOR, a_both, g_transposed_both, grid
 
 _CACHE = 700 << 10  # bytes of a core's second cache for the transformed tiles of a block, if the weights fit beside
 _MANY = 6  # register tiles high is a block whose weights (or sums) do not fit: so often is one used once it has come
@@ -50,7 +38,7 @@ def convolve(source, y, weight, bias, result, stride, padding, groups, relu, bac
         padding = taps - 1 - padding[0], taps - 1 - padding[1]
     relu = int(relu)
     layer = source.shape, result.shape, taps, groups, source.dtype, numba.get_num_threads()
-    tiles = tiles_of(result.shape[1:3], taps)
+    tiles = tiling.tiles_of(result.shape[1:3], taps)
     offsets, = scratch(((groups, result.shape[3] // groups + SKEW), source.dtype))
     pack_bias(bias, offsets)
     if kept is None and _by_panels(*layer):
@@ -67,7 +55,7 @@ def convolve(source, y, weight, bias, result, stride, padding, groups, relu, bac
 @planned
 def _by_panels(source_shape, result_shape, taps, groups, dtype, threads):
     """Whether to go panel by panel (``panels.py``), if the weights are not kept."""
-    (N, _, _, C), tiles, filters = source_shape, tiles_of(result_shape[1:3], taps), result_shape[3] // groups
+    (N, _, _, C), tiles, filters = source_shape, tiling.tiles_of(result_shape[1:3], taps), result_shape[3] // groups
     return (_large(tiles, C // groups, isa.chosen().padded(filters, dtype.itemsize), dtype.itemsize)
             and panels.serves(N * tiles.count, C // groups, filters, groups, dtype, threads))
 
@@ -76,7 +64,7 @@ def _by_panels(source_shape, result_shape, taps, groups, dtype, threads):
 def _plan(source_shape, result_shape, taps, groups, dtype, threads):
     """The (shape, dtype) of the transformed weights, and of each thread's source tiles, result tiles, and rows of
     transformed weights."""
-    best, item, tiles = isa.chosen(), dtype.itemsize, tiles_of(result_shape[1:3], taps)
+    best, item, tiles = isa.chosen(), dtype.itemsize, tiling.tiles_of(result_shape[1:3], taps)
     channels, columns = source_shape[3] // groups, best.padded(result_shape[3] // groups, item)
     count, heights = source_shape[0] * tiles.count, _MANY
     if not _large(tiles, channels, columns, item):
@@ -86,7 +74,7 @@ def _plan(source_shape, result_shape, taps, groups, dtype, threads):
     return (((tiles.places * groups, channels, columns), dtype),
             ((threads, tiles.places, block * channels + SKEW), dtype),
             ((threads, tiles.places, block * columns + SKEW), dtype), ((threads, tiles.places, PLACE), dtype),
-            rooms(threads, dtype))
+            tiling.rooms(threads, dtype))
 
 
 def _large(tiles, channels, columns, item):
@@ -102,102 +90,75 @@ def _convolve_blocks(source, y, spectrum, bias, result, v, u, space, groups, pad
     blocks = (count + block - 1) // block
     for task in prange(groups * blocks):
         group, first, slot = task // blocks, task % blocks * block, numba.get_thread_id()
-        order, patch = np.empty(min(block, count - first), np.int64), room(space)
-        ends, own = sort(order, first, tiles), grid(source.shape[2] * source.shape[3], source.shape[3])
+        order, patch = np.empty(min(block, count - first), np.int64), tiling.room(space)
+        ends, own = tiling.sort(order, first, tiles), grid(source.shape[2] * source.shape[3], source.shape[3])
         there, places = slot * tiles.places * v.shape[2], grid(tiles.n * v.shape[2], v.shape[2])
         for row in range(order.size):
-            transform_pixels(source, y, own, patch, order[row], tiles, padding, group * channels, channels, v,
-                             there + row * channels, places)
+            tiling.transform_pixels(source, y, own, patch, order[row], tiles, padding, group * channels, channels, v,
+                                    there + row * channels, places)
         back, places = slot * tiles.places * u.shape[2], grid(tiles.n * u.shape[2], u.shape[2])
-        multiply(v, there, channels, channels, spectrum, group * channels * padded, groups * channels * padded,
-                 2 * lanes * channels, u, back, padded, True, ends, tiles, tall, lanes, False, gather_tile)
+        tiling.multiply(v, there, channels, channels, spectrum, group * channels * padded, groups * channels * padded,
+                        2 * lanes * channels, u, back, padded, True, ends, tiles, tall, lanes, False, gather_tile)
         for row in range(order.size):
-            transform_back(u, back + row * padded, places, patch, order[row], tiles, result, group * columns, columns,
-                           bias, group * bias.shape[1], relu)
+            tiling.transform_back(u, back + row * padded, places, patch, order[row], tiles, result, group * columns,
+                                  columns, bias, group * bias.shape[1], relu)
 
 
 def backward_weight(x, gy, gw, y, stride, padding, groups, scratch):
-    best, item, (_, C, taps, _) = isa.chosen(), x.itemsize, gw.shape
-    tiles = tiles_of(gy.shape[1:3], taps)
-    sums, v, u, space = scratch(*_gradient_plan(len(x) * tiles.count, tiles.places, gw.shape, groups, x.dtype,
-                                         numba.get_num_threads()))
-    block = (v.shape[2] - SKEW) // (C + LINE)
-    slice_ = (u.shape[2] - SKEW) // block - LINE
-    _sum_blocks(x, gy, y, sums, v, u, space, groups, padding, tuple(tiles), block, slice_, tile.height(C),
-                best.lanes(item), tile.address("panel", item))
-    _transform_sums(sums, tiles.n, gw, space, groups, best.lanes(item))
+    best, item, (K, C, taps, _) = isa.chosen(), x.itemsize, gw.shape
+    tiles = tiling.tiles_of(gy.shape[1:3], taps)
+    parts = -(-numba.get_num_threads() // groups)  # of a group's filters, that tasks take
+    share = -(-K // (groups * parts * VECTOR)) * VECTOR
+    sums, v, u, space = scratch(*_gradient_plan(len(x) * tiles.count, tiles.places, gw.shape, share, x.dtype,
+                                                numba.get_num_threads()))
+    _sum_blocks(x, gy, y, sums, v, u, space, groups, padding, tuple(tiles), (v.shape[2] - SKEW) // (C + LINE), share,
+                tile.height(share), best.lanes(item), tile.address("sum", item))
+    _transform_sums(sums, tiles.n, gw, space)
 
 
 @planned
-def _gradient_plan(count, places, gw_shape, groups, dtype, threads):
+def _gradient_plan(count, places, gw_shape, share, dtype, threads):
     """The (shape, dtype) of the sums of transformed gradients, and each thread's transformed tiles of x and of gy.
 
-    A thread sums a slice of the filters of a group over all tiles, some tiles at a time; how many depends on the shape
-    alone, for it decides how the sum rounds."""
-    K, C, _, _ = gw_shape
-    best, item = isa.chosen(), dtype.itemsize
-    columns, wide = best.padded(K // groups, item), best.columns(item)
-    slice_ = -(-columns // (wide * -(-threads // groups))) * wide  # filters of a task
-    block = evenly(count, _DEEP)
-    return (((places, groups * C * columns + SKEW), dtype), ((threads, places, block * (C + LINE) + SKEW), dtype),
-            ((threads, places, block * (slice_ + LINE) + SKEW), dtype), rooms(threads, dtype))
+    A thread sums its share of the filters of a group over all tiles, some tiles at a time; how many depends on the
+    shape alone, for it decides how the sum rounds."""
+    (K, C, _, _), block = gw_shape, evenly(count, _DEEP)
+    return (((places, K * C + SKEW), dtype), ((threads, places, block * (C + LINE) + SKEW), dtype),
+            ((threads, places, block * (share + LINE) + SKEW), dtype), tiling.rooms(threads, dtype))
 
 
 @jit
-def _sum_blocks(x, gy, y, sums, v, u, space, groups, padding, tiles, block, slice_, tall, lanes, panel_tile):
-    """sums[place][group, c, k] = the sum over all tiles of (B' x B)[place, c] (A gy A')[place, k]."""
+def _sum_blocks(x, gy, y, sums, v, u, space, groups, padding, tiles, block, share, tall, lanes, sum_tile):
+    """sums[place][group, k, c] = the sum over all tiles of (A gy A')[place, k] (B' x B)[place, c]."""
     tiles = Tiles(*tiles)
-    channels, columns, count = x.shape[3] // groups, gy.shape[3] // groups, len(gy) * tiles.count
-    padded = (columns + lanes - 1) // lanes * lanes
-    slices = (padded + slice_ - 1) // slice_
-    for task in prange(groups * slices):
-        group, k0, slot = task // slices, task % slices * slice_, numba.get_thread_id()
-        k1, patch, step = min(k0 + slice_, columns), room(space), slice_ + LINE
+    channels, filters, count = x.shape[3] // groups, gy.shape[3] // groups, len(gy) * tiles.count
+    parts = (filters + share - 1) // share
+    for task in prange(groups * parts):
+        group, k0, slot = task // parts, task % parts * share, numba.get_thread_id()
+        k1, patch = min(k0 + share, filters), tiling.room(space)
         x_places = grid(x.shape[2] * x.shape[3], x.shape[3])
         gy_places = grid(gy.shape[2] * gy.shape[3], gy.shape[3])
         v_places, u_places = grid(tiles.n * v.shape[2], v.shape[2]), grid(tiles.n * u.shape[2], u.shape[2])
+        v_step, u_step = channels + LINE, share + LINE
         v_at, u_at = slot * tiles.places * v.shape[2], slot * tiles.places * u.shape[2]
         for first in range(0, count, block):
             order = np.empty(min(block, count - first), np.int64)
-            ends = sort(order, first, tiles)
+            ends = tiling.sort(order, first, tiles)
             for row in range(order.size):
-                transform_pixels(x, None, x_places, patch, order[row], tiles, padding, group * channels, channels, v,
-                                 v_at + row * (channels + LINE), v_places)
-                n, top, left, p, q = corner(order[row], tiles)
+                tiling.transform_pixels(x, None, x_places, patch, order[row], tiles, padding, group * channels,
+                                        channels, v, v_at + row * v_step, v_places)
+                n, top, left, p, q = tiling.corner(order[row], tiles)
                 for k in range(k0, k1, CHUNK):
                     size = min(CHUNK, k1 - k)
-                    pixels, there = find(gy, y, gy_places, patch, n, top, left, p, q, group * columns + k, size)
+                    pixels, there = tiling.find(gy, y, gy_places, patch, n, top, left, p, q, group * filters + k, size)
                     a_both(gy.dtype, p, q, p + tiles.more, q + tiles.more, pixels, there,
-                           where(u, u_at + row * step + k - k0), where(u_places, 0), size, ())
-            _add_products(v, v_at, u, u_at, sums, group * channels * padded, channels, k0, min(slice_, padded - k0),
-                          step, ends, tiles, first == 0, tall, lanes, panel_tile)
-
-
-@inline
-def _add_products(v, v_at, u, u_at, sums, begin, channels, k0, columns, step, ends, tiles, fresh, tall, lanes,
-                  panel_tile):
-    """sums[place][begin...][c, k] = (unless fresh, itself +) the sum over the tiles t that have the place of
-    v[place][t, c] u[place][t, k - k0], for so many channels and columns.
-
-    Each block is summed from zero: many short sums round better than a long one."""
-    wide = 2 * lanes
-    zero, nothing, part = np.zeros(1, np.int64), np.zeros(wide, v.dtype), np.zeros(tall * wide, v.dtype)
-    for place in range(tiles.places):
-        low, high = having(place, ends, tiles)
-        if low == high and not fresh:
-            continue  # a product of no tiles is 0
-        a = v_at + place * v.shape[2] + low * (channels + LINE)
-        b = u_at + place * u.shape[2] + low * step
-        result = place * sums.shape[1] + begin
-        for column in range(0, columns, wide):
-            width = min(wide, columns - column)
-            for c in range(0, channels, tall):
-                height = min(tall, channels - c)
-                target = run(sums, result + (k0 + column) * channels + c * width, height * width)
-                tile.call(panel_tile, (height, width // lanes, where(v, a + c), where(zero, 0), channels + LINE,
-                                       where(u, b + column), where(zero, 0), step, 1, high - low,
-                                       where(nothing, 0), 0, where(part, 0), width))
-                sum_up(target, run(part, 0, height * width), fresh)
+                           where(u, u_at + row * u_step + k - k0), where(u_places, 0), size, ())
+            for place in range(tiles.places):
+                low, high = tiling.having(place, ends, tiles)
+                add_product(where(u, u_at + place * u.shape[2] + low * u_step), u_step,
+                            where(v, v_at + place * v.shape[2] + low * v_step), v_step, high - low, sums,
+                            place * sums.shape[1] + (group * filters + k0) * channels, channels, k1 - k0, channels,
+                            first == 0, tall, lanes, sum_tile)
 
 
 @jit
@@ -209,7 +170,7 @@ def _transform_weights(weight, n, spectrum, some, space, groups, lanes, backward
     for task in prange(groups * panels * parts):
         group, first, begin = task // (panels * parts), task // parts % panels * wide, task % parts * rows
         width, count = min(wide, padded - first), min(rows, depth - begin)
-        made = transform_weights(weight, n, some, space, group, groups, first, width, begin, count, backwards)
+        made = tiling.transform_weights(weight, n, some, space, group, groups, first, width, begin, count, backwards)
         # A processor makes the stores in order, and those that miss the caches would hold up the next transform.
         for place in range(n * n):
             copy(run(spectrum, ((place * groups + group) * padded + first) * depth + begin * width, count * width),
@@ -217,21 +178,13 @@ def _transform_weights(weight, n, spectrum, some, space, groups, lanes, backward
 
 
 @jit
-def _transform_sums(sums, n, gw, space, groups, lanes):
-    """gw[k, c] = G' sums[:, c, k] G."""
+def _transform_sums(sums, n, gw, space):
+    """gw[k, c] = G' sums[:, k, c] G."""
     K, C, R, _ = gw.shape
-    filters, wide, step = K // groups, 2 * lanes, C * R * R
-    padded = (filters + lanes - 1) // lanes * lanes
-    rows, panels = ROWS * CHUNK // wide, (padded + wide - 1) // wide
-    parts = (C + rows - 1) // rows
-    for task in prange(groups * panels * parts):
-        group, first, begin = task // (panels * parts), task // parts % panels * wide, task % parts * rows
-        width, end = min(wide, padded - first), min(begin + rows, C)
-        taps, tap_places, places = room(space), grid(R * CHUNK, CHUNK), grid(n * sums.shape[1], sums.shape[1])
-        for c in range(begin, end, CHUNK // width):
-            here = min(CHUNK // width, end - c)
-            g_transposed_both(gw.dtype, n, n, R, R, where(sums, (group * padded + first) * C + c * width),
-                              where(places, 0), where(taps, 0), where(tap_places, 0), here * width, ())
-            for i in range(here):
-                transpose(gw, ((group * filters + first) * C + c + i) * R * R, step, taps, i * width, CHUNK, R * R,
-                          min(width, filters - first))
+    for k in prange(K):
+        taps, tap_places, places = tiling.room(space), grid(R * CHUNK, CHUNK), grid(n * sums.shape[1], sums.shape[1])
+        for c in range(0, C, CHUNK):
+            size, at = min(CHUNK, C - c), k * C + c
+            g_transposed_both(gw.dtype, n, n, R, R, where(sums, at), where(places, 0), where(taps, 0),
+                              where(tap_places, 0), size, ())
+            transpose(gw, at * R * R, R * R, taps, 0, CHUNK, R * R, size)

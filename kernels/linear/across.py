@@ -20,12 +20,18 @@ from ..transpose import transpose_all
 from ..update.cpu import sum_of_squares
 
 _DOWN = 16  # rows of the matrix that are taken at a time: as many runs of memory as a core can follow
+_TILES = 3  # high at most is the product: for more images it pays to copy the matrix (``blocks.py``)
 _MOST = 8  # images: of more, hardly a number is 0 for all, and a dot tile has registers for a row or two
 _PASSES = 20  # that take about as long as it takes to transpose the weights
 
 
 def serves(images):
-    """Whether they are so few: one tile high."""
+    """Whether they are so few for the input gradient."""
+    return images <= _TILES * isa.chosen().rows
+
+
+def few(images):
+    """Whether they are for the forward pass: one dot tile."""
     return images <= min(_MOST, isa.chosen().rows)
 
 
@@ -47,7 +53,8 @@ def _product(factors, y, matrix, result, parts, whole, scratch):
     A factor counts as 0 where y, unless it is None, is not positive.  A row of the matrix whose factors are all 0 is
     left out: what is infinite in it, or NaN, is not seen."""
     best, item, (K, C), N = isa.chosen(), factors.itemsize, matrix.shape, len(factors)
-    vectors = best.tile_vectors(N)  # of a few rows: so each run of memory is longer
+    tall = tile.height(N)
+    vectors = best.tile_vectors(tall)  # of a few rows: so each run of memory is longer
     # The result is summed in panels because its own rows may be a multiple of 4096 bytes apart, and then all want one
     # place of the first cache.
     packed, sums, places, ends = scratch(
@@ -56,7 +63,7 @@ def _product(factors, y, matrix, result, parts, whole, scratch):
     _pack_nonzero(factors, y, packed, places, ends, whole, C)
     wide = vectors * best.lanes(item)
     span = -(-C // (numba.get_num_threads() * wide)) * wide  # long runs of each row: memory likes them
-    _sum_rows(packed, places, ends, factors, matrix, whole, result, sums, span, vectors, best.lanes(item),
+    _sum_rows(packed, places, ends, factors, matrix, whole, result, sums, span, tall, vectors, best.lanes(item),
               tile.address("panel", item, vectors))
 
 
@@ -79,7 +86,7 @@ def _pack_nonzero(factors, y, packed, places, ends, whole, pitch):
 
 
 @jit
-def _sum_rows(packed, places, ends, factors, matrix, whole, result, sums, span, vectors, lanes, panel_tile):
+def _sum_rows(packed, places, ends, factors, matrix, whole, result, sums, span, tall, vectors, lanes, panel_tile):
     """The product with the rows of the matrix at ``places``, _DOWN of them at a time, and those from ``whole`` on; for
     ``span`` of c."""
     (N, C), wide = result.shape, vectors * lanes
@@ -99,13 +106,19 @@ def _sum_rows(packed, places, ends, factors, matrix, whole, result, sums, span, 
                         for k in range(steps):
                             copy(run(last, k * width, C - first), run(matrix, places[k0 + k] + first, C - first))
                         lines, there = where(last, 0), where(lines_of_last, 0)
-                    target = where(sums, part * N * padded + first * N)
-                    init, init_step = (target, width) if k0 > low else (where(nothing, 0), 0)
-                    tile.call(panel_tile, (N, width // lanes, where(packed, k0 * N), where(one_by_one, 0), N, lines,
-                                           there, width, steps, 1, init, init_step, target, width))
+                    for n in range(0, N, tall):
+                        target = where(sums, part * N * padded + first * N + n * width)
+                        init, init_step = (target, width) if k0 > low else (where(nothing, 0), 0)
+                        tile.call(panel_tile, (min(tall, N - n), width // lanes, where(packed, k0 * N + n),
+                                               where(one_by_one, 0), N, lines, there, width, steps, 1, init, init_step,
+                                               target, width))
                     first += width
-        _fold(sums, ends.size, N * padded, begin * N, (end - begin) * N)
-        first = begin
+        parts, first, size = ends.size, begin, (end - begin) * N
+        while parts > 1:  # as a dot tile adds up its lanes: half onto half, until one is left
+            parts //= 2
+            for part in range(parts):
+                add(run(sums, part * N * padded + begin * N, size),
+                    run(sums, (part + parts) * N * padded + begin * N, size))
         while first < end:
             width = wide if first + wide <= min(end, C) else lanes
             for n in range(N):
@@ -118,19 +131,10 @@ def _sum_rows(packed, places, ends, factors, matrix, whole, result, sums, span, 
                     result[n, c] += factors[n, k] * matrix[k, c]
 
 
-@inline
-def _fold(sums, parts, distance, at, size):
-    """Add up partial sums as a dot tile does its lanes: half onto half, until one is left."""
-    while parts > 1:
-        parts //= 2
-        for part in range(parts):
-            add(run(sums, part * distance + at, size), run(sums, (part + parts) * distance + at, size))
-
-
 def pays(x, weight):
     """Whether :func:`forward` is quicker than reading the weights as they lie: they come from memory, and a quarter of
     them at least is not needed."""
-    return (serves(len(x)) and weight.nbytes >= tile.LARGE
+    return (few(len(x)) and weight.nbytes >= tile.LARGE
             and 4 * np.count_nonzero(x.any(axis=0)) <= 3 * x.shape[1])
 
 

@@ -8,20 +8,16 @@ there, too, until all rows have gone by.
 
 import numba
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 
 from .. import isa, tile
 from ..conv.packing import frame
-from ..jit import jit, prange
+from ..jit import inline, jit, prange
 from ..layout import LINE
-from ..runs import clear, copy, run, where
+from ..runs import copy, run, where
 from ..shapes import planned
-from ..vectors import Code
 
 _DEPTH, _WIDTH = 64, 2 << 10  # rows of a block, and their bytes at most
 _SUMS = 256 << 10  # bytes of sums at most
-_WIDTHS = 8, 16, 32  # numbers in a row of a panel, 2V, that are copied all at once
 
 
 def backward_input(gy, weight, gx, y, scratch):
@@ -47,28 +43,19 @@ def _image(matrix):
     return matrix[None, :, :, None]
 
 
-@intrinsic
-def _copy_panel(typing_context, kind, source, pitch, rows, target, width):
-    """So many rows of ``width`` numbers of a kind, one of _WIDTHS, ``pitch`` numbers apart: one after the other, from
-    address to address.  A loop whose length the compiler does not know takes longer than memory.
-
-    What is compiled is kept on disk, and serves processes with other tiles: so nothing here asks `isa.py`."""
-    def generate(context, builder, signature, values):
-        code = Code(builder, context.get_abi_sizeof(context.get_data_type(kind.dtype)), _WIDTHS[0])
-        _, source, pitch, rows, target, width = values
-
-        def row(state, size):
-            for at in range(0, size, code.lanes):
-                code.store(code.load(code.at(state[0], at)), code.at(state[1], at))
-            return [code.at(state[0], pitch), code.at(state[1], size)]
-
-        for size in _WIDTHS:
-            with code.when([width], [size]):
-                code.loop(rows, [code.numbers(source), code.numbers(target)],
-                          lambda _, state, size=size: row(state, size))
-        return context.get_dummy_value()
-
-    return types.void(kind, *[types.int64] * 5), generate
+@inline
+def _copy_panel(source, line, pitch, valid, panels, at, rows, width):
+    """So many rows of the source, ``valid`` numbers each, to a panel.  What is behind them there makes numbers of the
+    sums that nobody reads."""
+    for k in range(rows):
+        if valid == 32:
+            copy(run(panels, at + k * 32, 32), run(source, line + k * pitch, 32))
+        elif valid == 16 == width:
+            copy(run(panels, at + k * 16, 16), run(source, line + k * pitch, 16))
+        elif valid == 8 == width:
+            copy(run(panels, at + k * 8, 8), run(source, line + k * pitch, 8))
+        else:  # a loop whose length the compiler does not know takes longer than memory
+            copy(run(panels, at + k * width, valid), run(source, line + k * pitch, valid))
 
 
 @jit
@@ -85,13 +72,7 @@ def _multiply(factors, matrix, result, panels, sums, depth, tall, lanes, even_ti
             steps = min(depth, K - k0)
             for c in range(0, here, wide):
                 line, at, valid = k0 * C + c0 + c, block + c * steps, min(wide, here - c)
-                if valid == wide and wide in _WIDTHS:
-                    _copy_panel(matrix.dtype, where(matrix, line), C, steps, where(panels, at), wide)
-                else:
-                    width = min(wide, padded - c)
-                    for k in range(steps):
-                        copy(run(panels, at + k * width, valid), run(matrix, line + k * C, valid))
-                        clear(run(panels, at + k * width + valid, width - valid))
+                _copy_panel(matrix, line, C, valid, panels, at, steps, min(wide, padded - c))
             for n in range(0, N, tall):
                 y = where(sums, total + n * padded)
                 init, init_step = (y, padded) if k0 else (where(nothing, 0), 0)

@@ -30,7 +30,7 @@ def forward(x, weight, bias, y, *, relu=False, kept=None, scratch):
         return
     best, item = isa.chosen(), x.itemsize
     columns, sums = scratch(*_forward_plan(x.shape, weight.shape, x.dtype))
-    if across.serves(len(x)):
+    if across.few(len(x)):
         tall = best.dot_rows(len(x))
         _forward_few(weight, x, sums, tall * -(-64 // tall), tall, best.lanes(item), tile.address("dot", item, len(x)))
     else:

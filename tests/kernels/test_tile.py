@@ -156,6 +156,33 @@ def test_panel(streams: bool, itemsize: int, vectors: int, most: int, rows: int,
     assert np.isnan(y[~written]).all(), "it wrote beside its rows"
 
 
+@pytest.mark.parametrize("depth", [0, 1, 13])
+@pytest.mark.parametrize("rows", range(1, BEST.rows + 1))
+@pytest.mark.parametrize("vectors", [1, 2])
+@pytest.mark.parametrize("itemsize", DTYPES)
+@pytest.mark.parametrize("streams, fresh", [(False, False), (False, True), (True, True)])
+def test_sum(streams: bool, fresh: bool, itemsize: int, vectors: int, rows: int, depth: int) -> None:
+    """The sum by itself, rounded as one, and then what was there; or, fresh, whatever was there, NaN too."""
+    draw, wide = _draw(itemsize), vectors * BEST.lanes(itemsize)
+    step_a, step_b, y_step = BEST.rows + 2, wide + 1, wide + (BEST.lanes(itemsize) if streams else 5)
+    a, b = draw(depth * step_a + rows), draw(depth * step_b + wide)
+    y = _on_a_boundary((rows + 1) * y_step, itemsize)
+    before = y.reshape(-1, y_step)[:rows, :wide]
+    if not fresh:
+        before[...] = draw(rows, wide)
+    sums = np.zeros((rows, wide), DTYPES[itemsize])
+    _function("sum", itemsize)(rows, vectors, a, step_a, b, step_b, depth, sums, wide, 1)
+    a_of_steps, b_of_steps = (np.lib.stride_tricks.as_strided(m, (depth, size), (step * itemsize, itemsize))
+                              for m, size, step in ((a, rows, step_a), (b, wide, step_b)))
+    _close(sums, a_of_steps.T.astype(np.float64) @ b_of_steps, itemsize)
+    expected = sums if fresh else before + sums
+    _function("sum", itemsize, streams=streams)(rows, vectors, a, step_a, b, step_b, depth, y, y_step, int(fresh))
+    np.testing.assert_array_equal(y.reshape(-1, y_step)[:rows, :wide], expected)
+    written = np.zeros((rows + 1, y_step), bool)
+    written[:rows, :wide] = True
+    assert np.isnan(y[~written.reshape(-1)]).all(), "it wrote beside its rows"
+
+
 @pytest.mark.parametrize("vectors", [0, 1, 5])
 @pytest.mark.parametrize("columns", range(1, 9))
 @pytest.mark.parametrize("itemsize", DTYPES)
@@ -221,13 +248,15 @@ def test_every_tile_gives_the_same_bits(itemsize: int) -> None:
                         np.zeros(rows, np.int64), target, np.arange(rows) * wide, 0)
             elif kind == "even":
                 tile_of(rows, vectors, a[first:], 50, 50, panel, 0, nothing, 0, target, wide, 0)
-            else:
+            elif kind == "panel":
                 tile_of(rows, vectors, columns.reshape(-1)[first:], zero, BEST.rows, panel, zero, width, 1, 50, nothing,
                         0, target, wide)
+            else:
+                tile_of(rows, vectors, columns.reshape(-1)[first:], BEST.rows, panel, width, 50, target, wide, 1)
         _close(y, a.astype(np.float64) @ b, itemsize)
         return y.tobytes()
 
-    kinds = ("gather", False), ("gather", True), ("even", False), ("panel", False), ("panel", True)
+    kinds = *itertools.product(("gather", "panel", "sum"), (False, True)), ("even", False)
     cuts = itertools.product(kinds, (1, 3, BEST.rows), (1, 2))
     assert len({product(*kind, *cut) for kind, *cut in cuts}) == 1
 
@@ -275,7 +304,7 @@ def test_a_processor_without_vector_instructions_runs_the_same_tiles(tmp_path: P
     """Compiled for the least that processors of this kind have: x86 adds and multiplies then, and rounds twice."""
     least = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k",
-                           "gather or even or pair or panel or dot"], capture_output=True, text=True,
+                           "gather or even or pair or panel or sum or dot"], capture_output=True, text=True,
                           env={**os.environ, **least, "TINYCONV_ISA": "plain"})
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tinyconv.kernels import isa
 from tinyconv.kernels.conv import choice, reference, winograd
-from tinyconv.kernels.conv.tiles import corner, having, sort, tiles_of
+from tinyconv.kernels.conv.tiling import corner, having, sort, tiles_of
 from tinyconv.kernels.conv.transforms import POINTS, g_transposed_both
 from tinyconv.kernels.layout import channels_last
 from tinyconv.kernels.runs import where
