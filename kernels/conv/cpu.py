@@ -14,14 +14,14 @@ _WAYS = {choice.DIRECT: direct, choice.PAIRS: pairs, choice.WINOGRAD: winograd}
 def forward(x, weight, bias, y, *, stride, padding, groups, relu=False, kept=None, scratch):
     which = choice.FORWARD if kept is None else choice.INFERENCE
     way = _WAYS[choice.algorithm(which, x, weight, y, stride, groups)]
-    way.convolve(channels_last(x), None, weight, bias, channels_last(y), stride, padding, groups, relu, False, kept,
-                 scratch)
+    way.convolve(channels_last(x), None, weight, bias, channels_last(y), stride, padding, groups, int(relu), False,
+                 kept, scratch)
 
 
 def backward_input(gy, weight, gx, y=None, *, stride, padding, groups, scratch):
     way = _WAYS[choice.algorithm(choice.INPUT, gx, weight, gy, stride, groups)]
     way.convolve(channels_last(gy), None if y is None else channels_last(y), weight, None, channels_last(gx), stride,
-                 padding, groups, False, True, None, scratch)
+                 padding, groups, 0, True, None, scratch)
 
 
 def backward_weight(x, gy, gw, gb, y=None, *, stride, padding, groups, scratch):

@@ -19,7 +19,7 @@ from .. import isa, tile
 from ..scratch import prepared
 from ..shapes import planned
 from .packing import frame, one_phase, pack, pack_bias
-from .rows import Grid, Lines, Walk, product
+from .rows import Grid, Walk, product
 
 _FRAMES = 4 << 20  # bytes of framed images at a time
 
@@ -45,9 +45,8 @@ def convolve(source, y, weight, bias, result, stride, padding, groups, relu, bac
                 (h, w), (down, right) = phase.pixel, phase.apart
                 target[:, h::down, w::right] = 0  # no window sees these pixels
                 continue
-            walk, tap = _walk(some.shape, source.shape[1], result.shape, phase, before[0], groups)
-            product(some, packed.reshape(-1, packed.shape[2])[rows], offsets, target, walk, tap, relu=relu,
-                    streams=streams)
+            product(some, packed.reshape(-1, packed.shape[2])[rows], offsets, target,
+                    *_walk(some.shape, source.shape[1], result.shape, phase, before[0], groups), relu, streams)
 
 
 def _convolve_joined(gy, y, weight, gx, stride, padding, scratch):
@@ -62,7 +61,7 @@ def _convolve_joined(gy, y, weight, gx, stride, padding, scratch):
         images = slice(begin, min(begin + len(wide), len(gx)))
         some = wide[:images.stop - begin]
         convolve(gy[images], None if y is None else y[images], joined, None, some, (stride[0], 1), (padding[0], 0), 1,
-                 False, True, None, scratch)
+                 0, True, None, scratch)
         frame(some.reshape(*some.shape[:2], -1, C), None, gx[images], 0, -padding[1])
 
 
@@ -127,15 +126,17 @@ def _axis_backwards(taps, step, padding, size):
 
 @planned
 def _walk(source_shape, height, result_shape, phase, above, groups):
-    """(walk, taps) of a phase of the result, from a source that has ``above`` lines of zeros and then ``height`` that
-    are none."""
+    """(walk, taps, those of each line that see more than zeros) of a phase of the result, from a source that has
+    ``above`` lines of zeros and then ``height`` that are none.  Kept: only to be read."""
     (N, H, W, channels), (_, P, Q, K) = source_shape, result_shape
     (i, j), (h, w), (down, right), line = phase.corner, phase.pixel, phase.apart, Q * K
     tap, depth = window_runs(*phase.taps, channels // groups, W, channels)
+    first = i + phase.step[0] * np.arange(phase.count[0])  # lines of the windows
+    seen = np.clip(np.stack((above - first, above + height - first), axis=1), 0, phase.taps[0])
     return Walk((N, *phase.count),
                 Grid(H * W * channels, phase.step[0] * W * channels, phase.step[1] * channels, (i * W + j) * channels),
                 Grid(P * line, down * line, right * K, h * line + w * K), (channels // groups, K // groups), groups,
-                depth, Lines(i, phase.step[0], phase.taps[0], above, above + height)), tap
+                depth), tap, seen * (len(tap) // phase.taps[0])
 
 
 def needed_size(outputs, taps, stride):

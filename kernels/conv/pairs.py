@@ -37,7 +37,7 @@ def convolve(source, y, weight, bias, result, stride, padding, groups, relu, bac
     pack_bias(bias, offsets)
     panels = prepared(kept, "pairs", panels, lambda space: _pack(weight, packed, space, best.lanes(item), backwards))
     parts = min(-(-K // best.columns(item)), -(-_TASKS // max(1, N * P)))  # of the filters
-    _multiply(source, y, panels, offsets, result, lines, spare, parts, *padding, int(relu), best.rows,
+    _multiply(source, y, panels, offsets, result, lines, spare, parts, *padding, relu, best.rows,
               best.lanes(item), tile.address("pair", item, streams=tile.may_stream(result, K)))
 
 

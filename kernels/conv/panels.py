@@ -17,13 +17,6 @@ from .tiling import Tiles, multiply, room, rooms, sort, transform_back, transfor
 from .transforms import CHUNK, PLACE, ROWS, SKEW, grid
 
 
-def serves(tiles, channels, columns, groups, dtype, threads):
-    """Whether the weights are so many: transformed, half as many as the tiles of x and of y; and a task for each
-    thread."""
-    return (2 * channels * columns >= tiles * (channels + columns)
-            and groups * -(-columns // isa.chosen().columns(dtype.itemsize)) >= threads)
-
-
 def convolve(source, y, weight, bias, result, groups, padding, tiles, relu, backwards, scratch):
     """Arguments as in ``winograd.py``."""
     best, dtype, count = isa.chosen(), source.dtype, len(source) * tiles.count

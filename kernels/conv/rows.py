@@ -35,17 +35,6 @@ class Grid(NamedTuple):
     first: int
 
 
-class Lines(NamedTuple):
-    """Which lines of the source the window of an output line p consists of: ``height`` of them, from ``first`` + p *
-    ``step`` on.  Only those from ``begin`` up to ``end`` are not zeros."""
-
-    first: int
-    step: int
-    height: int
-    begin: int
-    end: int
-
-
 class Walk(NamedTuple):
     """How a product goes through its arrays."""
 
@@ -55,13 +44,13 @@ class Walk(NamedTuple):
     channels: tuple[int, int]  # channels of a group, in the source and in the result
     groups: int
     depth: int  # numbers of a run of the window
-    lines: Lines  # of a window, each of equally many runs; where all rows of a tile see zeros, nothing is multiplied
 
 
-def product(source, weights, bias, result, walk, tap, *, relu=False, streams=False):
+def product(source, weights, bias, result, walk, tap, seen, relu, streams):
     """result[row, c] = bias[c] + sum over t, k of source[row + tap[t] + k] * weights[t*depth + k, c], for all groups.
 
     source, result: dense arrays, read and written at the places of ``walk``.
+    seen: of each output line p, the taps, from and up to, that see more than zeros; both fall as p rises.
     weights: (groups, taps*depth, columns rounded up), panel after panel.
     bias: (groups, columns rounded up).
     relu: negative results become 0.  streams: results may go past the caches (``tile.may_stream``)."""
@@ -70,7 +59,7 @@ def product(source, weights, bias, result, walk, tap, *, relu=False, streams=Fal
     # An even tile waits longer for the memory to take what it streams than for the lines that it asked for in time.
     streams = streams and kind == "gather"
     # The fields of the walk one by one, for a parallel loop of Numba's takes no tuple of tuples.
-    _product(source.reshape(-1), weights.reshape(-1), bias.reshape(-1), result.reshape(-1), *walk, tap, int(relu),
+    _product(source.reshape(-1), weights.reshape(-1), bias.reshape(-1), result.reshape(-1), *walk, tap, seen, relu,
              kind == "even", blocks, together, tall, best.lanes(item), tile.address(kind, item, streams=streams))
 
 
@@ -118,21 +107,13 @@ def _find(places, targets, height, n, p, q, rows, source_grid, result_grid):
     return last, line, n, p, q
 
 
-@inline
-def _nonzero(lines, first, last, taps):
-    """The taps, from and up to, of windows of output lines ``first`` to ``last`` that any of them sees a pixel with."""
-    low = min(lines.height, max(0, lines.begin - lines.first - last * lines.step))
-    high = min(lines.height, lines.end - lines.first - first * lines.step)
-    return low * taps, max(low, high) * taps
-
-
 @jit
-def _product(source, weights, bias, result, rows, source_grid, result_grid, channels, groups, depth, lines, tap, relu,
+def _product(source, weights, bias, result, rows, source_grid, result_grid, channels, groups, depth, tap, seen, relu,
              even, blocks, together, tall, lanes, address):
     """``together``: how many panels a task takes."""
     count, length, columns = rows[0] * rows[1] * rows[2], tap.size * depth, channels[1]
-    wide, taps_of_line = 2 * lanes, tap.size // lines.height
-    panels, all_tiles = (columns + wide - 1) // wide, (count + tall - 1) // tall
+    wide, all_tiles = 2 * lanes, (count + tall - 1) // tall
+    panels = (columns + wide - 1) // wide
     padded, parts = (columns + lanes - 1) // lanes * lanes, (panels + together - 1) // together
     fitting = columns if columns == padded else columns // wide * wide  # in panels without a column too many
     for task in prange(groups * blocks * parts):
@@ -156,7 +137,7 @@ def _product(source, weights, bias, result, rows, source_grid, result_grid, chan
                 last_image, last_line, n, p, q = _find(places, targets, end - begin, n, p, q, rows, source_grid,
                                                        result_grid)
                 if image == last_image:
-                    low_tap, high_tap = _nonzero(lines, line, last_line, taps_of_line)
+                    low_tap, high_tap = seen[last_line, 0], seen[line, 1]
             column, stop = part * together * wide, min((part + 1) * together * wide, columns)
             while column < stop:
                 fits = column < fitting

@@ -36,7 +36,6 @@ def convolve(source, y, weight, bias, result, stride, padding, groups, relu, bac
     best, item, taps, weight = isa.chosen(), source.itemsize, weight.shape[2], np.ascontiguousarray(weight)
     if backwards:
         padding = taps - 1 - padding[0], taps - 1 - padding[1]
-    relu = int(relu)
     layer = source.shape, result.shape, taps, groups, source.dtype, numba.get_num_threads()
     tiles = tiling.tiles_of(result.shape[1:3], taps)
     offsets, = scratch(((groups, result.shape[3] // groups + SKEW), source.dtype))
@@ -54,10 +53,12 @@ def convolve(source, y, weight, bias, result, stride, padding, groups, relu, bac
 
 @planned
 def _by_panels(source_shape, result_shape, taps, groups, dtype, threads):
-    """Whether to go panel by panel (``panels.py``), if the weights are not kept."""
-    (N, _, _, C), tiles, filters = source_shape, tiling.tiles_of(result_shape[1:3], taps), result_shape[3] // groups
-    return (_large(tiles, C // groups, isa.chosen().padded(filters, dtype.itemsize), dtype.itemsize)
-            and panels.serves(N * tiles.count, C // groups, filters, groups, dtype, threads))
+    """Whether to go panel by panel (``panels.py``), if the weights are not kept: they leave no room for tiles in a
+    cache and are, transformed, half as many as the tiles of x and of y; and there is a panel for each thread."""
+    best, tiles = isa.chosen(), tiling.tiles_of(result_shape[1:3], taps)
+    C, K, item = source_shape[3] // groups, result_shape[3] // groups, dtype.itemsize
+    return (_large(tiles, C, best.padded(K, item), item) and 2 * C * K >= source_shape[0] * tiles.count * (C + K)
+            and groups * -(-K // best.columns(item)) >= threads)
 
 
 @planned

@@ -46,5 +46,5 @@ def convolve(way: ModuleType, source: np.ndarray, y: np.ndarray | None, weight: 
     """One of those in ``conv/cpu.py``, with stride 1; the result is the device's."""
     upload = tc.device("cpu").upload
     images = (None if image is None else channels_last(upload(image)) for image in (source, y))
-    way.convolve(*images, weight, bias, channels_last(result), (1, 1), padding, groups, relu, backwards, None,
-                 bad_scratch)
+    way.convolve(*images, weight, bias, channels_last(result), (1, 1), padding, groups, int(relu), backwards,
+                 None, bad_scratch)

@@ -99,7 +99,7 @@ def _way(case: Case, by_panels: bool) -> Iterator[None]:
     """By blocks of so few tiles, or by panels of filters, whatever would be quicker."""
     with (patch.multiple(winograd, _MANY=case.heights, _DEEP=case.heights),
           patch.object(winograd, "_large", lambda *shape: by_panels),
-          patch.object(winograd.panels, "serves", lambda *shape: by_panels), fresh_plans(winograd)):
+          patch.object(winograd, "_by_panels", lambda *layer: by_panels), fresh_plans(winograd)):
         yield
 
 
@@ -182,7 +182,7 @@ def test_with_large_weights_it_goes_by_panels_and_no_bit_changes(few_threads: No
     with patch.object(winograd.panels, "convolve", wraps=winograd.panels.convolve) as by_panels:
         first = both()
     assert by_panels.call_count == 2
-    with patch.object(winograd.panels, "serves", lambda *shape: False), fresh_plans(winograd):
+    with patch.object(winograd, "_by_panels", lambda *layer: False):
         assert both() == first
 
 
