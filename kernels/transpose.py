@@ -71,12 +71,9 @@ def transpose(target, to, step, source, at, pitch, height, width):
         copy(run(target, to, height), run(source, at, height))
         return
     if height < _SIDE:
-        everything = run(target, 0, target.size)
         for i in range(height):
-            row, place = run(source, at + i * pitch, width), np.uint64(to + i)  # no index is checked for being negative
             for j in range(width):
-                everything[place] = row[j]
-                place += np.uint64(step)
+                run(target, to + j * step + i, 1)[0] = run(source, at + i * pitch + j, 1)[0]
         return
     squares = width // _SIDE * _SIDE
     if squares and width - squares > _FEW:

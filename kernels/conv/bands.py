@@ -54,7 +54,6 @@ def _sum_bands(x, gy, y, windows, panels, sums, padding, stride, groups, R, leng
         slot, total = numba.get_thread_id(), band * groups * padded * whole
         clear(run(sums, total, groups * padded * whole))
         places = np.arange(most) * (stride[0] * width * channels)
-        lines = np.empty(most, np.int64)
         row, end = rows * band // bands, rows * (band + 1) // bands
         while row < end:
             n, p = row // P, row % P
@@ -68,8 +67,7 @@ def _sum_bands(x, gy, y, windows, panels, sums, padding, stride, groups, R, leng
             for part in range(groups * parts):
                 group, column = part // parts, part % parts * wide
                 size = min(wide, padded - column)
-                for line in range(here):
-                    lines[line] = line * Q * size
+                lines = np.arange(most) * (Q * size)
                 for tap in range(taps.size):
                     for r in range(0, length, tall):
                         result = total + (group * whole + tap * length + r) * padded + column
