@@ -15,7 +15,7 @@ _FIRST = 16 << 10  # bytes of b for which all of a go by: they stay in a first c
 @inline
 def add_product(a, a_step, b, b_step, depth, sums, at, pitch, rows, columns, fresh, tall, lanes, sum_tile):
     """sums[at + r*pitch + c] = (unless fresh, itself +) the sum over ``depth`` steps of a[r] b[c], for so many r and c,
-    from addresses a and b on.  Of the last step, whole vectors of b are read."""
+    from addresses a and b on.  Of b, whole vectors are read."""
     wide, item = 2 * lanes, sums.itemsize
     part = np.empty(tall * wide, sums.dtype)
     most = max(1, _FIRST // max(1, depth * wide * item)) * wide
