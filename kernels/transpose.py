@@ -5,7 +5,6 @@ in each pair the upper row gives its odd, and the lower its even, blocks of 1, 2
 vectors for 64 numbers; one by one they would be 64 loads and 64 stores.
 """
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
