@@ -13,7 +13,7 @@ ALEXNET_BATCHES = (1, 8, 32, 128)
 STACK_BATCH = 4  # VGG-16's convolutions keep 100 MB an image for backward
 NETWORKS = {"alexnet": shapes.alexnet, "convnet": convolutions.convnet, "vgg16": convolutions.vgg16,
             "googlenet": convolutions.googlenet, "resnet50": convolutions.resnet50}
-LAYER_KINDS = ("conv", "pool", "lrn", "relu", "linear", "dropout", "loss", "update")
+LAYER_KINDS = ("conv", "pool", "lrn", "lrn_max_pool", "relu", "linear", "dropout", "loss", "update")
 WHOLE = {"step": "training step", "inference": "inference"}
 ALONE = ("memory", "profile", "startup")  # each in a process of its own
 KINDS = (*LAYER_KINDS, *WHOLE, *ALONE)

@@ -96,8 +96,16 @@ def _linear(where: Device, layer: shapes.Linear, which: str, data: Numbers) -> S
     return _launch(where, "linear.backward_weight", x, gy, gw, gb, results={"gw": gw, "gb": gb})
 
 
+def _window(layer: shapes.Pool) -> dict[str, Any]:
+    return {"kernel_size": (layer.kernel,) * 2, "stride": (layer.stride,) * 2, "padding": (0, 0)}
+
+
+def _norm(layer: shapes.LRN) -> dict[str, Any]:
+    return {"size": layer.size, "alpha": layer.alpha, "beta": layer.beta, "k": layer.k}
+
+
 def _pool(where: Device, layer: shapes.Pool, which: str, data: Numbers) -> Side:
-    options = {"kernel_size": (layer.kernel,) * 2, "stride": (layer.stride,) * 2, "padding": (0, 0)}
+    options = _window(layer)
     x, gy = where.upload(data["x"]), where.upload(data["gy"])
     y, index, gx = _like(where, gy), where.empty(gy.shape, place_dtype(options["kernel_size"])), _like(where, x)
     forward = _launch(where, "pool.max_forward", x, y, index, results={"y": y}, **options)
@@ -108,7 +116,7 @@ def _pool(where: Device, layer: shapes.Pool, which: str, data: Numbers) -> Side:
 
 
 def _lrn(where: Device, layer: shapes.LRN, which: str, data: Numbers) -> Side:
-    options = {"size": layer.size, "alpha": layer.alpha, "beta": layer.beta, "k": layer.k}
+    options = _norm(layer)
     x, gy = where.upload(data["x"]), where.upload(data["gy"])
     y, scale, gx = _like(where, x), _like(where, x), _like(where, x)
     forward = _launch(where, "lrn.forward", x, y, scale, results={"y": y}, **options)
@@ -116,6 +124,17 @@ def _lrn(where: Device, layer: shapes.LRN, which: str, data: Numbers) -> Side:
         return forward
     forward.run()  # backward needs y and scale
     return _launch(where, "lrn.backward", x, y, scale, gy, gx, results={"gx": gx}, **options)
+
+
+def _lrn_max_pool(where: Device, layer: shapes.LRNMaxPool, which: str, data: Numbers) -> Side:
+    options = _norm(layer) | _window(layer)
+    x, gy = where.upload(data["x"]), where.upload(data["gy"])
+    y, index, gx = _like(where, gy), where.empty(gy.shape, place_dtype(options["kernel_size"])), _like(where, x)
+    forward = _launch(where, "lrn_max_pool.forward", x, y, index, results={"y": y}, **options)
+    if which == FORWARD:
+        return forward
+    forward.run()  # backward needs the places
+    return _launch(where, "lrn_max_pool.backward", x, index, gy, gx, results={"gx": gx}, **options)
 
 
 def _relu(where: Device, layer: shapes.ReLU, which: str, data: Numbers) -> Side:
@@ -161,5 +180,5 @@ def _update(where: Device, layer: shapes.Update, which: str, data: Numbers) -> S
 
 
 _KINDS: dict[str, Callable[[Device, Any, str, Numbers], Side]] = {
-    "conv": _conv, "linear": _linear, "pool": _pool, "lrn": _lrn, "relu": _relu, "dropout": _dropout, "loss": _loss,
-    "update": _update}
+    "conv": _conv, "linear": _linear, "pool": _pool, "lrn": _lrn, "lrn_max_pool": _lrn_max_pool,
+    "relu": _relu, "dropout": _dropout, "loss": _loss, "update": _update}

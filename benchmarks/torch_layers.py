@@ -105,11 +105,20 @@ def _pool(layer: shapes.Pool, which: str, data: Data) -> Side:
 
 def _lrn(layer: shapes.LRN, which: str, data: Data) -> Side:
     x, gy = _tensors(data, "x", "gy")
+    return _forward(lambda: _norm(layer, x)) if which == FORWARD else _autograd(x, gy, lambda t: _norm(layer, t))
 
-    def lrn(t: torch.Tensor) -> torch.Tensor:
-        return F.local_response_norm(t, layer.size, layer.alpha, layer.beta, layer.k)
 
-    return _forward(lambda: lrn(x)) if which == FORWARD else _autograd(x, gy, lrn)
+def _norm(layer: shapes.LRN, x: torch.Tensor) -> torch.Tensor:
+    return F.local_response_norm(x, layer.size, layer.alpha, layer.beta, layer.k)
+
+
+def _lrn_max_pool(layer: shapes.LRNMaxPool, which: str, data: Data) -> Side:
+    x, gy = _tensors(data, "x", "gy")
+
+    def both(t: torch.Tensor) -> torch.Tensor:
+        return F.max_pool2d(_norm(layer, t), layer.kernel, layer.stride, ceil_mode=True)
+
+    return _forward(lambda: both(x)) if which == FORWARD else _autograd(x, gy, both)
 
 
 def _relu(layer: shapes.ReLU, which: str, data: Data) -> Side:
@@ -143,5 +152,5 @@ def _update(layer: shapes.Update, which: str, data: Data) -> Side:
 
 
 _KINDS: dict[str, Callable[[Any, str, Data], Side]] = {
-    "conv": _conv, "linear": _linear, "pool": _pool, "lrn": _lrn, "relu": _relu, "dropout": _dropout, "loss": _loss,
-    "update": _update}
+    "conv": _conv, "linear": _linear, "pool": _pool, "lrn": _lrn, "lrn_max_pool": _lrn_max_pool,
+    "relu": _relu, "dropout": _dropout, "loss": _loss, "update": _update}
