@@ -2,7 +2,7 @@
 
 For each place of a transformed tile there is a product of matrices over (tiles, channels, filters), on the same
 register tiles as everything else.  6 x 6 places for 4 x 4 pixels of y and 3 x 3 taps are 4 times fewer multiplications,
-8 x 8 for 4 x 4 pixels and 5 x 5 taps 6 times; tiles of two sizes cover an image (``tiles.py``).  The price is rounding
+8 x 8 for 4 x 4 pixels and 5 x 5 taps 6 times; tiles of two sizes cover an image (``tiling.py``).  The price is rounding
 (the README has the bounds) and memory traffic.  So a thread takes a block of tiles through all steps, transform,
 products and transform back, in buffers of its own that stay in its cache; and ``choice.py`` says for which shapes it
 pays at all.
