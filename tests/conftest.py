@@ -14,6 +14,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Two processes share the cores: threads that spin have what the other's need (``kernels/jit.py``).  The process
+    # that started this one has imported tinyconv, and passes on what that sets.
+    os.environ["GOMP_SPINCOUNT"] = "0"
+
 import tinyconv as tc
 from tinyconv import cuda
 from tinyconv.device import known_devices
@@ -24,7 +29,6 @@ settings.register_profile("dev", max_examples=15, **_common)
 settings.register_profile("ci", max_examples=45, derandomize=True, print_blob=True, **_common)
 settings.register_profile("thorough", max_examples=500, **_common)  # by hand, to hunt for bugs
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") == "true" else "dev"))
-
 
 
 def _why_no_cuda() -> str | None:
