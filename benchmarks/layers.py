@@ -96,55 +96,43 @@ def _linear(where: Device, layer: shapes.Linear, which: str, data: Numbers) -> S
     return _launch(where, "linear.backward_weight", x, gy, gw, gb, results={"gw": gw, "gb": gb})
 
 
-def _window(layer: shapes.Pool) -> dict[str, Any]:
-    return {"kernel_size": (layer.kernel,) * 2, "stride": (layer.stride,) * 2, "padding": (0, 0)}
+def _pass(which: str, forward: Side, backward: Side) -> Side:
+    """The one that is asked for; backward needs what forward leaves."""
+    if which == FORWARD:
+        return forward
+    forward.run()
+    return backward
+
+
+def _pool(where: Device, layer: shapes.Pool, which: str, data: Numbers) -> Side:
+    """Max-pooling by itself, or in one pass with the norm before it."""
+    options: dict[str, Any] = {"kernel_size": (layer.kernel,) * 2, "stride": (layer.stride,) * 2, "padding": (0, 0)}
+    x, gy = where.upload(data["x"]), where.upload(data["gy"])
+    y, index, gx = _like(where, gy), where.empty(gy.shape, place_dtype(options["kernel_size"])), _like(where, x)
+    if isinstance(layer, shapes.LRNMaxPool):
+        options |= _norm(layer)
+        return _pass(which, _launch(where, "lrn_max_pool.forward", x, y, index, results={"y": y}, **options),
+                     _launch(where, "lrn_max_pool.backward", x, index, gy, gx, results={"gx": gx}, **options))
+    return _pass(which, _launch(where, "pool.max_forward", x, y, index, results={"y": y}, **options),
+                 _launch(where, "pool.max_backward", gy, index, gx, results={"gx": gx}, **options))
 
 
 def _norm(layer: shapes.LRN) -> dict[str, Any]:
     return {"size": layer.size, "alpha": layer.alpha, "beta": layer.beta, "k": layer.k}
 
 
-def _pool(where: Device, layer: shapes.Pool, which: str, data: Numbers) -> Side:
-    options = _window(layer)
-    x, gy = where.upload(data["x"]), where.upload(data["gy"])
-    y, index, gx = _like(where, gy), where.empty(gy.shape, place_dtype(options["kernel_size"])), _like(where, x)
-    forward = _launch(where, "pool.max_forward", x, y, index, results={"y": y}, **options)
-    if which == FORWARD:
-        return forward
-    forward.run()  # backward needs the places
-    return _launch(where, "pool.max_backward", gy, index, gx, results={"gx": gx}, **options)
-
-
 def _lrn(where: Device, layer: shapes.LRN, which: str, data: Numbers) -> Side:
-    options = _norm(layer)
     x, gy = where.upload(data["x"]), where.upload(data["gy"])
     y, scale, gx = _like(where, x), _like(where, x), _like(where, x)
-    forward = _launch(where, "lrn.forward", x, y, scale, results={"y": y}, **options)
-    if which == FORWARD:
-        return forward
-    forward.run()  # backward needs y and scale
-    return _launch(where, "lrn.backward", x, y, scale, gy, gx, results={"gx": gx}, **options)
-
-
-def _lrn_max_pool(where: Device, layer: shapes.LRNMaxPool, which: str, data: Numbers) -> Side:
-    options = _norm(layer) | _window(layer)
-    x, gy = where.upload(data["x"]), where.upload(data["gy"])
-    y, index, gx = _like(where, gy), where.empty(gy.shape, place_dtype(options["kernel_size"])), _like(where, x)
-    forward = _launch(where, "lrn_max_pool.forward", x, y, index, results={"y": y}, **options)
-    if which == FORWARD:
-        return forward
-    forward.run()  # backward needs the places
-    return _launch(where, "lrn_max_pool.backward", x, index, gy, gx, results={"gx": gx}, **options)
+    return _pass(which, _launch(where, "lrn.forward", x, y, scale, results={"y": y}, **_norm(layer)),
+                 _launch(where, "lrn.backward", x, y, scale, gy, gx, results={"gx": gx}, **_norm(layer)))
 
 
 def _relu(where: Device, layer: shapes.ReLU, which: str, data: Numbers) -> Side:
     x, gy = where.upload(data["x"]), where.upload(data["gy"])
     y, gx = _like(where, x), _like(where, x)
-    forward = _launch(where, "relu.forward", x, y, results={"y": y})
-    if which == FORWARD:
-        return forward
-    forward.run()
-    return _launch(where, "relu.backward", y, gy, gx, results={"gx": gx})
+    return _pass(which, _launch(where, "relu.forward", x, y, results={"y": y}),
+                 _launch(where, "relu.backward", y, gy, gx, results={"gx": gx}))
 
 
 def _dropout(where: Device, layer: shapes.Dropout, which: str, data: Numbers) -> Side:
@@ -158,14 +146,11 @@ def _dropout(where: Device, layer: shapes.Dropout, which: str, data: Numbers) ->
 def _loss(where: Device, layer: shapes.Loss, which: str, data: Numbers) -> Side:
     x, target = where.upload(data["x"]), where.upload(data["target"])
     loss, log_probability, gx = where.empty((), x.dtype), _like(where, x), _like(where, x)
-    forward = _launch(where, "softmax_cross_entropy.forward", x, target, loss, log_probability, results={"y": loss},
-                      label_smoothing=0.0)
-    if which == FORWARD:
-        return forward
-    forward.run()
     gloss = where.upload(np.ones((), x.dtype))
-    return _launch(where, "softmax_cross_entropy.backward", log_probability, target, gloss, gx, results={"gx": gx},
-                   label_smoothing=0.0)
+    return _pass(which, _launch(where, "softmax_cross_entropy.forward", x, target, loss, log_probability,
+                                results={"y": loss}, label_smoothing=0.0),
+                 _launch(where, "softmax_cross_entropy.backward", log_probability, target, gloss, gx,
+                         results={"gx": gx}, label_smoothing=0.0))
 
 
 def _update(where: Device, layer: shapes.Update, which: str, data: Numbers) -> Side:
@@ -180,5 +165,5 @@ def _update(where: Device, layer: shapes.Update, which: str, data: Numbers) -> S
 
 
 _KINDS: dict[str, Callable[[Device, Any, str, Numbers], Side]] = {
-    "conv": _conv, "linear": _linear, "pool": _pool, "lrn": _lrn, "lrn_max_pool": _lrn_max_pool,
+    "conv": _conv, "linear": _linear, "pool": _pool, "lrn": _lrn, "lrn_max_pool": _pool,
     "relu": _relu, "dropout": _dropout, "loss": _loss, "update": _update}

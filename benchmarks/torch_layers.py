@@ -64,6 +64,12 @@ def _autograd(x: torch.Tensor, gy: torch.Tensor | None, function: Callable[[torc
     return _call("gx", lambda: torch.autograd.grad(y, leaf, gy, retain_graph=True)[0])
 
 
+def _pass(which: str, x: torch.Tensor, gy: torch.Tensor | None,
+          function: Callable[[torch.Tensor], torch.Tensor]) -> Side:
+    """The forward pass, or the input gradient through autograd."""
+    return _forward(lambda: function(x)) if which == FORWARD else _autograd(x, gy, function)
+
+
 def _tensors(data: Data, *names: str) -> list[torch.Tensor]:
     tensors = [torch.from_numpy(data[name]).to(data.where) for name in names]
     return [t.contiguous(memory_format=torch.channels_last) if data.channels_last and t.dim() == 4 else t
@@ -105,7 +111,7 @@ def _pool(layer: shapes.Pool, which: str, data: Data) -> Side:
 
 def _lrn(layer: shapes.LRN, which: str, data: Data) -> Side:
     x, gy = _tensors(data, "x", "gy")
-    return _forward(lambda: _norm(layer, x)) if which == FORWARD else _autograd(x, gy, lambda t: _norm(layer, t))
+    return _pass(which, x, gy, lambda t: _norm(layer, t))
 
 
 def _norm(layer: shapes.LRN, x: torch.Tensor) -> torch.Tensor:
@@ -114,11 +120,7 @@ def _norm(layer: shapes.LRN, x: torch.Tensor) -> torch.Tensor:
 
 def _lrn_max_pool(layer: shapes.LRNMaxPool, which: str, data: Data) -> Side:
     x, gy = _tensors(data, "x", "gy")
-
-    def both(t: torch.Tensor) -> torch.Tensor:
-        return F.max_pool2d(_norm(layer, t), layer.kernel, layer.stride, ceil_mode=True)
-
-    return _forward(lambda: both(x)) if which == FORWARD else _autograd(x, gy, both)
+    return _pass(which, x, gy, lambda t: F.max_pool2d(_norm(layer, t), layer.kernel, layer.stride, ceil_mode=True))
 
 
 def _relu(layer: shapes.ReLU, which: str, data: Data) -> Side:
@@ -131,16 +133,12 @@ def _relu(layer: shapes.ReLU, which: str, data: Data) -> Side:
 
 def _dropout(layer: shapes.Dropout, which: str, data: Data) -> Side:
     x, gy = _tensors(data, "x", "gy")
-    if which == FORWARD:
-        return _forward(lambda: F.dropout(x, layer.p))
-    return _autograd(x, gy, lambda t: F.dropout(t, layer.p))
+    return _pass(which, x, gy, lambda t: F.dropout(t, layer.p))
 
 
 def _loss(layer: shapes.Loss, which: str, data: Data) -> Side:
     x, target = _tensors(data, "x", "target")
-    if which == FORWARD:
-        return _forward(lambda: F.cross_entropy(x, target))
-    return _autograd(x, None, lambda t: F.cross_entropy(t, target))
+    return _pass(which, x, None, lambda t: F.cross_entropy(t, target))
 
 
 def _update(layer: shapes.Update, which: str, data: Data) -> Side:
