@@ -184,9 +184,9 @@ def alexnet() -> list[Layer]:
     """The layers of bvlc_alexnet in order, without repetitions."""
     layers: list[Layer] = [
         Conv("conv1", (3, 227, 227), 96, 11, stride=4), ReLU("relu1", (96, 55, 55)),
-        LRN("lrn1", (96, 55, 55)), Pool("pool1", (96, 55, 55)), LRNMaxPool("lrn1+pool1", (96, 55, 55)),
+        LRN("lrn1", (96, 55, 55)), Pool("pool1", (96, 55, 55)), LRNMaxPool("lrn1-pool1", (96, 55, 55)),
         Conv("conv2", (96, 27, 27), 256, 5, padding=2, groups=2), ReLU("relu2", (256, 27, 27)),
-        LRN("lrn2", (256, 27, 27)), Pool("pool2", (256, 27, 27)), LRNMaxPool("lrn2+pool2", (256, 27, 27)),
+        LRN("lrn2", (256, 27, 27)), Pool("pool2", (256, 27, 27)), LRNMaxPool("lrn2-pool2", (256, 27, 27)),
         Conv("conv3", (256, 13, 13), 384, 3, padding=1), ReLU("relu3", (384, 13, 13)),
         Conv("conv4", (384, 13, 13), 384, 3, padding=1, groups=2),
         Conv("conv5", (384, 13, 13), 256, 3, padding=1, groups=2), ReLU("relu5", (256, 13, 13)),

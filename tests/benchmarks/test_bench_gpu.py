@@ -11,7 +11,7 @@ from benchmarks import gpu, jobs, layers, shapes
 from ..conftest import WHY_NO_CUDA, needs_cuda
 
 SMALL = [shapes.Conv("conv1", (3, 11, 11), 4, 3, stride=2), shapes.Linear("fc", (12,), 7), shapes.LRN("lrn", (7, 3, 3)),
-         shapes.Pool("pool", (5, 8, 8)), shapes.LRNMaxPool("lrn+pool", (7, 6, 6)),
+         shapes.Pool("pool", (5, 8, 8)), shapes.LRNMaxPool("lrn-pool", (7, 6, 6)),
          shapes.ReLU("relu", (4, 5, 5)), shapes.Loss("loss", (10,)), shapes.Update("update", (26,), ((4, 5), (6,)))]
 
 

@@ -10,7 +10,7 @@ from benchmarks.shapes import FORWARD, INPUT, UPDATE, WEIGHT
 SMALL = [
     shapes.Conv("conv1", (3, 23, 23), 8, 11, stride=4), shapes.Conv("conv2", (8, 7, 7), 6, 5, padding=2, groups=2),
     shapes.Pool("pool", (5, 8, 8)), shapes.LRN("lrn", (7, 3, 3), alpha=1.0),
-    shapes.LRNMaxPool("lrn+pool", (7, 6, 6), alpha=1.0), shapes.ReLU("relu", (4, 5, 5)),
+    shapes.LRNMaxPool("lrn-pool", (7, 6, 6), alpha=1.0), shapes.ReLU("relu", (4, 5, 5)),
     shapes.Linear("fc", (12,), 7), shapes.Loss("loss", (10,)), shapes.Update("update", (26,), ((4, 5), (6,)))]
 CASES = [(layer, which) for layer in SMALL for which in layer.passes]
 # float32 sums of up to 363 products, in another order: a few times sqrt(363) * 2**-24 of the largest value

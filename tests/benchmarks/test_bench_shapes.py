@@ -10,7 +10,7 @@ LAYERS = {layer.name: layer for layer in shapes.alexnet()}
 
 @pytest.mark.parametrize("name, y", [
     ("conv1", (96, 55, 55)), ("pool1", (96, 27, 27)), ("conv2", (256, 27, 27)), ("pool2", (256, 13, 13)),
-    ("conv3", (384, 13, 13)), ("conv5", (256, 13, 13)), ("pool5", (256, 6, 6)), ("lrn1+pool1", (96, 27, 27)),
+    ("conv3", (384, 13, 13)), ("conv5", (256, 13, 13)), ("pool5", (256, 6, 6)), ("lrn1-pool1", (96, 27, 27)),
     ("fc6", (4096,)), ("fc8", (1000,))])
 def test_output_shapes_are_those_of_the_2012_network(name, y):
     assert LAYERS[name].y == y
@@ -35,8 +35,8 @@ def test_bytes_by_hand():
     assert LAYERS["relu3"].bytes(2, FORWARD) == 2 * 4 * 2 * 384 * 13 * 13  # read x, write y
     assert LAYERS["relu3"].bytes(2, INPUT) == 3 * 4 * 2 * 384 * 13 * 13  # read y and gy, write gx
     assert LAYERS["pool5"].bytes(1, FORWARD) == 4 * 256 * 13 * 13 + (4 + 1) * 256 * 6 * 6
-    assert LAYERS["lrn2+pool2"].bytes(1, FORWARD) == 4 * 256 * 27 * 27 + (4 + 1) * 256 * 13 * 13
-    assert LAYERS["lrn2+pool2"].bytes(1, INPUT) == 2 * 4 * 256 * 27 * 27 + (4 + 1) * 256 * 13 * 13  # x, too
+    assert LAYERS["lrn2-pool2"].bytes(1, FORWARD) == 4 * 256 * 27 * 27 + (4 + 1) * 256 * 13 * 13
+    assert LAYERS["lrn2-pool2"].bytes(1, INPUT) == 2 * 4 * 256 * 27 * 27 + (4 + 1) * 256 * 13 * 13  # x, too
     assert LAYERS["fc7"].bytes(1, WEIGHT) == 4 * (4096 + 4096 + 4096 * 4096)
     assert LAYERS["update"].bytes(1, shapes.UPDATE) == 20 * 60_965_224
 
