@@ -15,6 +15,12 @@ from typing import NamedTuple
 import llvmlite.binding
 
 
+def pair_sums(width):
+    """How many of its four sums a pair tile makes at once, with vectors of so many bytes: those of 64 have registers
+    for two, and take the longest to be put aside."""
+    return 2 if width == 64 else 1
+
+
 class ISA(NamedTuple):
     name: str
     bytes: int  # of a vector
@@ -37,6 +43,11 @@ class ISA(NamedTuple):
     def tile_rows(self, vectors):
         """The most rows of a tile so many vectors wide, never more than ``rows``."""
         return min(self.rows, (self.registers - 1) // vectors - 1)
+
+    @property
+    def pair_rows(self):
+        """R of a pair tile, which holds ``pair_sums`` sums of R rows at once."""
+        return self.rows // pair_sums(self.bytes)
 
     def tile_vectors(self, rows):
         """The most vectors, a power of two up to 8, that leave registers for so many rows."""

@@ -155,23 +155,32 @@ def _even(code, rows, widest, args, streams):
 
 def _pair(code, rows, widest, args, streams):
     vectors, a, line, step_a, depth, b, step_b, init, y, y_step, below, relu = args
-    starts = code.spaced(code.numbers(a), step_a, rows)
+    starts, at_once = code.spaced(code.numbers(a), step_a, rows), isa.pair_sums(code.lanes * code.item)
 
     def product(columns, b, init, y):
-        def add(acc, i):
-            """The product of line i."""
+        size = rows * columns
+
+        def add(lines, sums):
+            """The products of these lines, added to their sums in one loop."""
             def body(_, state):
                 k, b, *acc = state
-                acc = _multiply(code, acc, lambda r: code.at(starts[r], k), b, columns)
+                for i in lines:  # whose sum is the first, and becomes the last
+                    at = code.b.add(k, code.b.mul(line, code.int(i)))
+                    panel = code.at(b, code.b.mul(depth, code.int(i * code.lanes * columns)))
+                    acc = acc[size:] + _multiply(code, acc[:size], lambda r, at=at: code.at(starts[r], at), panel,
+                                                 columns)
                 return [code.b.add(k, code.int(1)), code.at(b, code.lanes * columns), *acc]
 
-            lines_before = code.b.mul(depth, code.int(i * code.lanes * columns))
-            return code.loop(depth, [code.b.mul(line, code.int(i)), code.at(b, lines_before), *acc], body)[2:]
+            acc = code.loop(depth, [code.int(0), b, *sum(sums, [])], body)[2:]
+            return [acc[n:n + size] for n in range(0, len(acc), size)]
 
-        m1 = add(_begin(code, [init] * rows, columns), 1)
-        m2 = add([code.constant(0)] * (rows * columns), 2)
-        for i, combine, first in (0, code.b.fadd, y), (3, code.b.fsub, code.at(y, below)):
-            acc = add([combine(*pair) for pair in zip(m1, m2, strict=True)], i)
+        def products(lines, begin):
+            for n in range(0, len(lines), at_once):
+                yield from add(lines[n:n + at_once], begin[n:n + at_once])
+
+        m1, m2 = products([1, 2], [_begin(code, [init] * rows, columns), [code.constant(0)] * size])
+        begin = [[combine(*both) for both in zip(m1, m2, strict=True)] for combine in (code.b.fadd, code.b.fsub)]
+        for acc, first in zip(products([0, 3], begin), (y, code.at(y, below)), strict=True):
             _finish(code, acc, code.spaced(first, y_step, rows), relu, streams)
 
     _each_panel(code, widest, vectors, b, step_b, init, y, product)
@@ -297,7 +306,8 @@ def address(kind, itemsize, columns=2, streams=False):
 @cache
 def _compiled(kind, itemsize, columns, streams):
     best = isa.chosen()
-    lanes, most = best.lanes(itemsize), best.dot_rows(columns) if kind == "dot" else best.tile_rows(columns)
+    lanes, most = best.lanes(itemsize), {"dot": best.dot_rows(columns), "pair": best.pair_rows}.get(
+        kind, best.tile_rows(columns))
 
     @inline
     def tile():

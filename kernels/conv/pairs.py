@@ -37,7 +37,7 @@ def convolve(source, y, weight, bias, result, stride, padding, groups, relu, bac
     pack_bias(bias, offsets)
     panels = prepared(kept, "pairs", panels, lambda space: _pack(weight, packed, space, best.lanes(item), backwards))
     parts = min(-(-K // best.columns(item)), -(-_TASKS // max(1, N * P)))  # of the filters
-    _multiply(source, y, panels, offsets, result, lines, spare, parts, *padding, relu, best.rows,
+    _multiply(source, y, panels, offsets, result, lines, spare, parts, *padding, relu, best.pair_rows,
               best.lanes(item), tile.address("pair", item, streams=tile.may_stream(result, K)))
 
 
@@ -46,7 +46,7 @@ def _plan(C, K, Q, dtype, threads):
     """The (shape, dtype) of panels of weights, with as many lines as filters have and with four, of the bias, and of
     each thread's lines of x and tile of y."""
     return (*(((1, lines * TAPS * C, K), dtype) for lines in (TAPS, _LINES)), ((1, K), dtype),
-            ((threads, _LINES, (Q + TAPS - 1) * C + LINE), dtype), ((threads, isa.chosen().rows * K), dtype))
+            ((threads, _LINES, (Q + TAPS - 1) * C + LINE), dtype), ((threads, isa.chosen().pair_rows * K), dtype))
 
 
 def _pack(weight, packed, panels, lanes, backwards):

@@ -95,7 +95,7 @@ def test_even(itemsize: int, vectors: int, rows: int, depth: int) -> None:
 
 
 @pytest.mark.parametrize("depth", [0, 1, 13])
-@pytest.mark.parametrize("rows", range(1, BEST.rows + 1))
+@pytest.mark.parametrize("rows", range(1, BEST.pair_rows + 1))
 @pytest.mark.parametrize("vectors", [1, 2, 5])
 @pytest.mark.parametrize("itemsize", DTYPES)
 @pytest.mark.parametrize("streams", [False, True])
