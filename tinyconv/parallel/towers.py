@@ -38,7 +38,8 @@ class Tower(Module):
     @property
     def device(self) -> Device:
         """Where its parameters are: after ``model.to()``, too."""
-        return self.parameters()[0].device
+        _, first = next(self.named_parameters())
+        return first.device
 
     def stage(self, index: int) -> Sequential:
         stage: Sequential = getattr(self, self.stage_names[index])
@@ -69,8 +70,8 @@ class Towers(Module):
 
     def columns(self, heard: Sequence[Tensor], begin: int = 0, end: int | None = None) -> list[Tensor]:
         """What each tower makes of what it hears, by its stages from ``begin`` to before ``end`` (by default all)."""
-        numbers = range(len(self.towers[0].stage_names))[begin:end]
+        numbers, devices = range(len(self.towers[0].stage_names))[begin:end], self.devices
         for i in numbers:
-            heard = exchange(heard, self.devices) if i > begin else heard
+            heard = exchange(heard, devices) if i > begin else heard
             heard = [tower.stage(i)(h) for tower, h in zip(self.towers, heard, strict=True)]
         return list(heard)
