@@ -159,6 +159,9 @@ class TestExchange:
                    tc.nn.Flatten())
         with pytest.raises(ValueError, match=r"equally many stages, not of \[\]"):
             Towers([], tc.nn.Flatten())
+        with pytest.raises(ValueError, match="without parameters it is on no device"):
+            Towers([Tower({"a": tc.nn.Sequential(tc.nn.MaxPool2d(2))})], tc.nn.Flatten())(
+                tc.tensor(np.zeros((1, 1, 4, 4), np.float32)))
 
 
 @pytest.fixture(scope="module")

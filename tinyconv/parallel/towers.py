@@ -37,9 +37,10 @@ class Tower(Module):
 
     @property
     def device(self) -> Device:
-        """Where its parameters are: after ``model.to()``, too."""
-        _, first = next(self.named_parameters())
-        return first.device
+        """Where its parameters are: after ``model.to()``, too.  Raises ValueError if it has none."""
+        for _, parameter in self.named_parameters():
+            return parameter.device
+        raise ValueError("Tower: without parameters it is on no device; put layers that have some into it")
 
     def stage(self, index: int) -> Sequential:
         stage: Sequential = getattr(self, self.stage_names[index])
