@@ -19,7 +19,7 @@ from tinyconv.safefile import make_folder
 
 from . import breakdown, machine, memory, peak, report, startup, timing
 from .arguments import pattern, positive
-from .jobs import ALEXNET_BATCHES, KINDS, NETWORKS, TINYCONV, TORCH, TUNED, Job, all_jobs, cost
+from .jobs import ALEXNET_BATCHES, KINDS, NETWORKS, TINYCONV, TORCH, TUNED, Job, chosen_jobs, cost
 from .processes import Sides
 
 
@@ -27,10 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0 whenever it has measured: it reports, it does not judge."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    jobs = [job for job in all_jobs(options.batch, options.networks)
-            if job.kind in options.layers and options.filter.search(job.label)]
-    if not jobs:
-        parser.error(f"nothing to measure matches --filter {options.filter.pattern!r} among {' '.join(options.layers)}")
+    try:
+        jobs = chosen_jobs(options)
+    except ValueError as error:
+        parser.error(str(error))
     try:
         make_folder(options.out)  # now, and not after minutes of measuring
     except OSError as error:

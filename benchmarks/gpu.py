@@ -68,15 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        device = tc.device(options.device)
+        device, chosen = tc.device(options.device), jobs.chosen_jobs(options)
     except (ValueError, RuntimeError) as error:
         parser.error(str(error))
     if not isinstance(device, cuda.CudaDevice):
         parser.error(f"--device {options.device} is no GPU; without --device, `make bench` times the CPU")
-    chosen = [job for job in jobs.all_jobs(options.batch, options.networks)
-              if job.kind in options.layers and options.filter.search(job.label)]
-    if not chosen:
-        parser.error(f"nothing to measure matches --filter {options.filter.pattern!r} among {' '.join(options.layers)}")
     make_folder(options.out)
     about = describe(device)
     print(*(f"{name}: {value}" for name, value in about.items()), sep="\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -59,6 +60,16 @@ def all_jobs(batches: Sequence[int] | None = None, networks: Sequence[str] = tup
     yield from (Job("alexnet", name, "profile", "profile", min(32, largest)) for name in variants)
     if alexnet:
         yield Job("alexnet", "caffe", "startup", "start-up", None)
+
+
+def chosen_jobs(options: argparse.Namespace) -> list[Job]:
+    """What --batch, --networks, --layers and --filter leave.  Raises ValueError if that is nothing."""
+    found = [job for job in all_jobs(options.batch, options.networks)
+             if job.kind in options.layers and options.filter.search(job.label)]
+    if not found:
+        raise ValueError(f"nothing to measure matches --filter {options.filter.pattern!r} among "
+                         f"{' '.join(options.layers)} of {' '.join(options.networks)}")
+    return found
 
 
 @cache

@@ -68,8 +68,10 @@ def test_without_torch_the_column_is_missing(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--filter", "no such layer"], "nothing to measure"), (["--filter", "("], "no regular expression"),
-    (["--batch", "0"], "at least 1"), (["--layers", "convolution"], "invalid choice")])
+    (["--filter", "no such layer"], "nothing to measure matches --filter 'no such layer' among conv "),
+    (["--networks", "vgg16", "--layers", "lrn", "pool"], "matches --filter '' among lrn pool of vgg16"),
+    (["--filter", "("], "no regular expression"), (["--batch", "0"], "at least 1"),
+    (["--layers", "convolution"], "invalid choice")])
 def test_a_wrong_command_says_what_is_wrong(arguments, message, capsys):
     with pytest.raises(SystemExit):
         cli.main(arguments)
