@@ -96,7 +96,7 @@ def test_the_other_networks_have_batch_sizes_of_their_own():
 def test_a_job_that_fails_is_told_and_the_others_go_on(tmp_path, monkeypatch, capsys):
     """A shape that nobody can compute: the worker says so and lives."""
     bad = jobs.Job("alexnet", "relu5", "relu", "no such pass", -1)
-    monkeypatch.setattr(cli, "all_jobs", lambda *_: [bad, jobs.Job("alexnet", "relu5", "relu", "forward", 1)])
+    monkeypatch.setattr(jobs, "all_jobs", lambda *_: [bad, jobs.Job("alexnet", "relu5", "relu", "forward", 1)])
     assert cli.main(["--quick", "--no-torch", "--out", str(tmp_path)]) == 0
     assert "not measured: relu5 no such pass" in capsys.readouterr().out
     data, found = labels(tmp_path)
