@@ -7,8 +7,8 @@ of a filter four.  Their four products are two lines of y, which direct takes si
     y  = x0 w0 + x1 w1 + x2 w2  =  m0 + m1 + m2        m0 = (x0 - x2) w0     m1 = (x1 + x2) (w0 + w1 + w2) / 2
     y' = x1 w0 + x2 w1 + x3 w2  =  m1 - m2 + m3        m3 = (x3 - x1) w2     m2 = (x2 - x1) (w0 - w1 + w2) / 2
 
-Each product is still a convolution, of a line with the S taps of a line.  So a pair tile (``tile.py``) makes all four
-one after the other, and what is between them and y never leaves the first cache.
+Each product is still a convolution, of a line with the S taps of a line.  So a pair tile (``tile.py``) makes all four,
+and what is between them and y never leaves the registers, or the first cache.
 """
 
 import numba
