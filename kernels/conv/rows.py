@@ -76,7 +76,9 @@ def _cut(walk, taps, nbytes, item, threads):
     together = -(-panels // parts)  # equally many in each
     tiles = -(-math.prod(walk.rows) // tall)
     blocks = min(tiles, -(-nbytes // (walk.groups * min(max(_LEAST, _REUSE * panel), _MOST))))
-    while blocks < tiles and uneven(blocks * walk.groups * parts, threads):
+    # Of parts that are not equally wide, a thread should get all of a block.
+    alike = blocks == 1 or walk.channels[1] % (together * best.columns(item)) == 0
+    while blocks < tiles and uneven(blocks * walk.groups * (parts if alike else 1), threads):
         blocks += 1
     return "even" if even else "gather", tall, blocks, together
 
