@@ -73,7 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     if not isinstance(device, cuda.CudaDevice):
         parser.error(f"--device {options.device} is no GPU; without --device, `make bench` times the CPU")
-    make_folder(options.out)
+    try:
+        make_folder(options.out)
+    except OSError as error:
+        parser.error(error.strerror)
     about = describe(device)
     print(*(f"{name}: {value}" for name, value in about.items()), sep="\n")
     lines = []

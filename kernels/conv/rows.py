@@ -76,7 +76,7 @@ def _cut(walk, taps, nbytes, item, threads):
     together = -(-panels // parts)  # equally many in each
     tiles = -(-math.prod(walk.rows) // tall)
     blocks = min(tiles, -(-nbytes // (walk.groups * min(max(_LEAST, _REUSE * panel), _MOST))))
-    # Of parts that are not equally wide, a thread should get all of a block.
+    # A thread gets all of a block whose parts are not equally wide; of a single block they are all there is to share.
     alike = blocks == 1 or walk.channels[1] % (together * best.columns(item)) == 0
     while blocks < tiles and uneven(blocks * walk.groups * (parts if alike else 1), threads):
         blocks += 1

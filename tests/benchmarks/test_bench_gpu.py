@@ -50,7 +50,8 @@ class TestOnAGpu:
 
 @pytest.mark.parametrize("arguments, message", [
     (["--device", "cpu"], "--device cpu is no GPU"), (["--device", "cuda:99"], "no device 'cuda:99' here"),
-    (["--filter", "nonsense"], "nothing to measure matches --filter 'nonsense'")])
+    (["--filter", "nonsense"], "nothing to measure matches --filter 'nonsense'"),
+    (["--out", __file__], "cannot make the folder")])
 def test_what_cannot_be_measured_is_one_line(arguments, message, capsys):
     if WHY_NO_CUDA is not None:
         pytest.skip(WHY_NO_CUDA)
