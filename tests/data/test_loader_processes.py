@@ -79,13 +79,15 @@ def test_what_kills_a_worker_is_named(number: int, how: str) -> None:
     assert taken <= 2
 
 
-def test_leaving_the_loop_is_no_error_even_if_a_worker_died() -> None:
-    slow = loader(Slow(200))
-    for _ in slow.epoch(0):
-        os.kill(slow.pids[0], signal.SIGKILL)
+@pytest.mark.parametrize("split", [Slow(200), Files(5)], ids=["at work", "with nothing to do"])
+def test_leaving_the_loop_is_no_error_even_if_a_worker_died(split: Files) -> None:
+    left = loader(split)
+    for _ in left.epoch(0):
+        os.kill(left.pids[0], signal.SIGKILL)
+        assert gone(left.pids[:1])
         break
-    assert slow.pids == []
-    assert len(next(slow.epoch(1))[1]) == 5
+    assert left.pids == []
+    assert len(next(left.epoch(1))[1]) == 5
 
 
 def test_workers_killed_between_two_epochs() -> None:

@@ -145,7 +145,7 @@ class Team:
         self._stopped.set()
 
     def drop(self) -> None:
-        """Forget what was asked and is not made yet, so that others can ask."""
+        """Forget what was asked and is not made yet, so that others can ask. Raises WorkerError: a worker has died."""
         with suppress(BlockingIOError):
             while True:  # take back what no worker has begun
                 self._backlog.append(self._inbox.recv(LONGEST))
@@ -153,6 +153,7 @@ class Team:
             self._missing[pickle.loads(self._backlog.popleft())[0]] -= 1
         while any(count > 0 for count in self._missing.values()):
             self._hear(None)
+        self._hear(0)  # the end of a worker that died while it had nothing to do
         self._missing.clear()
         self._problems.clear()
         self._stopped.clear()
