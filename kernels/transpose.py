@@ -5,7 +5,6 @@ in each pair the upper row gives its odd, and the lower its even, blocks of 1, 2
 vectors for 64 numbers; one by one they would be 64 loads and 64 stores.
 """
 
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -14,18 +13,15 @@ from .runs import copy, run, where
 from .vectors import Code
 
 _SIDE = 8  # of a square: its rows fill the vectors of AVX2; squares of 16 for AVX-512 are hardly quicker
-_FEW = 2  # columns that are quicker copied as such than turned in squares that were turned already
-
-
-def _code(context, builder, kind):
-    return Code(builder, context.get_abi_sizeof(context.get_data_type(kind.dtype)), _SIDE)
+_FEW = 2  # columns that are quicker copied one by one than turned in squares that were turned already
 
 
 @intrinsic
 def _turn(typing_context, kind, source, pitch, target, step):
     """A square from address to address; its rows are ``pitch``, and in the target ``step``, numbers of a kind apart."""
     def generate(context, builder, signature, values):
-        code, (source, pitch, target, step) = _code(context, builder, kind), values[1:]
+        code = Code(builder, context.get_abi_sizeof(context.get_data_type(kind.dtype)), _SIDE)
+        _, source, pitch, target, step = values
         rows = [code.load(place) for place in code.spaced(code.numbers(source), pitch, _SIDE)]
         for distance in (1, 2, 4):
             rows = _exchange(code, rows, distance)
@@ -48,20 +44,6 @@ def _exchange(code, rows, distance):
     return result
 
 
-@intrinsic
-def _column(typing_context, kind, source, pitch, target):
-    """Eight numbers of a kind, ``pitch`` numbers apart, side by side."""
-    def generate(context, builder, signature, values):
-        code, (source, pitch, target) = _code(context, builder, kind), values[1:]
-        row = ir.Constant(code.vector, ir.Undefined)
-        for i, place in enumerate(code.spaced(code.numbers(source), pitch, _SIDE)):
-            row = builder.insert_element(row, builder.load(place), ir.Constant(ir.IntType(32), i))
-        code.store(row, code.numbers(target))
-        return context.get_dummy_value()
-
-    return types.void(kind, types.int64, types.int64, types.int64), generate
-
-
 @inline
 def transpose(target, to, step, source, at, pitch, height, width):
     """target[to + j*step + i] = source[at + i*pitch + j] for i < height and j < width: elements in memory order of two
@@ -82,8 +64,10 @@ def transpose(target, to, step, source, at, pitch, height, width):
         for j in range(0, squares, _SIDE):
             j = min(j, width - _SIDE)
             _turn(source.dtype, where(source, at + i * pitch + j), pitch, where(target, to + j * step + i), step)
-        for j in range(squares, width):
-            _column(source.dtype, where(source, at + i * pitch + j), pitch, where(target, to + j * step + i))
+    for j in range(squares, width):
+        column = run(target, to + j * step, height)
+        for i in range(height):
+            column[i] = run(source, at + i * pitch + j, 1)[0]
 
 
 @jit
