@@ -60,10 +60,10 @@ _AHEAD = 32  # steps: 450 cycles of a full tile, about as long as the third cach
 _LINE = 64  # bytes of a cache line
 
 
-def _expect_ahead(code, b, columns):
+def _expect_ahead(code, b, columns, steps=_AHEAD, cache=1):
     """A processor does that by itself, but not across the pages of memory.  A panel begins with a cache line."""
     for c in range(0, code.lanes * columns, max(code.lanes, _LINE // code.item)):
-        code.expect(code.at(b, _AHEAD * code.lanes * columns + c))
+        code.expect(code.at(b, steps * code.lanes * columns + c), cache=cache)
 
 
 def _each_panel(code, widest, vectors, b, step_b, init, y, product):
@@ -208,7 +208,7 @@ def _sum(code, rows, widest, args, streams):
         if not streams:
             code.expect_rows(targets, columns)
         acc = _down(code, [code.constant(0)] * (rows * columns), depth, code.numbers(a), step_a, code.numbers(b),
-                    step_b, columns)
+                    step_b, columns, beside=True)
         with code.when([fresh], [1]):
             _finish(code, acc, targets, code.int(0), streams)
         with code.when([fresh], [0]):
@@ -218,10 +218,13 @@ def _sum(code, rows, widest, args, streams):
     _either(code, vectors, widest, product)
 
 
-def _down(code, acc, depth, a, step_a, b, step_b, columns):
-    """So many steps down two matrices, whose lines are ``step`` apart."""
+def _down(code, acc, depth, a, step_a, b, step_b, columns, beside=False):
+    """So many steps down two matrices, whose lines are ``step`` apart.  With ``beside``, what lies beside the columns
+    of b, those of the next tile, is asked for: too far apart for a processor to expect it by itself."""
     def body(_, state):
         a, b, *acc = state
+        if beside:
+            _expect_ahead(code, b, columns, 1, cache=2)
         acc = _multiply(code, acc, lambda r: code.at(a, r), b, columns)
         return [code.at(a, step_a), code.at(b, step_b), *acc]
 

@@ -102,12 +102,13 @@ class Code:
         space = cgutils.alloca_once(self.b, self.vector, vectors)
         return self.b.bitcast(space, self.number.as_pointer())
 
-    def expect(self, pointer, writing=False):
-        """Have a cache line fetched that will be read; or written, for a store to what is not there must wait too."""
+    def expect(self, pointer, writing=False, cache=1):
+        """Have a line fetched to the first or the second cache that will be read; or written, for a store to what is
+        not there must wait too."""
         byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
         function = self.b.module.declare_intrinsic(
             "llvm.prefetch", (byte,), ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag]))
-        self.b.call(function, [self.b.bitcast(pointer, byte), flag(int(writing)), flag(3), flag(1)])  # to stay, data
+        self.b.call(function, [self.b.bitcast(pointer, byte), flag(int(writing)), flag(4 - cache), flag(1)])  # data
 
     def expect_rows(self, targets, columns):
         """Have all of a tile's y fetched, before it is multiplied."""
