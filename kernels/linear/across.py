@@ -20,14 +20,14 @@ from ..transpose import transpose_all
 from ..update.cpu import sum_of_squares
 
 _DOWN = 16  # rows of the matrix that are taken at a time: as many runs of memory as a core can follow
-_TILES = 3  # high at most is the product: for more images it pays to copy the matrix (``blocks.py``)
+_FEW = 4  # images: of more, hardly a row counts for none (``blocks.py``)
 _MOST = 8  # images: of more, hardly a number is 0 for all, and a dot tile has registers for a row or two
 _PASSES = 20  # that take about as long as it takes to transpose the weights
 
 
-def serves(images):
-    """Whether they are so few for the input gradient."""
-    return images <= _TILES * isa.chosen().rows
+def serves(gx):
+    """Whether the images are so few for the input gradient, or the rows of w no whole vectors."""
+    return len(gx) <= _FEW or gx.shape[1] % isa.chosen().lanes(gx.itemsize) > 0
 
 
 def few(images):

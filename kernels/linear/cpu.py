@@ -3,7 +3,7 @@
 A batch is small and the weights are many (fc6 of AlexNet: 151 MB), so each pass reads or writes them at most once.
 
     forward           y' = w x'     a tile's rows: neurons, which read along their weights; its columns: images
-    input gradient    gx = gy w     rows: images; columns: inputs (``across.py`` for few images, ``blocks.py`` for many)
+    input gradient    gx = gy w     rows: images; columns: inputs (``across.py`` for few images, ``blocks.py`` for more)
     weight gradient   gw = gy' x    rows: neurons; columns: inputs (as that of a 1x1 convolution)
 
 ``across.py`` serves the forward pass as well where many inputs are 0, with weights that are kept transposed.
@@ -51,7 +51,7 @@ def _forward_plan(x_shape, weight_shape, dtype):
 def backward_input(gy, weight, gx, y=None, *, scratch):
     gy, weight = _in_rows(gy, scratch), _in_rows(weight, scratch)
     y = None if y is None else _in_rows(y, scratch)
-    (across if across.serves(len(gy)) else blocks).backward_input(gy, weight, gx, y, scratch)
+    (across if across.serves(gx) else blocks).backward_input(gy, weight, gx, y, scratch)
 
 
 def backward_weight(x, gy, gw, gb, y=None, *, scratch):

@@ -86,7 +86,7 @@ def _few_that_count(seed: int, images: int, size: int, zeros: float, dtype: str 
     return np.where(np.random.default_rng(seed + 1).random(values.shape) < 0.2, 0, values)
 
 
-@pytest.mark.parametrize("images", [1, 2, 5, 8, 9, 20])
+@pytest.mark.parametrize("images", [1, 2, 4, 5, 8, 9, 20])
 @pytest.mark.parametrize("inputs", [352, 333, 7])
 @pytest.mark.parametrize("zeros", [0, 0.5, 0.97, 1])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -113,7 +113,7 @@ def test_what_counts_for_no_image_is_left_out(monkeypatch: pytest.MonkeyPatch, d
         expected, gx = np.empty(x.shape), device.upload(np.full_like(x, np.nan))
         reference.backward_input(gy.astype(float), w.astype(float), expected, y)
         weight = w.copy()
-        if images <= min(8, isa.chosen().rows):  # what is not read cannot matter
+        if images <= 4:  # what is not read cannot matter
             weight[~(gy if y is None else np.where(y > 0, gy, 0)).any(axis=0)] = np.nan
         device.launch("linear.backward_input", device.upload(gy), device.upload(weight), gx, y)
         assert_close(gx, expected, bound, "gx")
