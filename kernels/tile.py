@@ -208,7 +208,7 @@ def _sum(code, rows, widest, args, streams):
         if not streams:
             code.expect_rows(targets, columns)
         acc = _down(code, [code.constant(0)] * (rows * columns), depth, code.numbers(a), step_a, code.numbers(b),
-                    step_b, columns, beside=True)
+                    step_b, columns)
         with code.when([fresh], [1]):
             _finish(code, acc, targets, code.int(0), streams)
         with code.when([fresh], [0]):
@@ -218,13 +218,12 @@ def _sum(code, rows, widest, args, streams):
     _either(code, vectors, widest, product)
 
 
-def _down(code, acc, depth, a, step_a, b, step_b, columns, beside=False):
-    """So many steps down two matrices, whose lines are ``step`` apart.  With ``beside``, what lies beside the columns
-    of b, those of the next tile, is asked for: too far apart for a processor to expect it by itself."""
+def _down(code, acc, depth, a, step_a, b, step_b, columns):
+    """So many steps down two matrices, whose lines are ``step`` apart.  What lies beside the columns of b, and the next
+    tile takes, is asked for: a processor does not expect it by itself, for each line is another run of memory."""
     def body(_, state):
         a, b, *acc = state
-        if beside:
-            _expect_ahead(code, b, columns, 1, cache=2)
+        _expect_ahead(code, b, columns, 1, cache=2)
         acc = _multiply(code, acc, lambda r: code.at(a, r), b, columns)
         return [code.at(a, step_a), code.at(b, step_b), *acc]
 
@@ -244,7 +243,10 @@ def _dot(code, rows, columns, args, streams):
 
     def body(_, state):
         k, *acc = state
-        row = [code.load(code.at(start, k)) for start in starts]
+        places = [code.at(start, k) for start in starts]
+        for place in places:
+            _expect_ahead(code, place, 1, cache=2)
+        row = [code.load(place) for place in places]
         for c, line in enumerate(lines):
             column = code.load(code.at(line, k))
             for r in range(rows):

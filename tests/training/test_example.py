@@ -33,7 +33,7 @@ def command(out, *arguments):
 
 
 def run(out, *arguments):
-    return subprocess.run(command(out, *arguments), capture_output=True, text=True, timeout=300)
+    return subprocess.run(command(out, *arguments), capture_output=True, text=True, timeout=600)
 
 
 def parameters(out):
@@ -262,7 +262,7 @@ sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
     done = subprocess.run([sys.executable, "-c", limited, *command(out, *QUICK, "--resume")[1:]],
-                          capture_output=True, text=True, timeout=300)
+                          capture_output=True, text=True, timeout=600)
     assert done.returncode == 1, done.stderr
     assert "cannot write" in done.stderr.splitlines()[-1] and "checkpoint.h5" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
