@@ -25,9 +25,9 @@ _MOST = 8  # images: of more, hardly a number is 0 for all, and a dot tile has r
 _PASSES = 20  # that take about as long as it takes to transpose the weights
 
 
-def serves(gx):
-    """Whether the images are so few for the input gradient, or the rows of w no whole vectors."""
-    return len(gx) <= _FEW or gx.shape[1] % isa.chosen().lanes(gx.itemsize) > 0
+def serves(images):
+    """Whether they are so few for the input gradient."""
+    return images <= _FEW
 
 
 def few(images):

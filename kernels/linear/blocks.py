@@ -24,7 +24,6 @@ _SUMS = 256 << 10  # bytes of sums at most
 
 
 def backward_input(gy, weight, gx, y, scratch):
-    """The rows of the weights must be whole vectors."""
     best, item = isa.chosen(), gy.itemsize
     masked, factors, sums = scratch(*_plan(gy.shape, weight.shape[1], gy.dtype, numba.get_num_threads()))
     if y is not None:
@@ -53,12 +52,15 @@ def _image(matrix):
 def _multiply(factors, matrix, result, sums, depth, tall, lanes, sum_tile):
     """result[n, c] = the sum over k of factors[k, n] matrix[k, c]."""
     (N, C), K, pitch = result.shape, len(matrix), sums.shape[2]
-    columns = pitch - LINE
+    columns, whole = pitch - LINE, K - (C % lanes > 0)  # the last vector of the last row would reach past the matrix
     for task in prange((C + columns - 1) // columns):
-        c0, total = task * columns, numba.get_thread_id() * N * pitch
-        here = min(columns, C - c0)
-        for k in range(0, K, depth):
-            add_product(where(factors, k * N), N, where(matrix, k * C + c0), C, min(depth, K - k), sums, total, pitch,
-                        N, here, k == 0, tall, lanes, sum_tile)
+        slot, c0 = numba.get_thread_id(), task * columns
+        here, total = min(columns, C - c0), slot * N * pitch
+        for n in range(N):
+            for c in range(here):
+                sums[slot, n, c] = factors[whole, n] * matrix[whole, c0 + c] if whole < K else sums.dtype.type(0)
+        for k in range(0, whole, depth):
+            add_product(where(factors, k * N), N, where(matrix, k * C + c0), C, min(depth, whole - k), sums, total,
+                        pitch, N, here, False, tall, lanes, sum_tile)
         for n in range(N):
             copy(run(result, n * C + c0, here), run(sums, total + n * pitch, here))

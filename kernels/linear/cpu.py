@@ -51,7 +51,7 @@ def _forward_plan(x_shape, weight_shape, dtype):
 def backward_input(gy, weight, gx, y=None, *, scratch):
     gy, weight = _in_rows(gy, scratch), _in_rows(weight, scratch)
     y = None if y is None else _in_rows(y, scratch)
-    (across if across.serves(gx) else blocks).backward_input(gy, weight, gx, y, scratch)
+    (across if across.serves(len(gx)) else blocks).backward_input(gy, weight, gx, y, scratch)
 
 
 def backward_weight(x, gy, gw, gb, y=None, *, scratch):
