@@ -1,4 +1,4 @@
-"""A gradient as sums of products: each product of some pixels, or tiles, is summed from zero, and then added.
+"""A gradient as sums of products: each product, of some pixels, tiles or neurons, is summed from zero and then added.
 
 That rounds better than one long sum, and what a product takes stays in the caches meanwhile.
 """

@@ -20,14 +20,14 @@ from ..transpose import transpose_all
 from ..update.cpu import sum_of_squares
 
 _DOWN = 16  # rows of the matrix that are taken at a time: as many runs of memory as a core can follow
-_FEW = 4  # images: of more, hardly a row counts for none (``blocks.py``)
 _MOST = 8  # images: of more, hardly a number is 0 for all, and a dot tile has registers for a row or two
+_MOST_BACKWARDS = 4  # of more, ``blocks.py`` has read all rows before the few that count are found
 _PASSES = 20  # that take about as long as it takes to transpose the weights
 
 
 def serves(images):
     """Whether they are so few for the input gradient."""
-    return images <= _FEW
+    return images <= _MOST_BACKWARDS
 
 
 def few(images):
