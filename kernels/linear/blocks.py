@@ -15,7 +15,7 @@ from ..conv.packing import frame
 from ..conv.sums import add_product
 from ..jit import jit, prange
 from ..layout import LINE
-from ..runs import copy, run, where
+from ..runs import clear, copy, run, where
 from ..shapes import planned
 from ..transpose import transpose_all
 
@@ -52,13 +52,17 @@ def _image(matrix):
 def _multiply(factors, matrix, result, sums, depth, tall, lanes, sum_tile):
     """result[n, c] = the sum over k of factors[k, n] matrix[k, c]."""
     (N, C), K, pitch = result.shape, len(matrix), sums.shape[2]
-    columns, whole = pitch - LINE, K - (C % lanes > 0)  # the last vector of the last row would reach past the matrix
+    columns, padded = pitch - LINE, (C + lanes - 1) // lanes * lanes
+    whole = max(0, K - (padded - 1) // C)  # rows whose last vector does not reach past the end of the matrix
     for task in prange((C + columns - 1) // columns):
-        slot, c0 = numba.get_thread_id(), task * columns
-        here, total = min(columns, C - c0), slot * N * pitch
+        c0, total = task * columns, numba.get_thread_id() * N * pitch
+        here = min(columns, C - c0)
         for n in range(N):
-            for c in range(here):
-                sums[slot, n, c] = factors[whole, n] * matrix[whole, c0 + c] if whole < K else sums.dtype.type(0)
+            line = run(sums, total + n * pitch, here)
+            clear(line)
+            for k in range(whole, K):
+                for c in range(here):
+                    line[c] += factors[k, n] * matrix[k, c0 + c]
         for k in range(0, whole, depth):
             add_product(where(factors, k * N), N, where(matrix, k * C + c0), C, min(depth, whole - k), sums, total,
                         pitch, N, here, False, tall, lanes, sum_tile)

@@ -1,5 +1,7 @@
 """The linear layer."""
 
+import subprocess
+import sys
 from typing import Any
 from unittest.mock import patch
 
@@ -77,6 +79,44 @@ def test_the_cpu_kernels_of_every_size(monkeypatch: pytest.MonkeyPatch, dtype: s
         device.launch("linear.backward_weight", x, gy, gw, gb, mask)
     for actual, wanted, name in zip((y, gx, gw, gb), expected, ("y", "gx", "gw", "gb"), strict=True):
         assert_close(actual, wanted, 1e-5 if dtype == "float32" else 1e-13, name)
+
+
+GUARDED = """
+import ctypes, itertools, mmap
+import numpy as np
+import tinyconv as tc
+
+def guarded(array):
+    page, libc = mmap.PAGESIZE, ctypes.CDLL(None)
+    size = -(-array.nbytes // page) * page
+    block = mmap.mmap(-1, size + page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(block))
+    assert libc.mprotect(ctypes.c_void_p(start + size), ctypes.c_size_t(page), 0) == 0
+    copied = np.frombuffer(block, array.dtype, array.size, size - array.nbytes).reshape(array.shape)
+    copied[...] = array
+    return copied
+
+launch, random = tc.device("cpu").launch, np.random.default_rng(1)
+for dtype in "float32", "float64":
+    for images, neurons, inputs in itertools.product((1, 6), (1, 2, 17, 65, 130), (1, 2, 7, 15, 16, 17, 31, 33, 100)):
+        x, gy, w = (guarded(random.standard_normal(shape).astype(dtype)) for shape in (
+            (images, inputs), (images, neurons), (neurons, inputs)))
+        y, gx, gw = (guarded(np.full_like(a, np.nan)) for a in (gy, x, w))
+        launch("linear.forward", x, w, None, y)
+        launch("linear.backward_input", gy, w, gx, y)
+        launch("linear.backward_weight", x, gy, gw, None, y)
+        masked = np.where(y > 0, gy, 0).astype(float)
+        for made, wanted in (y, x.astype(float) @ w.T), (gx, masked @ w), (gw, masked.T @ x):
+            np.testing.assert_allclose(made, wanted, rtol=1e-4, atol=1e-4)
+print("nothing behind them")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the memory behind an array is made unreadable by mprotect")
+def test_the_cpu_kernels_read_nothing_behind_their_arrays() -> None:
+    """Vectors that a row does not fill, down to one input, with arrays that end where memory ends."""
+    done = subprocess.run([sys.executable, "-c", GUARDED], capture_output=True, text=True, timeout=300)
+    assert done.stdout == "nothing behind them\n", (done.returncode, done.stderr)
 
 
 def _few_that_count(seed: int, images: int, size: int, zeros: float, dtype: str = "float32") -> np.ndarray:
