@@ -23,6 +23,7 @@ import hashlib
 from functools import partial
 
 import numba
+from numba.core.compiler import Compiler
 
 from . import jit_cache
 
@@ -44,8 +45,19 @@ def _compiled(function, **options):
     return dispatcher
 
 
+class _Apart(Compiler):
+    def define_pipelines(self):
+        self.state.flags.noalias = True
+        return super().define_pipelines()
+
+
 jit = partial(_compiled, parallel=True)
-inline = _compiled  # for the helpers that those loops call
+# For the helpers that those loops call.  Else a call hands over seven numbers for each array, and with a pixel of a few
+# vectors a third of the time may go there.
+inline = partial(_compiled, forceinline=True)
+# For helpers of which, besides, no argument overlaps one that they write to.  Else the vector code of a loop begins by
+# comparing where all arrays begin and end, two by two, which takes as long as a pixel.
+apart = partial(inline, pipeline_class=_Apart)
 # For sums in long loops: the compiler may keep several partial sums side by side, in vectors.  How many depends on the
 # machine, never on the number of threads.
 summing = partial(_compiled, fastmath={"reassoc"})

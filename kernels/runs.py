@@ -11,6 +11,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
 from .jit import inline
+from .vectors import LINE_BYTES, Code
 
 
 def _run(array):
@@ -53,6 +54,24 @@ def where(typing_context, array, at):
         return builder.ptrtoint(builder.gep(source.data, [values[1]]), context.get_value_type(types.int64))
 
     return types.int64(array, types.intp), generate
+
+
+@intrinsic
+def _expect(typing_context, array, at):
+    def generate(context, builder, signature, values):
+        source = make_array(array)(context, builder, values[0])
+        Code(builder, 1, 1).expect(builder.gep(source.data, [values[1]]), cache=2)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+@inline
+def expect(array, at, size):
+    """Have ``size`` elements of a dense array, from element ``at`` on, fetched to the second cache: a processor does so
+    by itself, but only within the page of memory that it reads.  Nothing happens where the array has ended."""
+    for i in range(at, at + size, LINE_BYTES // array.itemsize):
+        _expect(array, i)
 
 
 @inline

@@ -43,7 +43,7 @@ from numba.extending import intrinsic
 from . import isa
 from .jit import inline
 from .shapes import evenly
-from .vectors import INT, Code
+from .vectors import INT, LINE_BYTES, Code
 
 
 def _multiply(code, acc, a, b, columns):
@@ -57,12 +57,11 @@ def _multiply(code, acc, a, b, columns):
 
 
 _AHEAD = 32  # steps: 450 cycles of a full tile, about as long as the third cache takes
-_LINE = 64  # bytes of a cache line
 
 
 def _expect_ahead(code, b, columns, steps=_AHEAD, cache=1):
     """A processor does that by itself, but not across the pages of memory.  A panel begins with a cache line."""
-    for c in range(0, code.lanes * columns, max(code.lanes, _LINE // code.item)):
+    for c in range(0, code.lanes * columns, max(code.lanes, LINE_BYTES // code.item)):
         code.expect(code.at(b, steps * code.lanes * columns + c), cache=cache)
 
 
@@ -337,7 +336,7 @@ LARGE = _large()
 def may_stream(array, columns):
     """Whether tiles that cover rows of ``columns`` numbers of a dense array should stream: it is large, and each row is
     whole cache lines.  A line that streams in parts, with others between them, is written to memory in parts."""
-    return array.nbytes >= LARGE and array.ctypes.data % _LINE == 0 and columns * array.itemsize % _LINE == 0
+    return array.nbytes >= LARGE and array.ctypes.data % LINE_BYTES == 0 and columns * array.itemsize % LINE_BYTES == 0
 
 
 def height(rows):

@@ -63,7 +63,7 @@ def _forward(x, y, index, rings, vectors, size, alpha_over_size, beta, k, R, S, 
                     for c in range(C):
                         normalised[c] *= pixel[c]
             done = top + r1 - 1
-            largest_row(ring, (top + r0) % R * W * C, W, r1 - r0, r0 * S, S, stride_w, pad_w, y, index, n * P + p)
+            largest_row(ring, (top + r0) % R * W * C, W, r1 - r0, r0 * S, S, stride_w, pad_w, y, index, n * P + p, 0)
 
 
 @jit

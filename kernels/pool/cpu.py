@@ -11,9 +11,12 @@ from ..layout import channels_last
 from ..shapes import planned
 from .window import gather_row, largest_row
 
+_NEAR = 4 << 20  # bytes: what the second caches hold need not be asked for
+
 
 def max_forward(x, y, index, *, kernel_size, stride, padding):
-    _max_forward(channels_last(x), channels_last(y), channels_last(index), *kernel_size, *stride, *padding)
+    _max_forward(channels_last(x), channels_last(y), channels_last(index), *kernel_size, *stride, *padding,
+                 stride[0] if x.nbytes > _NEAR else 0)
 
 
 def max_backward(gy, index, gx, *, kernel_size, stride, padding):
@@ -39,12 +42,13 @@ def adaptive_average_backward(gy, gx):
 
 
 @jit
-def _max_forward(x, y, index, R, S, stride_h, stride_w, pad_h, pad_w):
+def _max_forward(x, y, index, R, S, stride_h, stride_w, pad_h, pad_w, ahead):
     (N, H, W, C), P = x.shape, y.shape[1]
     for row in prange(N * P):
         n, top = row // P, row % P * stride_h - pad_h
         r0, r1 = max(0, -top), min(R, H - top)
-        largest_row(x, (n * H + top + r0) * W * C, W, r1 - r0, r0 * S, S, stride_w, pad_w, y, index, row)
+        largest_row(x, (n * H + top + r0) * W * C, W, r1 - r0, r0 * S, S, stride_w, pad_w, y, index, row,
+                    ahead)
 
 
 @jit

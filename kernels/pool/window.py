@@ -3,8 +3,8 @@ the kernel that normalises and pools at once."""
 
 import numpy as np
 
-from ..jit import inline
-from ..runs import clear, copy, run
+from ..jit import apart, inline
+from ..runs import clear, copy, expect, run
 
 
 @inline
@@ -13,30 +13,26 @@ def largest(pixels, at, line, rows, columns, here, step, best, place):
 
     The window begins with element ``at`` of ``pixels``; its rows are ``line`` elements apart, and behind the last
     element comes the first again (a ring of rows).  The place of pixel (r, s) is here + r*step + s."""
-    if rows <= 3 and columns <= 3:  # of fewer, the last one comes again: a tie keeps the first
-        below = _below(pixels, at, line) if rows > 1 else at
-        last = _below(pixels, below, line) if rows > 2 else below
-        if rows < 3 and columns < 3:
-            _of_four(pixels, at, below, last, columns - 1, here, step, best, place)
-        else:
-            _of_nine(pixels, at, below, last, columns - 1, here, step, best, place)
-    else:
-        copy(best, run(pixels, at, best.size))
-        for c in range(place.size):
-            place[c] = here
-        for r in range(rows):
-            _next_places(pixels, at, columns, here + r * step, best, place)
-            at = _below(pixels, at, line)
+    if rows <= 3 and columns <= 3 and _at_once(pixels, at, line, rows, columns, here, step, best, place):
+        return
+    copy(best, run(pixels, at, best.size))
+    for c in range(place.size):
+        place[c] = here
+    for r in range(rows):
+        _next_places(pixels, at, columns, here + r * step, best, place)
+        at = _below(pixels, at, line)
 
 
 @inline
-def largest_row(pixels, at, W, rows, first, S, stride, pad, y, index, row):
+def largest_row(pixels, at, W, rows, first, S, stride, pad, y, index, row, ahead):
     """The largest of each window of a row of outputs, over ``rows`` rows of W pixels from element ``at`` on, the first
-    of which is at place ``first``."""
+    of which is at place ``first``.  What windows ``ahead`` rows further down take, besides, is asked for."""
     _, _, Q, C = y.shape
     for q in range(Q):
         left = q * stride - pad
         s0, s1 = max(0, -left), min(S, W - left)
+        for r in range(max(rows, ahead), rows + ahead):
+            expect(pixels, at + (r * W + left + s0) * C, min(S, stride) * C)
         largest(pixels, at + (left + s0) * C, W * C, rows, s1 - s0, first + s0, S, run(y, (row * Q + q) * C, C),
                 run(index, (row * Q + q) * C, C))
 
@@ -47,11 +43,21 @@ def _below(pixels, at, line):
     return at if at < pixels.size else at - pixels.size
 
 
+@inline
+def _at_once(pixels, at, line, rows, columns, here, step, best, place):
+    """The same of a window of up to 3 x 3 pixels, unless there is NaN in it: whether it is done."""
+    below = _below(pixels, at, line) if rows > 1 else at  # of fewer, the last one comes again: a tie keeps the first
+    last = _below(pixels, below, line) if rows > 2 else below
+    if rows < 3 and columns < 3:
+        return _of_four(pixels, at, below, last, columns - 1, here, step, best, place)
+    return _of_nine(pixels, at, below, last, columns - 1, here, step, best, place)
+
+
 def _of(side):
     """Made for two sizes: so all pixels meet in registers, where places have as many bits as numbers."""
-    @inline
+    @apart
     def all_at_once(pixels, first, second, third, right, here, step, best, place):
-        C = best.size
+        C, nan = best.size, False  # but for one in the first pixel: which stays, since nothing is larger
         (a0, a1, a2, at0, at1, at2), (b0, b1, b2, bt0, bt1, bt2), (c0, c1, c2, ct0, ct1, ct2) = (
             _row(pixels, first, C, right, here), _row(pixels, second, C, right, here + step),
             _row(pixels, third, C, right, here + 2 * step))
@@ -61,12 +67,15 @@ def _of(side):
                 value, chosen = _larger(a2[i], at2, value, chosen)
             value, chosen = _larger(b0[i], bt0, value, chosen)
             value, chosen = _larger(b1[i], bt1, value, chosen)
+            nan |= _is_nan(a1[i]) | _is_nan(b0[i]) | _is_nan(b1[i])
             if side > 2:
                 value, chosen = _larger(b2[i], bt2, value, chosen)
                 value, chosen = _larger(c0[i], ct0, value, chosen)
                 value, chosen = _larger(c1[i], ct1, value, chosen)
                 value, chosen = _larger(c2[i], ct2, value, chosen)
+                nan |= _is_nan(a2[i]) | _is_nan(b2[i]) | _is_nan(c0[i]) | _is_nan(c1[i]) | _is_nan(c2[i])
             best[i], place[i] = value, chosen
+        return not nan
     return all_at_once
 
 
@@ -80,21 +89,28 @@ def _row(pixels, at, C, right, here):
 _of_four, _of_nine = _of(2), _of(3)
 
 
-@inline
+@apart
 def _next_places(pixels, at, count, here, best, place):
     """Go on with ``count`` pixels side by side in memory, from element ``at`` of ``pixels`` and place ``here`` on."""
     C = best.size
     for s in range(count):
         pixel, other = run(pixels, at + s * C, C), place.dtype.type(here + s)
         for c in range(C):
-            best[c], place[c] = _larger(pixel[c], other, best[c], place[c])
+            # NaN beats all ("not <=": also where the candidate is NaN), and nothing beats NaN.
+            wins = (not pixel[c] <= best[c]) & (not _is_nan(best[c]))
+            best[c], place[c] = pixel[c] if wins else best[c], other if wins else place[c]
 
 
 @inline
 def _larger(candidate, here, best, place):
-    """Strictly greater wins, so a tie keeps the first; NaN beats all, and nothing beats NaN."""
-    wins = (not candidate <= best) & (best == best)  # "not <=": also where the candidate is NaN
+    """Strictly greater wins, so a tie keeps the first."""
+    wins = candidate > best
     return candidate if wins else best, here if wins else place
+
+
+@inline
+def _is_nan(number):
+    return number != number
 
 
 @inline
@@ -154,25 +170,25 @@ def _chosen(term, c):
     return g[c] if place[c] == here else g.dtype.type(0)
 
 
-@inline
+@apart
 def _one(a, pixel):
     for c in range(pixel.size):
         pixel[c] = _chosen(a, c)
 
 
-@inline
+@apart
 def _two(a, b, pixel):
     for c in range(pixel.size):
         pixel[c] = _chosen(a, c) + _chosen(b, c)
 
 
-@inline
+@apart
 def _four(a, b, c, d, pixel):
     for i in range(pixel.size):
         pixel[i] = _chosen(a, i) + _chosen(b, i) + _chosen(c, i) + _chosen(d, i)
 
 
-@inline
+@apart
 def _add(a, pixel):
     for c in range(pixel.size):
         pixel[c] += _chosen(a, c)
