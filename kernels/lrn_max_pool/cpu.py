@@ -8,11 +8,13 @@ thread gathers one row of the gradient of the normalised image, and turns it int
 import numba
 
 from ..jit import jit, prange
-from ..layout import channels_last
+from ..layout import LINE, channels_last
 from ..lrn.pixel import gradient, scale_of, to_minus_beta
 from ..pool.window import gather_row, largest_row
+from ..runs import expect
 
 _TASKS = 4  # for a thread, however small the batch, where the image has as many rows
+_AHEAD = 16  # pixels that are asked for before they are wanted
 
 
 def forward(x, y, index, *, size, alpha, beta, k, kernel_size, stride, padding, scratch):
@@ -30,10 +32,11 @@ def backward(x, index, gy, gx, *, size, alpha, beta, k, kernel_size, stride, pad
 
 
 def _buffers(x, size, kernel_size):
-    """For each thread: rows of pixels, and some vectors of one pixel with room for a window's overhang."""
+    """For each thread: rows of pixels, and some vectors of one pixel with room for a window's overhang: whole cache
+    lines, for one with numbers of two threads would travel between them at each pixel."""
     _, C, _, W = x.shape
     threads = numba.get_num_threads()
-    return ((threads, kernel_size[0], W, C), x.dtype), ((threads, 6, C + size - 1), x.dtype)
+    return ((threads, kernel_size[0], W, C), x.dtype), ((threads, 6, -(-(C + size - 1) // LINE) * LINE), x.dtype)
 
 
 def _strips(images, rows):
@@ -57,6 +60,7 @@ def _forward(x, y, index, rings, vectors, size, alpha_over_size, beta, k, R, S, 
             r0, r1 = max(0, -top), min(R, H - top)
             for h in range(max(done + 1, top + r0), top + r1):
                 for w in range(W):
+                    expect(x, ((n * H + h) * W + w + _AHEAD) * C, C)
                     pixel, normalised = x[n, h, w], ring[h % R, w]
                     scale_of(pixel, squares, size, alpha_over_size, k, scale)
                     to_minus_beta(scale, beta, normalised)
@@ -79,6 +83,8 @@ def _backward(x, index, gy, gx, rows, vectors, size, alpha_over_size, beta, k, f
         ratios[:] = 0
         gather_row(gy, index, n, h, W, R, S, stride_h, stride_w, pad_h, pad_w, g, 0)
         for w in range(W):
+            expect(x, (task * W + w + _AHEAD) * C, C)
+            expect(gx, (task * W + w + _AHEAD) * C, C)
             pixel = x[n, h, w]
             scale_of(pixel, squares, size, alpha_over_size, k, scale)
             to_minus_beta(scale, beta, power)
