@@ -6,17 +6,17 @@ which windows reach into its row: two threads never write to one place, and each
 
 import numpy as np
 
+from .. import tile
 from ..jit import jit, prange
 from ..layout import channels_last
 from ..shapes import planned
 from .window import gather_row, largest_row
 
-_NEAR = 4 << 20  # bytes: what the second caches hold need not be asked for
-
 
 def max_forward(x, y, index, *, kernel_size, stride, padding):
+    from_memory = x.nbytes + y.nbytes + index.nbytes > tile.LARGE  # what lies in a cache need not be asked for
     _max_forward(channels_last(x), channels_last(y), channels_last(index), *kernel_size, *stride, *padding,
-                 stride[0] if x.nbytes > _NEAR else 0)
+                 stride[0] if from_memory else 0)
 
 
 def max_backward(gy, index, gx, *, kernel_size, stride, padding):

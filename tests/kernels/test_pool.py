@@ -3,11 +3,13 @@ agree."""
 
 import math
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tinyconv.kernels import tile
 from tinyconv.kernels.pool import reference
 
 import tinyconv as tc
@@ -209,13 +211,14 @@ def test_nan_propagates_and_takes_the_gradient(device: str) -> None:
     np.testing.assert_array_equal(x.grad.numpy(), [[[[0, 0, 0, 0], [5, 0, 6, 0]]]])  # of several NaN, to the first
 
 
-@example(1, (3, 3), 0.01, 40)  # most windows have one of them, somewhere
-@example(2, (2, 2), 0.01, 40)
+@example(1, (3, 3), 0.01, 40, False)  # most windows have one of them, somewhere
+@example(2, (2, 2), 0.01, 40, True)
 @given(seed=st.integers(0, 2 ** 32 - 1), kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
-       share=st.sampled_from([0.01, 0.3]), channels=st.sampled_from([3, 40]))
+       share=st.sampled_from([0.01, 0.3]), channels=st.sampled_from([3, 40]), large=st.booleans())
 def test_nan_and_infinities_wherever_they_are(device: str, seed: int, kernel: tuple[int, int], share: float,
-                                              channels: int) -> None:
-    """Of each window the definition's choice, among rare or frequent NaN and infinities, and numbers with many ties."""
+                                              channels: int, large: bool) -> None:
+    """Of each window the definition's choice, among rare or frequent NaN and infinities, and numbers with many ties;
+    also where x counts as larger than the caches."""
     rng, target = np.random.default_rng(seed), tc.device(device)
     x = rng.integers(-2, 3, (2, channels, 6, 7)).astype(DTYPES[device])
     odd = rng.random(x.shape) < share
@@ -225,7 +228,8 @@ def test_nan_and_infinities_wherever_they_are(device: str, seed: int, kernel: tu
     y, index = np.empty((2, channels, rows, columns), x.dtype), np.empty((2, channels, rows, columns), np.uint8)
     reference.max_forward(x, y, index, **window)
     ours = target.upload(np.zeros_like(y)), target.upload(np.zeros_like(index))
-    target.launch("pool.max_forward", target.upload(x), *ours, **window)
+    with mock.patch.object(tile, "LARGE", 0 if large else tile.LARGE):
+        target.launch("pool.max_forward", target.upload(x), *ours, **window)
     for mine, expected in zip(ours, (y, index), strict=True):
         np.testing.assert_array_equal(target.download(mine), expected)
 
