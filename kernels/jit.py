@@ -46,6 +46,8 @@ def _compiled(function, **options):
 
 
 class _Apart(Compiler):
+    """Numba's, which marks all arguments as overlapping no other."""
+
     def define_pipelines(self):
         self.state.flags.noalias = True
         return super().define_pipelines()

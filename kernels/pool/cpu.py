@@ -47,8 +47,7 @@ def _max_forward(x, y, index, R, S, stride_h, stride_w, pad_h, pad_w, ahead):
     for row in prange(N * P):
         n, top = row // P, row % P * stride_h - pad_h
         r0, r1 = max(0, -top), min(R, H - top)
-        largest_row(x, (n * H + top + r0) * W * C, W, r1 - r0, r0 * S, S, stride_w, pad_w, y, index, row,
-                    ahead)
+        largest_row(x, (n * H + top + r0) * W * C, W, r1 - r0, r0 * S, S, stride_w, pad_w, y, index, row, ahead)
 
 
 @jit
