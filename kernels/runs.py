@@ -57,13 +57,13 @@ def where(typing_context, array, at):
 
 
 @intrinsic
-def _expect(typing_context, array, at):
+def _expect(typing_context, address):
     def generate(context, builder, signature, values):
-        source = make_array(array)(context, builder, values[0])
-        Code(builder, 1, 1).expect(builder.gep(source.data, [values[1]]), cache=2)
+        code = Code(builder, 1, 1)
+        code.expect(code.numbers(values[0]), cache=2)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp), generate
+    return types.void(types.int64), generate
 
 
 @inline
@@ -71,7 +71,7 @@ def expect(array, at, size):
     """Have ``size`` elements of a dense array, from element ``at`` on, fetched to the second cache: a processor does so
     by itself, but only within the page of memory that it reads.  Nothing happens where the array has ended."""
     for i in range(at, at + size, LINE_BYTES // array.itemsize):
-        _expect(array, i)
+        _expect(where(array, i))
 
 
 @inline

@@ -67,13 +67,13 @@ def _of(side):
                 value, chosen = _larger(a2[i], at2, value, chosen)
             value, chosen = _larger(b0[i], bt0, value, chosen)
             value, chosen = _larger(b1[i], bt1, value, chosen)
-            nan |= _is_nan(a1[i]) | _is_nan(b0[i]) | _is_nan(b1[i])
+            nan |= np.isnan(a1[i]) | np.isnan(b0[i]) | np.isnan(b1[i])
             if side > 2:
                 value, chosen = _larger(b2[i], bt2, value, chosen)
                 value, chosen = _larger(c0[i], ct0, value, chosen)
                 value, chosen = _larger(c1[i], ct1, value, chosen)
                 value, chosen = _larger(c2[i], ct2, value, chosen)
-                nan |= _is_nan(a2[i]) | _is_nan(b2[i]) | _is_nan(c0[i]) | _is_nan(c1[i]) | _is_nan(c2[i])
+                nan |= np.isnan(a2[i]) | np.isnan(b2[i]) | np.isnan(c0[i]) | np.isnan(c1[i]) | np.isnan(c2[i])
             best[i], place[i] = value, chosen
         return not nan
     return all_at_once
@@ -97,7 +97,7 @@ def _next_places(pixels, at, count, here, best, place):
         pixel, other = run(pixels, at + s * C, C), place.dtype.type(here + s)
         for c in range(C):
             # NaN beats all ("not <=": also where the candidate is NaN), and nothing beats NaN.
-            wins = (not pixel[c] <= best[c]) & (not _is_nan(best[c]))
+            wins = (not pixel[c] <= best[c]) & (not np.isnan(best[c]))
             best[c], place[c] = pixel[c] if wins else best[c], other if wins else place[c]
 
 
@@ -106,11 +106,6 @@ def _larger(candidate, here, best, place):
     """Strictly greater wins, so a tie keeps the first."""
     wins = candidate > best
     return candidate if wins else best, here if wins else place
-
-
-@inline
-def _is_nan(number):
-    return number != number
 
 
 @inline

@@ -3,7 +3,7 @@ agree."""
 
 import math
 from typing import Any, NamedTuple
-from unittest import mock
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -228,7 +228,7 @@ def test_nan_and_infinities_wherever_they_are(device: str, seed: int, kernel: tu
     y, index = np.empty((2, channels, rows, columns), x.dtype), np.empty((2, channels, rows, columns), np.uint8)
     reference.max_forward(x, y, index, **window)
     ours = target.upload(np.zeros_like(y)), target.upload(np.zeros_like(index))
-    with mock.patch.object(tile, "LARGE", 0 if large else tile.LARGE):
+    with patch.object(tile, "LARGE", 0 if large else tile.LARGE):
         target.launch("pool.max_forward", target.upload(x), *ours, **window)
     for mine, expected in zip(ours, (y, index), strict=True):
         np.testing.assert_array_equal(target.download(mine), expected)
