@@ -1,6 +1,6 @@
 """Measures where Winograd's convolution is quicker than the other two, and writes ``kernels/conv/table.py``.
 
-    python -m benchmarks.choose            # five minutes; the machine should have nothing else to do
+    python -m benchmarks.choose            # ten minutes; the machine should have nothing else to do
     python -m benchmarks.choose forward    # one pass, or several; the lines of the others stay as they are
 
 For each pass, filter size and number of groups, layers of 16 to 512 channels and filters on few and on many pixels are
@@ -34,7 +34,7 @@ CHANNELS = (16, 20, 32, 48, 64, 128, 256, 512)  # of a group
 GROUPS = (1, 2)
 PIXELS = (64, 128, 256, 512, 1024, 2048, 4096, 16384)  # of the batch
 _COPIES, _LARGE = 100, 200 << 20  # of a layer; bytes of all its copies
-_MOST = 1 << 25  # channels x filters x pixels of the layers that are timed
+_MOST = 1 << 27  # channels x filters x pixels of the layers that are timed
 _LOSS = 3  # a loss counts as so many gains: Winograd rounds worse, and has to make up for that
 Corner = tuple[int, int]
 EFFORT = timing.Effort(repeat=5, turn=0.02, patience=1.0)

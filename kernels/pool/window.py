@@ -13,14 +13,12 @@ def largest(pixels, at, line, rows, columns, here, step, best, place):
 
     The window begins with element ``at`` of ``pixels``; its rows are ``line`` elements apart, and behind the last
     element comes the first again (a ring of rows).  The place of pixel (r, s) is here + r*step + s."""
-    if rows <= 3 and columns <= 3 and _at_once(pixels, at, line, rows, columns, here, step, best, place):
-        return
-    copy(best, run(pixels, at, best.size))
-    for c in range(place.size):
-        place[c] = here
-    for r in range(rows):
-        _next_places(pixels, at, columns, here + r * step, best, place)
-        at = _below(pixels, at, line)
+    if rows <= 3 and columns <= 3:
+        nan = _at_once(pixels, at, line, rows, columns, here, step, best, place)
+    else:
+        nan = _in_threes(pixels, at, line, rows, columns, here, step, best, place)
+    if nan:
+        _put_nan(pixels, at, line, rows, columns, here, step, best, place)
 
 
 @inline
@@ -45,7 +43,8 @@ def _below(pixels, at, line):
 
 @inline
 def _at_once(pixels, at, line, rows, columns, here, step, best, place):
-    """The same of a window of up to 3 x 3 pixels, unless there is NaN in it: whether it is done."""
+    """The largest of a window of up to 3 x 3 pixels, NaN counting as less than all others, but for the first pixel; and
+    whether there is any."""
     below = _below(pixels, at, line) if rows > 1 else at  # of fewer, the last one comes again: a tie keeps the first
     last = _below(pixels, below, line) if rows > 2 else below
     if rows < 3 and columns < 3:
@@ -54,10 +53,14 @@ def _at_once(pixels, at, line, rows, columns, here, step, best, place):
 
 
 def _of(side):
-    """Made for two sizes: so all pixels meet in registers, where places have as many bits as numbers."""
+    """Made for two sizes: so all pixels meet in registers.
+
+    Places are numbers of the pixels' kind there.  As integers the compiler would make them as narrow as they are in
+    memory, bytes, and between those AVX2 chooses by masks that must first be packed, four instructions for each
+    pixel."""
     @apart
     def all_at_once(pixels, first, second, third, right, here, step, best, place):
-        C, nan = best.size, False  # but for one in the first pixel: which stays, since nothing is larger
+        C, nan = best.size, False  # in the first pixel it stays: nothing is larger
         (a0, a1, a2, at0, at1, at2), (b0, b1, b2, bt0, bt1, bt2), (c0, c1, c2, ct0, ct1, ct2) = (
             _row(pixels, first, C, right, here), _row(pixels, second, C, right, here + step),
             _row(pixels, third, C, right, here + 2 * step))
@@ -74,31 +77,60 @@ def _of(side):
                 value, chosen = _larger(c1[i], ct1, value, chosen)
                 value, chosen = _larger(c2[i], ct2, value, chosen)
                 nan |= np.isnan(a2[i]) | np.isnan(b2[i]) | np.isnan(c0[i]) | np.isnan(c1[i]) | np.isnan(c2[i])
-            best[i], place[i] = value, chosen
-        return not nan
+            best[i], place[i] = value, np.int32(chosen)
+        return nan
     return all_at_once
 
 
 @inline
 def _row(pixels, at, C, right, here):
     """Three pixels side by side in memory, none further than ``right`` from the first, and their places."""
+    number = pixels.dtype.type
     return (run(pixels, at, C), run(pixels, at + min(1, right) * C, C), run(pixels, at + right * C, C),
-            np.int32(here), np.int32(here + 1), np.int32(here + 2))
+            number(here), number(here) + number(1), number(here) + number(2))
 
 
 _of_four, _of_nine = _of(2), _of(3)
 
 
+@inline
+def _in_threes(pixels, at, line, rows, columns, here, step, best, place):
+    """The same of any window: three pixels, at most, of one of its rows at a time."""
+    C, nan = best.size, False
+    copy(best, run(pixels, at, C))
+    for c in range(C):
+        place[c] = here
+    for r in range(rows):
+        for s in range(0, columns, 3):
+            nan |= _three(pixels, at + s * C, min(2, columns - 1 - s), here + r * step + s, best, place)
+        at = _below(pixels, at, line)
+    return nan
+
+
 @apart
-def _next_places(pixels, at, count, here, best, place):
-    """Go on with ``count`` pixels side by side in memory, from element ``at`` of ``pixels`` and place ``here`` on."""
+def _three(pixels, at, right, here, best, place):
+    C, nan, number = best.size, False, pixels.dtype.type
+    a, b, c, at_a, at_b, at_c = _row(pixels, at, C, right, here)
+    for i in range(C):
+        value, chosen = _larger(a[i], at_a, best[i], number(place[i]))
+        value, chosen = _larger(b[i], at_b, value, chosen)
+        value, chosen = _larger(c[i], at_c, value, chosen)
+        nan |= np.isnan(a[i]) | np.isnan(b[i]) | np.isnan(c[i])
+        best[i], place[i] = value, np.int32(chosen)
+    return nan
+
+
+@inline
+def _put_nan(pixels, at, line, rows, columns, here, step, best, place):
+    """Where the best is not NaN, the first pixel of the window that is."""
     C = best.size
-    for s in range(count):
-        pixel, other = run(pixels, at + s * C, C), place.dtype.type(here + s)
-        for c in range(C):
-            # NaN beats all ("not <=": also where the candidate is NaN), and nothing beats NaN.
-            wins = (not pixel[c] <= best[c]) & (not np.isnan(best[c]))
-            best[c], place[c] = pixel[c] if wins else best[c], other if wins else place[c]
+    for r in range(rows):
+        for s in range(columns):
+            pixel = run(pixels, at + s * C, C)
+            for c in range(C):
+                if np.isnan(pixel[c]) and not np.isnan(best[c]):
+                    best[c], place[c] = pixel[c], here + r * step + s
+        at = _below(pixels, at, line)
 
 
 @inline
