@@ -18,8 +18,10 @@ from ..runs import add, copy, run, where
 from ..scratch import own
 from ..transpose import transpose_all
 from ..update.cpu import sum_of_squares
+from ..vectors import LINE_BYTES
 
-_DOWN = 16  # rows of the matrix that are taken at a time: as many runs of memory as a core can follow
+_DOWN = 8  # rows of the matrix that are taken at a time: as many runs of memory as a core can follow; twice as many if
+# a vector is a whole line, for then a tile takes more of each
 _MOST = 8  # images: of more, hardly a number is 0 for all, and a dot tile has registers for a row or two
 _MOST_BACKWARDS = 4  # of more, ``blocks.py`` has read all rows before the few that count are found
 _PASSES = 20  # that take about as long as it takes to transpose the weights
@@ -63,7 +65,8 @@ def _product(factors, y, matrix, result, parts, whole, scratch):
     _pack_nonzero(factors, y, packed, places, ends, whole, C)
     wide = vectors * best.lanes(item)
     span = -(-C // (numba.get_num_threads() * wide)) * wide  # long runs of each row: memory likes them
-    _sum_rows(packed, places, ends, factors, matrix, whole, result, sums, span, tall, vectors, best.lanes(item),
+    down = 2 * _DOWN if best.bytes == LINE_BYTES else _DOWN
+    _sum_rows(packed, places, ends, factors, matrix, whole, result, sums, span, down, tall, vectors, best.lanes(item),
               tile.address("panel", item, vectors))
 
 
@@ -86,19 +89,19 @@ def _pack_nonzero(factors, y, packed, places, ends, whole, pitch):
 
 
 @jit
-def _sum_rows(packed, places, ends, factors, matrix, whole, result, sums, span, tall, vectors, lanes, panel_tile):
-    """The product with the rows of the matrix at ``places``, _DOWN of them at a time, and those from ``whole`` on; for
-    ``span`` of c."""
+def _sum_rows(packed, places, ends, factors, matrix, whole, result, sums, span, down, tall, vectors, lanes, panel_tile):
+    """The product with the rows of the matrix at ``places``, ``down`` of them at a time, and those from ``whole`` on;
+    for ``span`` of c."""
     (N, C), wide = result.shape, vectors * lanes
     padded = (C + lanes - 1) // lanes * lanes
     for task in prange((padded + span - 1) // span):
         begin, end = task * span, min((task + 1) * span, padded)
-        nothing, last = np.zeros(wide, matrix.dtype), np.zeros(_DOWN * lanes, matrix.dtype)
-        one_by_one, lines_of_last = np.arange(_DOWN) * N, np.arange(_DOWN) * lanes
+        nothing, last = np.zeros(wide, matrix.dtype), np.zeros(down * lanes, matrix.dtype)
+        one_by_one, lines_of_last = np.arange(down) * N, np.arange(down) * lanes
         for part in range(ends.size):
             low, high = ends[part - 1] if part else 0, ends[part]
-            for k0 in range(low, max(low + 1, high), _DOWN):
-                steps, first = min(_DOWN, high - k0), begin
+            for k0 in range(low, max(low + 1, high), down):
+                steps, first = min(down, high - k0), begin
                 while first < end:
                     width = wide if first + wide <= min(end, C) else lanes
                     lines, there = where(matrix, first), where(places, k0)
