@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import llvmlite.binding
 
+from .vectors import LINE_BYTES
+
 
 def pair_sums(width):
     """How many of its four sums a pair tile makes at once, with vectors of so many bytes: those of 64 have registers
@@ -31,6 +33,11 @@ class ISA(NamedTuple):
     def lanes(self, itemsize):
         """V: numbers in a vector."""
         return self.bytes // itemsize
+
+    @property
+    def fills_lines(self):
+        """Whether a vector is a whole cache line: memory then likes other ways through a matrix."""
+        return self.bytes >= LINE_BYTES
 
     def padded(self, columns, itemsize):
         """``columns`` rounded up to whole vectors: the width of all panels together."""

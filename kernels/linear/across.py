@@ -18,7 +18,6 @@ from ..runs import add, copy, run, where
 from ..scratch import own
 from ..transpose import transpose_all
 from ..update.cpu import sum_of_squares
-from ..vectors import LINE_BYTES
 
 _DOWN = 8  # rows of the matrix that are taken at a time: as many runs of memory as a core can follow; twice as many if
 # a vector is a whole line, for then a tile takes more of each
@@ -65,7 +64,7 @@ def _product(factors, y, matrix, result, parts, whole, scratch):
     _pack_nonzero(factors, y, packed, places, ends, whole, C)
     wide = vectors * best.lanes(item)
     span = -(-C // (numba.get_num_threads() * wide)) * wide  # long runs of each row: memory likes them
-    down = 2 * _DOWN if best.bytes == LINE_BYTES else _DOWN
+    down = 2 * _DOWN if best.fills_lines else _DOWN
     _sum_rows(packed, places, ends, factors, matrix, whole, result, sums, span, down, tall, vectors, best.lanes(item),
               tile.address("panel", item, vectors))
 

@@ -18,11 +18,9 @@ from ..layout import LINE
 from ..runs import clear, copy, run, where
 from ..shapes import planned
 from ..transpose import transpose_all
-from ..vectors import LINE_BYTES
 
 _DEPTH, _WIDTH = 64, 2 << 10  # rows of a block, and their bytes at most
-_FEW = 24  # images at most for which half as many rows are quicker, unless a vector is a whole line: memory then gives
-# longer runs of each
+_FEW = 24  # images at most for which half as many rows are quicker, unless a vector is a whole line
 _SUMS = 256 << 10  # bytes of sums at most
 
 
@@ -33,7 +31,7 @@ def backward_input(gy, weight, gx, y, scratch):
         frame(_image(gy), _image(y), _image(masked), 0, 0)
         gy = masked
     transpose_all(gy[None], factors[None])
-    depth = _DEPTH // 2 if len(gy) <= _FEW and best.bytes < LINE_BYTES else _DEPTH
+    depth = _DEPTH // 2 if len(gy) <= _FEW and not best.fills_lines else _DEPTH
     _multiply(factors, weight, gx, sums, depth, tile.height(len(gy)), best.lanes(item), tile.address("sum", item))
 
 

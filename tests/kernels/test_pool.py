@@ -211,9 +211,17 @@ def test_nan_propagates_and_takes_the_gradient(device: str) -> None:
     np.testing.assert_array_equal(x.grad.numpy(), [[[[0, 0, 0, 0], [5, 0, 6, 0]]]])  # of several NaN, to the first
 
 
+def _on_six_by_seven(kernel: tuple[int, int], channels: int) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """The options of windows on two images of 6 x 7 pixels, padded by half a window, and the shape of the result."""
+    stride, padding = (2, 1), (kernel[0] // 2, kernel[1] // 2)
+    rows, columns = (_outputs(*axis, False) for axis in zip((6, 7), kernel, stride, padding, strict=True))
+    return {"kernel_size": kernel, "stride": stride, "padding": padding}, (2, channels, rows, columns)
+
+
 @example(1, (3, 3), 0.01, 40, False)  # most windows have one of them, somewhere
 @example(2, (2, 2), 0.01, 40, True)
-@given(seed=st.integers(0, 2 ** 32 - 1), kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+@example(3, (5, 4), 0.01, 40, False)
+@given(seed=st.integers(0, 2 ** 32 - 1), kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),
        share=st.sampled_from([0.01, 0.3]), channels=st.sampled_from([3, 40]), large=st.booleans())
 def test_nan_and_infinities_wherever_they_are(device: str, seed: int, kernel: tuple[int, int], share: float,
                                               channels: int, large: bool) -> None:
@@ -223,15 +231,35 @@ def test_nan_and_infinities_wherever_they_are(device: str, seed: int, kernel: tu
     x = rng.integers(-2, 3, (2, channels, 6, 7)).astype(DTYPES[device])
     odd = rng.random(x.shape) < share
     x[odd] = rng.choice([np.nan, np.inf, -np.inf], np.count_nonzero(odd))
-    window: dict[str, Any] = {"kernel_size": kernel, "stride": (2, 1), "padding": (kernel[0] // 2, kernel[1] // 2)}
-    rows, columns = (_outputs(n, k, s, k // 2, False) for n, k, s in zip((6, 7), kernel, (2, 1), strict=True))
-    y, index = np.empty((2, channels, rows, columns), x.dtype), np.empty((2, channels, rows, columns), np.uint8)
+    window, shape = _on_six_by_seven(kernel, channels)
+    y, index = np.empty(shape, x.dtype), np.empty(shape, np.uint8)
     reference.max_forward(x, y, index, **window)
     ours = target.upload(np.zeros_like(y)), target.upload(np.zeros_like(index))
     with patch.object(tile, "LARGE", 0 if large else tile.LARGE):
         target.launch("pool.max_forward", target.upload(x), *ours, **window)
     for mine, expected in zip(ours, (y, index), strict=True):
         np.testing.assert_array_equal(target.download(mine), expected)
+
+
+@example(1, (3, 3), 40, True)
+@example(2, (4, 2), 40, False)
+@given(seed=st.integers(0, 2 ** 32 - 1), kernel=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+       channels=st.sampled_from([3, 40]), count_include_pad=st.booleans())
+def test_means_of_vectors_of_channels(device: str, seed: int, kernel: tuple[int, int], channels: int,
+                                      count_include_pad: bool) -> None:
+    """The definition's means and gradients, of windows that fit into registers and of others."""
+    rng, target = np.random.default_rng(seed), tc.device(device)
+    window, shape = _on_six_by_seven(kernel, channels)
+    options = {**window, "count_include_pad": count_include_pad}
+    x, gy = (rng.standard_normal(size).astype(DTYPES[device]) for size in ((2, channels, 6, 7), shape))
+    y, gx = np.empty_like(gy), np.empty_like(x)
+    reference.average_forward(x, y, **options)
+    reference.average_backward(gy, gx, **options)
+    ours = target.upload(np.full_like(y, np.nan)), target.upload(np.full_like(gx, np.nan))
+    target.launch("pool.average_forward", target.upload(x), ours[0], **options)
+    target.launch("pool.average_backward", target.upload(gy), ours[1], **options)
+    for mine, expected in zip(ours, (y, gx), strict=True):
+        assert_close(target.download(mine), expected)
 
 
 def test_minus_infinity_is_a_value_like_any_other(device: str) -> None:
