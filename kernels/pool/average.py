@@ -50,26 +50,23 @@ def forward(x, y, rows, columns):
                       nothing, rows[2, p] * columns[2, q], run(y, (row * Q + q) * C, C))
             continue
         if max(h1 - h0, widest) <= _FEW:
-            _by_columns(x, (n * H + h0) * W * C, h1 - h0, columns, rows[2, p], np.zeros(W * C, x.dtype),
-                        np.empty(C, x.dtype), y, row * Q * C)
-        else:
-            _by_columns(x, (n * H + h0) * W * C, h1 - h0, columns, rows[2, p], np.zeros(W * C), np.empty(C), y,
-                        row * Q * C)
-
-
-@inline
-def _by_columns(x, at, height, columns, count, sums, total, y, to):
-    """A row of means: first the sums of its columns of pixels, then those of each window's."""
-    C = total.size
-    for h in range(height):
-        _add_part(run(x, at + h * sums.size, sums.size), 1, sums)
-    for q in range(columns.shape[1]):
-        clear(total)
-        for w in range(columns[0, q], columns[1, q]):
-            add(total, run(sums, w * C, C))
-        mean, part = run(y, to + q * C, C), 1 / (count * columns[2, q])
-        for c in range(C):
-            mean[c] = total[c] * part
+            sums = np.zeros(W * C, x.dtype)  # of the columns of pixels, for all windows
+            for h in range(h0, h1):
+                _add_part(run(x, (n * H + h) * W * C, W * C), 1, sums)
+            for q in range(Q):
+                mean = run(y, (row * Q + q) * C, C)
+                clear(mean)
+                for w in range(columns[0, q], columns[1, q]):
+                    _add_part(run(sums, w * C, C), rows[2, p] * columns[2, q], mean)
+            continue
+        total = np.empty(C)
+        for q in range(Q):
+            clear(total)
+            for h in range(h0, h1):
+                for w in range(columns[0, q], columns[1, q]):
+                    add(total, run(x, ((n * H + h) * W + w) * C, C))
+            for c in range(C):
+                y[n, p, q, c] = total[c] / (rows[2, p] * columns[2, q])
 
 
 @apart
