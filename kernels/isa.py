@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import llvmlite.binding
 
-from .vectors import LINE_BYTES
+from .layout import LINE_BYTES
 
 
 def pair_sums(width):

@@ -6,6 +6,7 @@ a convolution window is a few long runs of memory, and what acts across channels
 
 import numpy as np
 
+LINE_BYTES = 64  # of a cache line
 LINE = 16  # numbers, a cache line or two: they pad rows that are read side by side, lest all fall into few of its sets
 
 

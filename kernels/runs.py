@@ -11,7 +11,8 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
 from .jit import inline
-from .vectors import LINE_BYTES, Code
+from .layout import LINE_BYTES
+from .vectors import Code
 
 
 def _run(array):

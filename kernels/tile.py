@@ -42,8 +42,9 @@ from numba.extending import intrinsic
 
 from . import isa
 from .jit import inline
+from .layout import LINE_BYTES
 from .shapes import evenly
-from .vectors import INT, LINE_BYTES, Code
+from .vectors import INT, Code
 
 
 def _multiply(code, acc, a, b, columns):

@@ -10,7 +10,6 @@ from llvmlite import ir
 from numba.core import cgutils
 
 INT = ir.IntType(64)
-LINE_BYTES = 64  # of a cache line
 
 
 class Code:

@@ -35,7 +35,6 @@ _BANDS, _SMALL = 4, 4  # of pixels, if the numbers of x and gy are so many times
 _CACHE = 448 << 10  # bytes of a block of a task's filters and channels: they stay in a core's second cache
 _FEW, _NEAR = 16, 1024  # more pixels than a few are that near, in numbers, lest each be on a page of memory of its own:
 # a processor remembers some sixty
-_STORE = 64  # bytes at a time, a whole line, that memory takes more quickly past the caches
 
 
 def backward_weight(x, gy, gw, y, stride, groups, scratch):
@@ -43,7 +42,7 @@ def backward_weight(x, gy, gw, y, stride, groups, scratch):
     bands, block, there, parts, *specs = _plan(count, gw.shape, stride, groups, x.dtype, numba.get_num_threads())
     gradients, pixels, sums = scratch(*specs)
     # What no cache would hold until it is used goes to memory straight away (TILE.md has the times).
-    streams = best.bytes >= _STORE and block >= count and tile.may_stream(gw, C)
+    streams = best.fills_lines and block >= count and tile.may_stream(gw, C)
     _sum_blocks(x, gy, y, sums if bands > 1 else gw[None, :, :, 0, 0], gradients, pixels, stride, groups, parts,
                 block, there, tile.height(K // groups), best.lanes(item), tile.address("sum", item),
                 tile.address("sum", item, streams=streams))

@@ -48,8 +48,7 @@ def forward(x, y, rows, columns):
             for q in range(Q):
                 _mean(pixels, ((n * H + h0) * W + columns[0, q]) * C, W * C, h1 - h0, columns[1, q] - columns[0, q],
                       nothing, rows[2, p] * columns[2, q], run(y, (row * Q + q) * C, C))
-            continue
-        if max(h1 - h0, widest) <= _FEW:
+        elif max(h1 - h0, widest) <= _FEW:
             sums = np.zeros(W * C, x.dtype)  # of the columns of pixels, for all windows
             for h in range(h0, h1):
                 _add_part(run(x, (n * H + h) * W * C, W * C), 1, sums)
@@ -58,15 +57,15 @@ def forward(x, y, rows, columns):
                 clear(mean)
                 for w in range(columns[0, q], columns[1, q]):
                     _add_part(run(sums, w * C, C), rows[2, p] * columns[2, q], mean)
-            continue
-        total = np.empty(C)
-        for q in range(Q):
-            clear(total)
-            for h in range(h0, h1):
-                for w in range(columns[0, q], columns[1, q]):
-                    add(total, run(x, ((n * H + h) * W + w) * C, C))
-            for c in range(C):
-                y[n, p, q, c] = total[c] / (rows[2, p] * columns[2, q])
+        else:
+            total = np.empty(C)
+            for q in range(Q):
+                clear(total)
+                for h in range(h0, h1):
+                    for w in range(columns[0, q], columns[1, q]):
+                        add(total, run(x, ((n * H + h) * W + w) * C, C))
+                for c in range(C):
+                    y[n, p, q, c] = total[c] / (rows[2, p] * columns[2, q])
 
 
 @apart

@@ -61,7 +61,7 @@ def test_the_cpu_kernels_of_every_size(monkeypatch: pytest.MonkeyPatch, dtype: s
     monkeypatch.setattr(cpu, "_DEPTH", 100)
     if large:
         monkeypatch.setattr(tile, "LARGE", 0)
-        monkeypatch.setattr(pointwise, "_STORE", 0)
+        monkeypatch.setattr(isa.ISA, "fills_lines", True)
     else:
         monkeypatch.setattr(pointwise, "_CACHE", 1 << 15)
     device, neurons = tc.device("cpu"), 75
